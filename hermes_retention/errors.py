@@ -1,0 +1,91 @@
+"""Every error that a person can meet. An error names its object, cause, consequence and cure.
+
+What must not live here: tracebacks, transcript text, and decisions about what to do next.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What the process tells its caller; documented in ``docs/reference/exit-codes.md``."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    BUSY = 3
+    STORE_UNREADABLE = 4
+    VAULT_DAMAGED = 5
+
+
+class RetentionError(Exception):
+    """Base of all errors of this project.
+
+    ``what`` is the object, ``why`` the cause, ``consequence`` the state after the failure, ``cure`` what a
+    person can do about it. ``str()`` joins them into the one line that people see.
+    """
+
+    exit_code = ExitCode.SOME_FAILED
+
+    def __init__(self, what: str, why: str, *, consequence: str = "", cure: str = "") -> None:
+        self.what, self.why, self.consequence, self.cure = what, why, consequence, cure
+        super().__init__(what, why, consequence, cure)
+
+    def __str__(self) -> str:
+        text = f"{self.what}: {self.why}"
+        if self.consequence:
+            text += f"; {self.consequence}"
+        return f"{text}. {self.cure}" if self.cure else text
+
+
+class UsageError(RetentionError):
+    """The command line asks for something that does not exist or makes no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SettingsError(RetentionError):
+    """A setting has a wrong name or a wrong value. Nothing was read or changed."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UnsupportedPlatform(RetentionError):
+    """The operating system lacks what safe removal needs. Nothing was touched."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SweepRunning(RetentionError):
+    """Another process holds the sweep lock of this home. Nothing was changed."""
+
+    exit_code = ExitCode.BUSY
+
+
+class StoreUnreadable(RetentionError):
+    """Liveness cannot be read, so nothing in the store was removed."""
+
+    exit_code = ExitCode.STORE_UNREADABLE
+
+
+class VaultDamaged(RetentionError):
+    """A partition of the vault cannot be read as what it should be."""
+
+    exit_code = ExitCode.VAULT_DAMAGED
+
+
+class FrameCorrupt(VaultDamaged):
+    """One archived artifact does not read back as what was archived; others are not affected."""
+
+
+class ArtifactChanged(RetentionError):
+    """A file changed or vanished between scan and removal. It was kept."""
+
+
+class ArtifactUnreadable(RetentionError):
+    """A file could not be read. It was kept."""
+
+
+class RestoreConflict(RetentionError):
+    """Something else already has the name that a restored file needs. Nothing was overwritten."""

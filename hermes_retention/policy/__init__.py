@@ -1,0 +1,1 @@
+"""Decisions, and nothing else: no clock, no disk, no logging. Same input, same plan, byte for byte."""

@@ -1,0 +1,62 @@
+"""What a person can ask for: a lifecycle per class of session, and the policy that joins them.
+
+The numbers here are already parsed: durations in seconds, sizes in bytes, ``None`` for ``never`` or ``off``.
+Where they come from is the business of ``settings``; what follows from them that of ``decide``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from hermes_retention.model import SessionClass
+
+MIN_AGE_FLOOR = 60
+"""Seconds. No setting makes anything younger than this due (invariant 2)."""
+
+
+class OnReset(enum.StrEnum):
+    """What becomes of the files of a session whose route another session took over."""
+
+    ARCHIVE = "archive"
+    DELETE = "delete"
+    KEEP = "keep"
+    """No haste: the lifecycle of the class applies."""
+
+
+class Lifecycle(msgspec.Struct, frozen=True):
+    """How long each form of a session is kept, counted from its last activity."""
+
+    files_after: int | None
+    archive_after: int | None = None
+    keep_last: int = 0
+    keep_failed: int | None = 0
+    """How long the files of a failed session stay at least; ``None`` is for ever."""
+    idle_after: int | None = 86400
+    """How long nothing happens in a session that nobody ended until it counts as over."""
+    max_age: int | None = None
+    """How old such a session gets, busy or not, until it counts as over."""
+    archive: bool = True
+    """``False`` makes the removals of this class final."""
+    persist: bool = True
+    """``False``: the files are due as soon as the session is over."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """Everything that ``decide`` follows."""
+
+    lifecycles: Mapping[SessionClass, Lifecycle]
+    min_age: int = 600
+    on_reset: OnReset = OnReset.ARCHIVE
+    dumps_after: int | None = 3 * 86400
+    """Age at which a request dump is due, also of a live session: a dump is no conversation."""
+    max_disk: int | None = None
+    low_watermark: float = 0.8
+    keep_free: int | None = None
+
+    @property
+    def settle_time(self) -> int:
+        """Seconds without activity until anything at all may be due."""
+        return max(self.min_age, MIN_AGE_FLOOR)

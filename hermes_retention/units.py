@@ -1,0 +1,77 @@
+"""Durations and sizes as people write them: ``90s 30m 12h 7d 2w``, ``500KB 10MB 2GiB``, ``never``.
+
+Inside the project a duration is a whole number of seconds and a size a whole number of bytes; ``None`` stands
+for ``never`` or ``off``. What must not live here: settings, and anything that reads a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_BYTES = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhdw])", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?i?B)", re.IGNORECASE | re.ASCII)
+DURATION_FORM = "a duration with its unit, such as 90s, 30m, 12h, 7d or 2w"
+SIZE_FORM = "a size with its unit, such as 500KB, 10MB or 2GiB"
+
+
+def parse_duration(text: str) -> int:
+    """Seconds in ``text``, rounded down. Raises ``ValueError`` that says what would be right."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not {DURATION_FORM}")
+    return int(float(match["number"]) * _SECONDS[match["unit"].lower()])
+
+
+def parse_size(text: str) -> int:
+    """Bytes in ``text``, rounded down. Raises ``ValueError`` that says what would be right."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not {SIZE_FORM}")
+    return int(float(match["number"]) * _BYTES[match["unit"].upper()])
+
+
+def format_duration(seconds: float) -> str:
+    """``seconds`` for people, one unit, rounded down: ``45 s``, ``3 h``, ``12 d``."""
+    whole = max(0, int(seconds))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if whole >= 2 * length or (whole >= length and whole % length == 0):
+            return f"{whole // length} {unit}"
+    return f"{whole} s"
+
+
+def format_setting_duration(seconds: int | None) -> str:
+    """``seconds`` in the form that ``parse_duration`` reads back to the same number."""
+    if seconds is None:
+        return "never"
+    for unit in "dhm":
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds // _SECONDS[unit]}{unit}"
+    return f"{seconds}s"
+
+
+def format_size(size_bytes: float) -> str:
+    """``size_bytes`` for people, in decimal units: ``0 B``, ``71.4 KB``, ``1.2 GB``."""
+    value = float(size_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if abs(value) < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 99.95 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def format_time(timestamp: float) -> str:
+    """A Unix time in seconds as ISO 8601 in UTC, whole seconds."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
