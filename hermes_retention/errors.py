@@ -79,8 +79,16 @@ class FrameCorrupt(VaultDamaged):
     """One archived artifact does not read back as what was archived; others are not affected."""
 
 
+class VaultUnwritable(RetentionError):
+    """The vault could not take a batch. Its transaction was rolled back and the files were kept."""
+
+
 class ArtifactChanged(RetentionError):
     """A file changed or vanished between scan and removal. It was kept."""
+
+
+class ArtifactVanished(ArtifactChanged):
+    """A file is not there any more: somebody else removed it."""
 
 
 class ArtifactUnreadable(RetentionError):

@@ -55,6 +55,8 @@ class Artifact(msgspec.Struct, frozen=True, gc=False):
     allocated_bytes: int
     mtime_ns: int
     inode: int
+    mode: int = 0o600
+    """Permission bits."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

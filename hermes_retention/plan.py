@@ -47,6 +47,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     """The files that the verdict concerns; empty for ``keep`` and ``expire_archive``."""
     bytes: int = 0
     """Allocated bytes of these files, of the whole session for ``keep``, of the archived copy for expiry."""
+    last_activity: float = 0.0
+    """Unix time of the session's last activity; names the partition that it goes to."""
     partition: str | None = None
     """The partition of the vault that expiry concerns."""
 

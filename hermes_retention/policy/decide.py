@@ -188,6 +188,7 @@ class _Decision:
             reason=reason,
             artifacts=artifacts,
             bytes=sum(artifact.allocated_bytes for artifact in artifacts),
+            last_activity=min(self.activity[session.id], self._now),
         )
 
     def _removal(self, session: Session, assessment: Assessment) -> Verdict:

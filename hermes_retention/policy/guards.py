@@ -135,8 +135,9 @@ def compression_ends(sessions: Iterable[Session], activity: Mapping[str, float])
     families = _Families()
     for session in sessions:
         record = session.record
-        if record is not None and record.lineage is Lineage.COMPRESSION and record.parent_id in activity:
-            families.join(session.id, record.parent_id)
+        parent = record.parent_id if record is not None and record.lineage is Lineage.COMPRESSION else None
+        if parent is not None and parent in activity:
+            families.join(session.id, parent)
     ends: dict[str, float] = {}
     for members in families.all():
         newest = max(activity[member] for member in members)

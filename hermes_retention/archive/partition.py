@@ -1,0 +1,465 @@
+"""One partition of the vault: a SQLite file with the sessions of one month.
+
+The format is described in ``docs/explanation/vault.md``; ``FORMAT`` is its version. A partition of a newer
+format is refused and not touched. What must not live here: which partition a session belongs to, files of
+the store, and decisions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from hermes_retention.archive.codec import (
+    Codec,
+    FrameError,
+    build_dictionary,
+    compress_dictionary,
+    decompress_dictionary,
+)
+from hermes_retention.errors import FrameCorrupt, VaultDamaged
+from hermes_retention.model import ArchivedSession, ArtifactKind, SessionClass
+from hermes_retention.names import printable
+from hermes_retention.stores.base import SessionMetadata
+
+FORMAT = 1
+_ARTIFACT = "id, session_id, kind, name, size, mtime_ns, mode, sha256, dictionary_id, archived_at, sweep"
+_APPLICATION_ID = 0x48527631  # "HRv1": lets ``file`` and doctors tell a partition from any other database
+_METADATA = SessionMetadata.__struct_fields__
+_SCHEMA = f"""
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE dictionaries(
+    id INTEGER PRIMARY KEY, size INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE,
+    sources TEXT NOT NULL, content BLOB NOT NULL);
+CREATE TABLE sessions(
+    id TEXT PRIMARY KEY, class TEXT NOT NULL, last_activity REAL NOT NULL, {", ".join(_METADATA)});
+CREATE TABLE artifacts(
+    id INTEGER PRIMARY KEY, session_id TEXT NOT NULL REFERENCES sessions(id), kind TEXT NOT NULL,
+    name BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
+    sha256 BLOB NOT NULL, dictionary_id INTEGER REFERENCES dictionaries(id),
+    archived_at REAL NOT NULL, sweep TEXT NOT NULL);
+CREATE INDEX artifacts_by_session ON artifacts(session_id, name);
+CREATE TABLE frames(
+    artifact_id INTEGER NOT NULL REFERENCES artifacts(id), seq INTEGER NOT NULL,
+    size INTEGER NOT NULL, frame BLOB NOT NULL, PRIMARY KEY (artifact_id, seq));
+INSERT INTO meta VALUES('format', '{FORMAT}');
+"""
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """A piece of an artifact: its plain size in bytes and the compressed bytes."""
+
+    size_bytes: int
+    content: bytes
+
+
+class Packed(msgspec.Struct, frozen=True, gc=False):
+    """An artifact ready to be written: what it is, its hash, and its frames in order.
+
+    ``frames`` may be an iterator that reads the file while it is consumed; it raises when the file changed.
+    """
+
+    session_id: str
+    kind: ArtifactKind
+    name: str
+    size_bytes: int
+    mtime_ns: int
+    mode: int
+    sha256: bytes
+    dictionary_id: int | None
+    frames: Iterable[Frame]
+
+
+class ArchivedArtifact(msgspec.Struct, frozen=True, gc=False):
+    """An artifact as the partition describes it, without its content."""
+
+    id: int
+    session_id: str
+    kind: ArtifactKind
+    name: str
+    size_bytes: int
+    mtime_ns: int
+    mode: int
+    sha256: bytes
+    dictionary_id: int | None
+    archived_at: float
+    sweep: str
+    partition: str
+
+
+class SessionEntry(msgspec.Struct, frozen=True):
+    """A session as the partition describes it."""
+
+    id: str
+    session_class: SessionClass
+    last_activity: float
+    metadata: SessionMetadata
+
+
+class Partition:
+    """An opened partition. Writes happen inside ``with partition.transaction():`` only."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._codecs: dict[int | None, Codec] = {}
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``2026-11``."""
+        return self.path.stem
+
+    @classmethod
+    def open(cls, path: Path) -> Partition:
+        """Open an existing partition. Raises ``VaultDamaged`` when it is none, or of a newer format."""
+        if path.is_symlink():
+            raise _damaged(path, "it is a symbolic link, and links below the home are not followed")
+        if not path.is_file():
+            raise _damaged(path, "there is no such partition")
+        connection = _connect(path)
+        try:
+            found = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            version = int(found[0]) if found else 0
+        except (sqlite3.Error, ValueError) as error:
+            connection.close()
+            raise _damaged(path, f"it is not a readable partition ({error})") from error
+        if version != FORMAT:
+            connection.close()
+            raise VaultDamaged(
+                printable(str(path)),
+                f"its format is {version} and this version reads {FORMAT}",
+                consequence="it was not touched",
+                cure="Install a newer hermes-retention.",
+            )
+        return cls(path, connection)
+
+    @classmethod
+    def create(cls, path: Path) -> Partition:
+        """Open the partition at ``path``, making it (mode 0600) when it does not exist or was left empty."""
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        if path.stat().st_size:
+            return cls.open(path)
+        path.chmod(0o600)
+        connection = _connect(path)
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        return cls(path, connection)
+
+    def close(self) -> None:
+        """Close the file; an open transaction is rolled back."""
+        self._connection.close()
+
+    def __enter__(self) -> Partition:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def transaction(self) -> _Transaction:
+        """All or nothing: committed and synced when the block ends, rolled back when it raises."""
+        return _Transaction(self._connection)
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    def add_dictionary(self, content: bytes, sources: Sequence[str]) -> int:
+        """Store a dictionary built from the sessions ``sources`` and return its id."""
+        digest = hashlib.sha256(content).digest()
+        known = self._connection.execute("SELECT id FROM dictionaries WHERE sha256 = ?", (digest,)).fetchone()
+        if known:
+            return int(known[0])
+        cursor = self._connection.execute(
+            "INSERT INTO dictionaries(size, sha256, sources, content) VALUES (?, ?, ?, ?)",
+            (len(content), digest, json.dumps(sorted(set(sources))), compress_dictionary(content)),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def put_session(self, entry: SessionEntry) -> None:
+        """Insert or replace the description of a session."""
+        values = [getattr(entry.metadata, field) for field in _METADATA]
+        columns = ", ".join(_METADATA)
+        updates = ", ".join(f"{field} = coalesce(excluded.{field}, {field})" for field in _METADATA)
+        self._connection.execute(
+            f"INSERT INTO sessions(id, class, last_activity, {columns}) VALUES (?, ?, ?{', ?' * len(_METADATA)}) "  # noqa: S608 - names of our own columns
+            "ON CONFLICT(id) DO UPDATE SET class = excluded.class, "
+            f"last_activity = max(last_activity, excluded.last_activity), {updates}",
+            (entry.id, entry.session_class.value, entry.last_activity, *values),
+        )
+
+    def put_artifact(self, packed: Packed, *, sweep: str, archived_at: float) -> int:
+        """Store an artifact and return its id; one that is there already only changes its sweep."""
+        name = os.fsencode(packed.name)
+        same = self._connection.execute(
+            "SELECT id FROM artifacts WHERE session_id = ? AND name = ? AND sha256 = ? AND mtime_ns = ? AND mode = ?",
+            (packed.session_id, name, packed.sha256, packed.mtime_ns, packed.mode),
+        ).fetchone()
+        if same:
+            self._connection.execute(
+                "UPDATE artifacts SET sweep = ?, archived_at = ? WHERE id = ?", (sweep, archived_at, same[0])
+            )
+            return int(same[0])
+        cursor = self._connection.execute(
+            "INSERT INTO artifacts(session_id, kind, name, size, mtime_ns, mode, sha256, dictionary_id, archived_at, "
+            "sweep) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                packed.session_id,
+                packed.kind.value,
+                name,
+                packed.size_bytes,
+                packed.mtime_ns,
+                packed.mode,
+                packed.sha256,
+                packed.dictionary_id,
+                archived_at,
+                sweep,
+            ),
+        )
+        artifact_id = int(cursor.lastrowid or 0)
+        self._connection.executemany(
+            "INSERT INTO frames(artifact_id, seq, size, frame) VALUES (?, ?, ?, ?)",
+            ((artifact_id, seq, frame.size_bytes, frame.content) for seq, frame in enumerate(packed.frames)),
+        )
+        return artifact_id
+
+    def remove_sessions(self, session_ids: Sequence[str]) -> None:
+        """Remove these sessions with all their artifacts, also from dictionaries that were built from them.
+
+        Pages are overwritten (``secure_delete``). Raises ``FrameCorrupt`` when another session that shares
+        such a dictionary cannot be read; nothing has changed then.
+        """
+        gone = set(session_ids)
+        for session_id in gone:
+            self._connection.execute(
+                "DELETE FROM frames WHERE artifact_id IN (SELECT id FROM artifacts WHERE session_id = ?)",
+                (session_id,),
+            )
+            self._connection.execute("DELETE FROM artifacts WHERE session_id = ?", (session_id,))
+            self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        for dictionary_id, sources in self._connection.execute("SELECT id, sources FROM dictionaries").fetchall():
+            if gone.intersection(json.loads(sources)):
+                self._replace_dictionary(int(dictionary_id))
+
+    def _replace_dictionary(self, dictionary_id: int) -> None:
+        """Give the users of a dictionary a new one that is built from themselves, and drop the old one."""
+        users = [
+            artifact for artifact in self.artifacts() if artifact.dictionary_id == dictionary_id
+        ]
+        new_id: int | None = None
+        sample = users[:: max(1, len(users) // 8)][:8]
+        if sample:
+            content = build_dictionary([next(self.read(artifact), b"") for artifact in sample])
+            if content:
+                new_id = self.add_dictionary(content, [artifact.session_id for artifact in sample])
+        codec = self.codec(new_id)
+        for artifact in users:
+            frames = [Frame(len(piece), codec.compress(piece)) for piece in self.read(artifact)]
+            self._connection.executemany(
+                "UPDATE frames SET frame = ? WHERE artifact_id = ? AND seq = ?",
+                [(frame.content, artifact.id, seq) for seq, frame in enumerate(frames)],
+            )
+            self._connection.execute("UPDATE artifacts SET dictionary_id = ? WHERE id = ?", (new_id, artifact.id))
+        if new_id == dictionary_id:
+            sources = json.dumps(sorted({artifact.session_id for artifact in sample}))
+            self._connection.execute("UPDATE dictionaries SET sources = ? WHERE id = ?", (sources, dictionary_id))
+        else:
+            self._connection.execute("DELETE FROM dictionaries WHERE id = ?", (dictionary_id,))
+            self._codecs.pop(dictionary_id, None)
+
+    def shrink(self) -> None:
+        """Give free pages back to the file system. Call it outside a transaction."""
+        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def newest_dictionary(self) -> tuple[int, bytes, list[str]] | None:
+        """Id, content and sources of the dictionary that was added last."""
+        row = self._connection.execute(
+            "SELECT id, size, content, sources FROM dictionaries ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return None
+        return int(row[0]), self._dictionary(row[0], row[1], row[2]), list(json.loads(row[3]))
+
+    def codec(self, dictionary_id: int | None) -> Codec:
+        """The codec of a dictionary, made once. Raises ``FrameCorrupt`` when the dictionary is damaged."""
+        if dictionary_id not in self._codecs:
+            content = None
+            if dictionary_id is not None:
+                row = self._connection.execute(
+                    "SELECT size, content FROM dictionaries WHERE id = ?", (dictionary_id,)
+                ).fetchone()
+                if row is None:
+                    raise FrameCorrupt(self.path.name, f"dictionary {dictionary_id} is missing")
+                content = self._dictionary(dictionary_id, row[0], row[1])
+            self._codecs[dictionary_id] = Codec(content)
+        return self._codecs[dictionary_id]
+
+    def _dictionary(self, dictionary_id: int, size_bytes: int, content: bytes) -> bytes:
+        try:
+            return decompress_dictionary(content, size_bytes)
+        except FrameError as error:
+            raise FrameCorrupt(self.path.name, f"dictionary {dictionary_id}: {error}") from error
+
+    def sessions(self) -> Iterator[SessionEntry]:
+        """Every session, by id."""
+        columns = ", ".join(_METADATA)
+        rows = self._connection.execute(f"SELECT id, class, last_activity, {columns} FROM sessions ORDER BY id")  # noqa: S608 - names of our own columns
+        for row in rows:
+            metadata = SessionMetadata(**dict(zip(_METADATA, row[3:], strict=True)))
+            yield SessionEntry(row[0], SessionClass(row[1]), row[2], metadata)
+
+    def archived_sessions(self) -> Iterator[ArchivedSession]:
+        """Every session as expiry sees it."""
+        rows = self._connection.execute(
+            "SELECT s.id, s.class, a.archived_at, a.stored FROM sessions s JOIN ("
+            "  SELECT session_id, max(archived_at) AS archived_at, sum("
+            "    (SELECT coalesce(sum(length(frame)), 0) FROM frames WHERE artifact_id = artifacts.id)) AS stored"
+            "  FROM artifacts GROUP BY session_id) a ON a.session_id = s.id ORDER BY s.id"
+        )
+        for session_id, session_class, archived_at, stored in rows:
+            yield ArchivedSession(session_id, SessionClass(session_class), archived_at, stored, self.name)
+
+    def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
+        """The artifacts of the partition, of one session, or of one sweep; oldest first."""
+        wanted = [(name, value) for name, value in (("session_id", session_id), ("sweep", sweep)) if value is not None]
+        where = " AND ".join(f"{name} = ?" for name, _ in wanted) or "1"
+        rows = self._connection.execute(
+            f"SELECT {_ARTIFACT} FROM artifacts WHERE {where} ORDER BY id", [value for _, value in wanted]  # noqa: S608 - names of our own columns
+        )
+        return [self._archived(row) for row in rows]
+
+    def artifact(self, artifact_id: int) -> ArchivedArtifact:
+        """One artifact by its id. Raises ``FrameCorrupt`` when there is none."""
+        row = self._connection.execute(f"SELECT {_ARTIFACT} FROM artifacts WHERE id = ?", (artifact_id,)).fetchone()  # noqa: S608 - names of our own columns
+        if row is None:
+            raise FrameCorrupt(self.path.name, f"artifact {artifact_id} is missing")
+        return self._archived(row)
+
+    def _archived(self, row: Sequence[Any]) -> ArchivedArtifact:
+        try:
+            kind, name = ArtifactKind(row[2]), os.fsdecode(row[3])
+        except (TypeError, ValueError) as error:
+            raise FrameCorrupt(self.path.name, f"artifact {row[0]} is described by nonsense") from error
+        rest: list[Any] = [*row[4:], self.name]
+        return ArchivedArtifact(row[0], row[1], kind, name, *rest)
+
+    def stored_frames(self, artifact: ArchivedArtifact) -> Generator[Frame]:
+        """The frames of an artifact as they lie in the file, in order."""
+        rows = self._connection.execute(
+            "SELECT size, frame FROM frames WHERE artifact_id = ? ORDER BY seq", (artifact.id,)
+        )
+        for size_bytes, content in rows:
+            yield Frame(size_bytes, content)
+
+    def read(self, artifact: ArchivedArtifact) -> Iterator[bytes]:
+        """The original bytes in pieces. Raises ``FrameCorrupt`` unless all of them are what was archived."""
+        codec = self.codec(artifact.dictionary_id)
+        yield from unpack(artifact, self.stored_frames(artifact), codec, self.path.name)
+
+    def stored_bytes(self, artifact: ArchivedArtifact) -> int:
+        """Compressed bytes of an artifact."""
+        row = self._connection.execute(
+            "SELECT coalesce(sum(length(frame)), 0) FROM frames WHERE artifact_id = ?", (artifact.id,)
+        ).fetchone()
+        return int(row[0])
+
+    def check_structure(self) -> list[str]:
+        """What SQLite's own integrity check has to say; empty when all is well."""
+        try:
+            answer = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
+            orphans = self._connection.execute("PRAGMA foreign_key_check").fetchall()
+        except sqlite3.Error as error:
+            return [str(error)]
+        if orphans:
+            answer.append(f"{len(orphans)} row(s) without the row that they belong to")
+        return [line for line in answer if line != "ok"]
+
+
+def unpack(
+    artifact: ArchivedArtifact, frames: Iterator[Frame], codec: Codec, partition_file: str
+) -> Iterator[bytes]:
+    """Decompress ``frames`` and compare size and sha256 with what ``artifact`` says.
+
+    The comparison comes after the last piece: a receiver must not act on the pieces before the iterator ends.
+    Raises ``FrameCorrupt``.
+    """
+    digest, total = hashlib.sha256(), 0
+    try:
+        for frame in frames:
+            piece = codec.decompress(frame.content, frame.size_bytes)
+            digest.update(piece)
+            total += len(piece)
+            yield piece
+    except FrameError as error:
+        raise _corrupt(artifact, partition_file, str(error)) from error
+    if total != artifact.size_bytes or digest.digest() != artifact.sha256:
+        raise _corrupt(artifact, partition_file, "size or sha256 differs from what was archived")
+
+
+class _Transaction:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._connection.execute("COMMIT")
+        elif self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "secure_delete = ON", "trusted_schema = OFF"):
+        try:
+            connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise _damaged(path, f"it is not a readable partition ({error})") from error
+    return connection
+
+
+def _damaged(path: Path, why: str) -> VaultDamaged:
+    return VaultDamaged(
+        printable(str(path)),
+        why,
+        consequence="it was not touched, and the sessions in it cannot be read until it is mended",
+        cure="Run 'hermes-retention archive verify', and put the file back from a backup.",
+    )
+
+
+def _corrupt(artifact: ArchivedArtifact, partition_file: str, why: str) -> FrameCorrupt:
+    return FrameCorrupt(
+        f"{partition_file}, session {printable(artifact.session_id)}, {printable(artifact.name)}",
+        why,
+        consequence="nothing was removed on its account",
+    )
+
+
+def describe(artifact: ArchivedArtifact) -> dict[str, Any]:
+    """The artifact as plain JSON data, for listings."""
+    return {
+        "kind": artifact.kind.value,
+        "name": printable(artifact.name),
+        "size": artifact.size_bytes,
+        "sha256": artifact.sha256.hex(),
+        "mtime_ns": artifact.mtime_ns,
+        "mode": f"{artifact.mode:04o}",
+        "archived_at": artifact.archived_at,
+        "sweep": artifact.sweep,
+        "partition": artifact.partition,
+    }

@@ -1,0 +1,305 @@
+"""The vault as a whole: finds, writes, reads back, verifies and expires across its partitions.
+
+What must not live here: files of the store (``fsops``) and decisions about what is archived (``policy``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from hermes_retention import fsops
+from hermes_retention.archive.codec import Codec, build_dictionary
+from hermes_retention.archive.partition import ArchivedArtifact, Frame, Packed, Partition, SessionEntry, unpack
+from hermes_retention.errors import FrameCorrupt, VaultDamaged
+from hermes_retention.model import ArchivedSession, Artifact
+
+_PARTITION_NAME = re.compile(r"\d{4}-\d{2}\.db", re.ASCII)
+_WORTH_REPLACING = 0.75
+"""A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
+
+
+class VaultSummary(msgspec.Struct, frozen=True):
+    """What the vault holds, in numbers. Sizes in bytes."""
+
+    sessions: int
+    artifacts: int
+    original_bytes: int
+    stored_bytes: int
+    partitions: int
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Something that ``verify`` found wrong, in one line without content."""
+
+    partition: str
+    what: str
+
+
+class Vault:
+    """All partitions below ``<home>/retention/archive``. Opens files when asked, keeps none open."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def partition_paths(self) -> list[Path]:
+        """The partitions, oldest month first; empty when there is no vault yet."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path for path in self.root.iterdir() if _PARTITION_NAME.fullmatch(path.name))
+
+    def partitions(self) -> Iterator[Partition]:
+        """Each partition, opened while the loop is at it. Raises ``VaultDamaged``."""
+        for path in self.partition_paths():
+            with Partition.open(path) as partition:
+                yield partition
+
+    def archived_sessions(self) -> tuple[ArchivedSession, ...]:
+        """Every archived session with its age and size, once per partition that it is in."""
+        return tuple(session for partition in self.partitions() for session in partition.archived_sessions())
+
+    def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
+        """Artifacts of one session or one sweep, oldest archived first."""
+        found = [
+            artifact
+            for partition in self.partitions()
+            for artifact in partition.artifacts(session_id=session_id, sweep=sweep)
+        ]
+        return sorted(found, key=lambda artifact: (artifact.archived_at, artifact.partition, artifact.id))
+
+    def reader(self) -> VaultReader:
+        """For reading many artifacts: keeps the partition open that was read last."""
+        return VaultReader(self.root)
+
+    def summary(self) -> VaultSummary:
+        """Counts and sizes over all partitions."""
+        sessions: set[str] = set()
+        artifacts = original = 0
+        paths = self.partition_paths()
+        for partition in self.partitions():
+            for artifact in partition.artifacts():
+                sessions.add(artifact.session_id)
+                artifacts += 1
+                original += artifact.size_bytes
+        return VaultSummary(len(sessions), artifacts, original, self.allocated_bytes(), len(paths))
+
+    def allocated_bytes(self) -> int:
+        """What the file system gives to the vault, journals included."""
+        if not self.root.is_dir():
+            return 0
+        return sum(path.lstat().st_blocks * 512 for path in self.root.iterdir())
+
+    def verify(self) -> Iterator[tuple[str, list[Damage]]]:
+        """Check every byte of every partition; yields each partition's name with what is wrong in it."""
+        for path in self.partition_paths():
+            try:
+                with Partition.open(path) as partition:
+                    yield path.stem, _verify_partition(partition)
+            except VaultDamaged as error:
+                yield path.stem, [Damage(path.stem, str(error))]
+
+    def remove_sessions(self, session_ids: Iterable[str], *, partition: str | None = None) -> None:
+        """Remove sessions for good, from one partition or from all; an emptied partition is unlinked."""
+        wanted = list(session_ids)
+        for path in self.partition_paths():
+            if partition is None or path.stem == partition:
+                _remove_from(path, wanted)
+
+
+class VaultReader:
+    """Reads artifacts back; a context manager. Ask for them partition by partition where there are many."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._partition: Partition | None = None
+
+    def __enter__(self) -> VaultReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._partition is not None:
+            self._partition.close()
+
+    def read(self, artifact: ArchivedArtifact) -> Iterator[bytes]:
+        """The original bytes in pieces. Raises ``FrameCorrupt`` at the end unless they are what was archived."""
+        if self._partition is None or self._partition.name != artifact.partition:
+            if self._partition is not None:
+                self._partition.close()
+            self._partition = None
+            self._partition = Partition.open(self._root / f"{artifact.partition}.db")
+        yield from self._partition.read(artifact)
+
+
+def _remove_from(path: Path, session_ids: Sequence[str]) -> None:
+    with Partition.open(path) as partition:
+        with partition.transaction():
+            partition.remove_sessions(session_ids)
+        partition.shrink()
+        empty = next(partition.sessions(), None) is None
+    if empty:
+        fsops.remove_own_file(path)
+
+
+def _verify_partition(partition: Partition) -> list[Damage]:
+    damages = [Damage(partition.name, f"{partition.path.name}: {line}") for line in partition.check_structure()]
+    try:
+        artifacts = partition.artifacts()
+    except Exception as error:  # noqa: BLE001 - a damaged file can make SQLite raise anything; all of it is damage
+        return [*damages, Damage(partition.name, f"{partition.path.name}: {error}")]
+    for artifact in artifacts:
+        try:
+            for _ in partition.read(artifact):
+                pass
+        except FrameCorrupt as error:
+            damages.append(Damage(partition.name, str(error)))
+        except Exception as error:  # noqa: BLE001 - as above
+            damages.append(Damage(partition.name, f"{partition.path.name}, artifact {artifact.id}: {error}"))
+    return damages
+
+
+class Packing(msgspec.Struct, frozen=True):
+    """With what the artifacts of one partition are compressed from now on."""
+
+    dictionary_id: int | None
+    codec: Codec
+
+
+class PartitionWriter:
+    """Writes batches into one partition and reads them back. A context manager, for one thread only."""
+
+    def __init__(self, vault: Vault, name: str) -> None:
+        """Open or make the partition ``name`` (``2026-11``). Raises ``VaultDamaged``; nothing is changed then."""
+        self._vault = vault
+        path = vault.root / f"{name}.db"
+        self._writer = Partition.create(path)
+        # A connection of its own: what it reads comes from the file, not from the writer's page cache.
+        self._reader = Partition.open(path)
+
+    def __enter__(self) -> PartitionWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+        self._writer.close()
+
+    def choose_packing(self, samples: Sequence[tuple[str, bytes]], total_bytes: int) -> Packing:
+        """The dictionary for ``total_bytes`` of artifacts that look like ``samples`` (session id, content).
+
+        An existing one, of this partition or the one before, stays in use unless a fresh one is clearly better
+        and saves more than it takes. It is stored in a transaction of its own.
+        """
+        known = self._writer.newest_dictionary()
+        content, sources = (known[1], known[2]) if known else self._inherited()
+        fresh = build_dictionary([plain for _, plain in samples])
+        fresh_sources = [session_id for session_id, _ in samples]
+        if not content or _is_clearly_better(content, samples, total_bytes):
+            content, sources = fresh, fresh_sources
+        if not content:
+            return Packing(None, Codec())
+        with self._writer.transaction():
+            dictionary_id = self._writer.add_dictionary(content, sources)
+        return Packing(dictionary_id, Codec(content))
+
+    def _inherited(self) -> tuple[bytes, list[str]]:
+        for path in reversed(self._vault.partition_paths()):
+            if path == self._writer.path:
+                continue
+            try:
+                with Partition.open(path) as other:
+                    known = other.newest_dictionary()
+            except VaultDamaged:
+                continue  # its owner hears of it from verify; here a fresh dictionary does as well
+            return (known[1], known[2]) if known else (b"", [])
+        return b"", []
+
+    def write(
+        self, entries: Iterable[SessionEntry], packed: Sequence[Packed], *, sweep: str, archived_at: float
+    ) -> list[int]:
+        """Commit a batch, synced to disk, and return the ids of its artifacts in order. All or nothing."""
+        with self._writer.transaction():
+            for entry in entries:
+                self._writer.put_session(entry)
+            return [self._writer.put_artifact(one, sweep=sweep, archived_at=archived_at) for one in packed]
+
+    def fetch(self, artifact_id: int) -> tuple[ArchivedArtifact, Generator[Frame], Codec]:
+        """What the file holds of a committed artifact, for ``check_read_back``."""
+        artifact = self._reader.artifact(artifact_id)
+        return artifact, self._reader.stored_frames(artifact), self._reader.codec(artifact.dictionary_id)
+
+
+def check_read_back(
+    packed: Packed, artifact: ArchivedArtifact, frames: Generator[Frame], codec: Codec
+) -> None:
+    """Raise ``FrameCorrupt`` unless the stored copy decompresses to exactly what was packed (invariant 1)."""
+    kept = (artifact.session_id, artifact.name, artifact.size_bytes, artifact.mtime_ns, artifact.mode, artifact.sha256)
+    meant = (packed.session_id, packed.name, packed.size_bytes, packed.mtime_ns, packed.mode, packed.sha256)
+    if kept != meant:
+        raise FrameCorrupt(f"{artifact.partition}.db", f"artifact {artifact.id} does not describe what was archived")
+    with closing(frames):  # an open cursor would keep the next batch from being committed
+        for _ in unpack(artifact, frames, codec, f"{artifact.partition}.db"):
+            pass
+
+
+def pack(session_id: str, artifact: Artifact, pieces: Iterable[bytes], packing: Packing) -> Packed:
+    """Hash and compress one artifact of moderate size; its frames are held in memory."""
+    digest, frames = hashlib.sha256(), []
+    for piece in pieces:
+        digest.update(piece)
+        frames.append(Frame(len(piece), packing.codec.compress(piece)))
+    return _packed(session_id, artifact, digest.digest(), frames, packing)
+
+
+def pack_large(
+    session_id: str, artifact: Artifact, first: Iterable[bytes], second: Iterable[bytes], packing: Packing
+) -> Packed:
+    """Like ``pack`` for an artifact of any size, which is read twice: for its hash, and frame by frame later."""
+    digest = hashlib.sha256()
+    for piece in first:
+        digest.update(piece)
+    frames = (Frame(len(piece), packing.codec.compress(piece)) for piece in second)
+    return _packed(session_id, artifact, digest.digest(), frames, packing)
+
+
+def _packed(
+    session_id: str, artifact: Artifact, digest: bytes, frames: Iterable[Frame], packing: Packing
+) -> Packed:
+    return Packed(
+        session_id=session_id,
+        kind=artifact.kind,
+        name=artifact.name,
+        size_bytes=artifact.size_bytes,
+        mtime_ns=artifact.mtime_ns,
+        mode=artifact.mode,
+        sha256=digest,
+        dictionary_id=packing.dictionary_id,
+        frames=frames,
+    )
+
+
+def _is_clearly_better(current: bytes, samples: Sequence[tuple[str, bytes]], total_bytes: int) -> bool:
+    """Whether a dictionary of half of the samples does so much better on the other half that it pays."""
+    learn, judge = [plain for _, plain in samples[::2]], [plain for _, plain in samples[1::2]]
+    judged = sum(map(len, judge))
+    if not judged:
+        return False
+    candidate = build_dictionary(learn)
+    old = sum(len(Codec(current).compress(plain)) for plain in judge)
+    new = sum(len(Codec(candidate).compress(plain)) for plain in judge)
+    saved = (old - new) * total_bytes / judged
+    return new < old * _WORTH_REPLACING and saved > len(Codec().compress(candidate))
+
+
+def partition_name(last_activity: float) -> str:
+    """The partition of a session that was last active at this Unix time: its month in UTC."""
+    return datetime.fromtimestamp(last_activity, UTC).strftime("%Y-%m")

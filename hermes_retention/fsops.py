@@ -1,0 +1,338 @@
+"""The only module that removes or replaces files.
+
+Every operation is relative to an opened directory and follows no symbolic link. A removal takes the file aside
+first, looks at it again, and only then unlinks it: whatever the host wrote at that very moment goes back.
+What must not live here: decisions, archives, databases.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from types import TracebackType
+
+from hermes_retention.errors import (
+    ArtifactChanged,
+    ArtifactUnreadable,
+    ArtifactVanished,
+    RestoreConflict,
+    StoreUnreadable,
+    UnsupportedPlatform,
+)
+from hermes_retention.model import Artifact
+from hermes_retention.names import printable
+
+READ_BYTES = 8 * 2**20
+_TEMPORARY_PREFIX = ".hermes-retention-"
+_KEPT = "it was kept"
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What a file system answers that has no hard links (FAT, some network shares)."""
+
+
+def require_supported_platform() -> None:
+    """Raise ``UnsupportedPlatform`` where files cannot be removed safely. Nothing has been touched then."""
+    needed = (os.open, os.unlink, os.rename, os.stat, os.link)
+    if sys.platform in ("linux", "darwin") and all(call in os.supports_dir_fd for call in needed):
+        return
+    raise UnsupportedPlatform(
+        f"this operating system ({sys.platform})",
+        "it cannot open and remove files relative to a directory",
+        consequence="nothing was touched",
+        cure="hermes-retention runs on Linux and macOS.",
+    )
+
+
+class Directory:
+    """An opened directory that contains no symbolic link below its trusted base. A context manager."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self.descriptor = path, descriptor
+
+    @classmethod
+    def open(cls, base: Path, *below: str) -> Directory:
+        """Open ``base/below…``; ``base`` may itself be a link, nothing below it may.
+
+        Raises ``StoreUnreadable`` for a link or anything that is no directory, ``FileNotFoundError`` when it
+        does not exist.
+        """
+        path, descriptor = base, os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in below:
+            path = path / part
+            try:
+                inner = os.open(
+                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor
+                )
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise _not_a_directory(path) from error
+                raise
+            finally:
+                os.close(descriptor)
+            descriptor = inner
+        return cls(path, descriptor)
+
+    @classmethod
+    def create(cls, base: Path, *below: str) -> Directory:
+        """Like ``open``, making what is missing with mode 0700 whatever the umask."""
+        path = base
+        for part in below:
+            path = path / part
+            try:
+                path.mkdir(mode=0o700)
+                path.chmod(0o700)
+            except FileExistsError:
+                continue
+        return cls.open(base, *below)
+
+    def close(self) -> None:
+        """Give the descriptor back. Closing twice is a mistake of the caller."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def sync(self) -> None:
+        """Make the entries durable."""
+        os.fsync(self.descriptor)
+
+    def status(self, name: str) -> os.stat_result | None:
+        """``lstat`` of an entry, ``None`` when there is none."""
+        try:
+            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+
+def read_unchanged(directory: Directory, artifact: Artifact) -> Generator[bytes]:
+    """The content of ``artifact`` in pieces of ``READ_BYTES``.
+
+    Raises ``ArtifactChanged`` when size, time or inode differ from the scan, before or after reading, and
+    ``ArtifactUnreadable`` when the system refuses; the pieces so far are worthless then. Changes nothing.
+    """
+    descriptor = _open_regular(directory, artifact)
+    try:
+        if not _is_same(os.fstat(descriptor), artifact):
+            raise _changed(artifact)
+        remaining = artifact.size_bytes
+        while remaining > 0:
+            piece = os.read(descriptor, min(READ_BYTES, remaining))
+            if not piece:
+                raise _changed(artifact)
+            remaining -= len(piece)
+            yield piece
+        if not _is_same(os.fstat(descriptor), artifact):
+            raise _changed(artifact)
+    except OSError as error:
+        raise ArtifactUnreadable(printable(artifact.name), _words(error), consequence=_KEPT) from error
+    finally:
+        os.close(descriptor)
+
+
+def _open_regular(directory: Directory, artifact: Artifact) -> int:
+    # O_NONBLOCK: a FIFO that took the place of the file must not block the sweep.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(artifact.name, flags, dir_fd=directory.descriptor)
+    except FileNotFoundError as error:
+        raise ArtifactVanished(printable(artifact.name), "it vanished since the scan", consequence=_KEPT) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ArtifactChanged(printable(artifact.name), "it became a link", consequence=_KEPT) from error
+        raise ArtifactUnreadable(printable(artifact.name), _words(error), consequence=_KEPT) from error
+
+
+class Remover:
+    """Removes artifacts from ``directory`` by way of ``aside``, an own directory on the same file system."""
+
+    def __init__(self, directory: Directory, aside: Directory) -> None:
+        self._directory, self._aside = directory, aside
+        self._taken = set(os.listdir(aside.descriptor))
+
+    def remove(self, artifact: Artifact) -> None:
+        """Unlink ``artifact`` if it still is the file that was archived.
+
+        Raises ``ArtifactChanged`` or ``ArtifactUnreadable`` otherwise; the file is in its place then. If the
+        process dies in between, ``recover`` finds it aside and puts it back.
+        """
+        name = artifact.name
+        source, aside = self._directory.descriptor, self._aside.descriptor
+        if name in self._taken:
+            raise ArtifactUnreadable(
+                printable(name), f"an older file of that name waits in {self._aside.path}", consequence=_KEPT
+            )
+        try:
+            if not _is_same(os.stat(name, dir_fd=source, follow_symlinks=False), artifact):
+                raise _changed(artifact)
+            try:
+                os.rename(name, name, src_dir_fd=source, dst_dir_fd=aside)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                # The sessions are a file system of their own: look and unlink, with a gap of microseconds.
+                os.unlink(name, dir_fd=source)
+                return
+            if not _is_same(os.stat(name, dir_fd=aside, follow_symlinks=False), artifact):
+                self._taken.add(name)
+                if _put_back(self._directory, self._aside, name):
+                    self._taken.discard(name)
+                raise _changed(artifact)
+            os.unlink(name, dir_fd=aside)
+        except FileNotFoundError as error:
+            raise ArtifactVanished(printable(name), "it vanished since the scan", consequence=_KEPT) from error
+        except OSError as error:
+            raise ArtifactUnreadable(printable(name), _words(error), consequence=_KEPT) from error
+
+
+def recover(directory: Directory, aside: Directory) -> list[str]:
+    """Put back what a dead process left aside; returns one line for each file that has to stay there.
+
+    A file stays aside when the host has meanwhile written another one under its name: neither is lost.
+    """
+    stuck = []
+    for name in sorted(os.listdir(aside.descriptor)):
+        if not _put_back(directory, aside, name):
+            stuck.append(
+                f"{printable(name)}: taken aside by a sweep that died, and the host has written a new file of that "
+                f"name since; the older one is kept in {aside.path}. Compare the two and delete the one you don't want."
+            )
+    return stuck
+
+
+def sweep_temporaries(directory: Directory) -> None:
+    """Remove half-written restores that a dead process left; their originals are in the vault."""
+    for name in os.listdir(directory.descriptor):
+        if name.startswith(_TEMPORARY_PREFIX):
+            os.unlink(name, dir_fd=directory.descriptor)
+
+
+def place_file(  # noqa: PLR0913 - a file is all of these
+    directory: Directory, name: str, pieces: Iterable[bytes], *, mode: int, mtime_ns: int
+) -> None:
+    """Write a new file with these bytes, permission bits and time, synced, appearing under ``name`` at once.
+
+    Raises ``RestoreConflict`` when ``name`` is taken or is no plain file name; nothing is overwritten and no
+    half of a file is left under ``name``. ``directory.sync()`` makes the name durable.
+    """
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise RestoreConflict(printable(name), "it is not a plain file name", consequence="it was not written")
+    temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+    descriptor = os.open(
+        temporary,
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+        0o600,
+        dir_fd=directory.descriptor,
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+            os.fchmod(stream.fileno(), stat.S_IMODE(mode) & 0o777)
+            os.utime(stream.fileno(), ns=(mtime_ns, mtime_ns))
+            os.fsync(stream.fileno())
+        _move_without_overwriting(directory, temporary, directory, name)
+    except FileExistsError as error:
+        raise RestoreConflict(
+            printable(name),
+            f"{directory.path} already has a file of that name",
+            consequence="it was not overwritten",
+            cure="Restore into another directory with --to DIR.",
+        ) from error
+    finally:
+        if directory.status(temporary) is not None:
+            os.unlink(temporary, dir_fd=directory.descriptor)
+
+
+def replace_private_file(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` with mode 0600, synced, all at once or not at all."""
+    temporary = path.with_name(f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove_own_file(path: Path) -> None:
+    """Remove a file that this project made (an empty partition). The directory is synced."""
+    path.unlink()
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the entries of ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_back(directory: Directory, aside: Directory, name: str) -> bool:
+    """Whether the file aside is in its place again. Never overwrites what the host wrote meanwhile."""
+    try:
+        _move_without_overwriting(aside, name, directory, name)
+    except FileExistsError:
+        placed, kept = directory.status(name), aside.status(name)
+        if placed is None or kept is None or (placed.st_dev, placed.st_ino) != (kept.st_dev, kept.st_ino):
+            return False
+        os.unlink(name, dir_fd=aside.descriptor)
+    return True
+
+
+def _move_without_overwriting(source: Directory, name: str, target: Directory, new_name: str) -> None:
+    """Raises ``FileExistsError`` when ``new_name`` is taken; nothing has moved then."""
+    try:
+        os.link(
+            name, new_name, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor, follow_symlinks=False
+        )
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if target.status(new_name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name) from error
+        os.rename(name, new_name, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
+    else:
+        os.unlink(name, dir_fd=source.descriptor)
+
+
+def _is_same(status: os.stat_result, artifact: Artifact) -> bool:
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_ino == artifact.inode
+        and status.st_size == artifact.size_bytes
+        and status.st_mtime_ns == artifact.mtime_ns
+    )
+
+
+def _changed(artifact: Artifact) -> ArtifactChanged:
+    return ArtifactChanged(printable(artifact.name), "it changed since the scan", consequence=_KEPT)
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _not_a_directory(path: Path) -> StoreUnreadable:
+    return StoreUnreadable(
+        printable(str(path)),
+        "it is a symbolic link or not a directory, and links below the home are not followed",
+        consequence="nothing was removed",
+        cure="Make it a real directory, or mount the other place there.",
+    )

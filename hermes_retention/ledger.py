@@ -1,0 +1,229 @@
+"""The plugin's own database of sweeps: what each of them decided, did, and what was put back since.
+
+It is a record, not a source of safety: with a lost ledger every session is still in the store or the vault.
+Holds live in ``holds`` and archived content in the vault. What must not live here: transcript text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from hermes_retention.errors import RetentionError
+from hermes_retention.names import printable
+from hermes_retention.plan import Step
+
+FORMAT = 1
+KEEP_DAYS = 730
+"""How long the steps of a sweep stay in the ledger; its totals stay for ever."""
+_SCHEMA = f"""
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sweeps(
+    id TEXT PRIMARY KEY, started_at REAL NOT NULL, finished_at REAL, origin TEXT NOT NULL,
+    state TEXT NOT NULL, undone_at REAL, totals TEXT);
+CREATE TABLE steps(
+    sweep TEXT NOT NULL REFERENCES sweeps(id), session_id TEXT NOT NULL, class TEXT NOT NULL,
+    liveness TEXT NOT NULL, verdict TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,
+    bytes INTEGER NOT NULL, error TEXT);
+CREATE INDEX steps_by_sweep ON steps(sweep);
+CREATE INDEX steps_by_session ON steps(session_id);
+CREATE TABLE restored(session_id TEXT PRIMARY KEY, restored_at REAL NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES('format', '{FORMAT}');
+"""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a step: done, or kept (in part) for the errors that prevented it."""
+
+    step: Step
+    errors: tuple[RetentionError, ...] = ()
+    freed_bytes: int = 0
+
+    @property
+    def error(self) -> str | None:
+        """Why something was kept that the plan wanted gone; ``None`` when all of it is gone."""
+        return "; ".join(map(str, self.errors)) or None
+
+
+class SweepRow(msgspec.Struct, frozen=True):
+    """A sweep as the ledger remembers it."""
+
+    id: str
+    started_at: float
+    finished_at: float | None
+    origin: str
+    state: str
+    undone_at: float | None
+    totals: dict[str, int]
+
+
+class StepRow(msgspec.Struct, frozen=True):
+    """A step as the ledger remembers it, with the time of its sweep."""
+
+    sweep: str
+    started_at: float
+    verdict: str
+    rule: str
+    reason: str
+    bytes: int
+    error: str | None
+
+
+class Ledger:
+    """``<home>/retention/ledger.db``. A context manager; every method commits before it returns."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path, self._connection = path, connection
+
+    @classmethod
+    def open(cls, path: Path) -> Ledger:
+        """Open the ledger, making it (mode 0600) if it is missing.
+
+        Raises ``RetentionError`` when the file is something else or damaged; it is not touched then.
+        """
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        except OSError as error:
+            raise _unusable(path, (error.strerror or "cannot be opened").lower()) from error
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                path.chmod(0o600)
+                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+            row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            raise _unusable(path, str(error)) from error
+        if row is None or row[0] != str(FORMAT):
+            connection.close()
+            raise _unusable(path, "it has a format that this version does not know")
+        return cls(path, connection)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    # -- sweeps -----------------------------------------------------------------------------------------------
+
+    def begin_sweep(self, *, started_at: float, origin: str) -> str:
+        """Note that a sweep starts and return its id, a UTC time such as ``20261120-155234``."""
+        stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
+        taken = {row[0] for row in self._connection.execute("SELECT id FROM sweeps WHERE id LIKE ?", (f"{stem}%",))}
+        number, sweep = 1, stem
+        while sweep in taken:
+            number += 1
+            sweep = f"{stem}-{number}"
+        self._connection.execute(
+            "UPDATE sweeps SET state = 'interrupted' WHERE state = 'running'"
+        )  # the caller holds the lock: whatever was running died
+        self._connection.execute(
+            "INSERT INTO sweeps(id, started_at, origin, state) VALUES (?, ?, ?, 'running')", (sweep, started_at, origin)
+        )
+        return sweep
+
+    def note(self, sweep: str, outcomes: Iterable[Outcome]) -> None:
+        """Remember what became of some steps. One transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(
+            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    sweep,
+                    outcome.step.session_id,
+                    outcome.step.session_class.value,
+                    outcome.step.liveness.value,
+                    outcome.step.verdict.value,
+                    outcome.step.rule,
+                    outcome.step.reason,
+                    outcome.step.bytes,
+                    outcome.error,
+                )
+                for outcome in outcomes
+            ),
+        )
+        self._connection.execute("COMMIT")
+
+    def finish_sweep(self, sweep: str, *, finished_at: float, totals: dict[str, int]) -> None:
+        """Note that a sweep came to its end, and forget the steps of very old ones."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(
+            "UPDATE sweeps SET state = 'done', finished_at = ?, totals = ? WHERE id = ?",
+            (finished_at, json.dumps(totals), sweep),
+        )
+        self._connection.execute(
+            "DELETE FROM steps WHERE sweep IN (SELECT id FROM sweeps WHERE started_at < ?)",
+            (finished_at - KEEP_DAYS * 86400,),
+        )
+        self._connection.execute("COMMIT")
+
+    def sweeps(self) -> list[SweepRow]:
+        """All sweeps, newest first."""
+        rows = self._connection.execute(
+            "SELECT id, started_at, finished_at, origin, state, undone_at, totals FROM sweeps "
+            "ORDER BY started_at DESC, rowid DESC"
+        )
+        return [
+            SweepRow(sweep, started, finished, origin, state, undone, json.loads(totals) if totals else {})
+            for sweep, started, finished, origin, state, undone, totals in rows
+        ]
+
+    def history(self, session_id: str) -> list[StepRow]:
+        """Everything that sweeps did to a session, oldest first."""
+        rows = self._connection.execute(
+            "SELECT s.sweep, w.started_at, s.verdict, s.rule, s.reason, s.bytes, s.error FROM steps s "
+            "JOIN sweeps w ON w.id = s.sweep WHERE s.session_id = ? ORDER BY w.started_at, s.rowid",
+            (session_id,),
+        )
+        return [StepRow(*row) for row in rows]
+
+    def mark_undone(self, sweeps: Sequence[str], *, undone_at: float) -> None:
+        """Note that these sweeps were undone."""
+        self._connection.executemany(
+            "UPDATE sweeps SET undone_at = ? WHERE id = ?", [(undone_at, sweep) for sweep in sweeps]
+        )
+
+    # -- restores and facts -----------------------------------------------------------------------------------
+
+    def note_restored(self, session_ids: Iterable[str], *, restored_at: float) -> None:
+        """Remember that a person put these sessions back, so that the next sweep leaves them alone."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO restored VALUES (?, ?)",
+            ((session_id, restored_at) for session_id in session_ids),
+        )
+        self._connection.execute("COMMIT")
+
+    def restored(self) -> dict[str, float]:
+        """Session id → when it was last put back."""
+        return dict(self._connection.execute("SELECT session_id, restored_at FROM restored"))
+
+    def fact(self, key: str) -> str | None:
+        """A remembered fact about this home, such as ``first_removal``."""
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def remember(self, key: str, value: str) -> None:
+        """Remember a fact about this home."""
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _unusable(path: Path, why: str) -> RetentionError:
+    return RetentionError(
+        printable(str(path)),
+        f"the ledger cannot be used: {why}",
+        consequence="nothing was changed",
+        cure="Move the file away: a new one is made, and no session depends on the old one.",
+    )

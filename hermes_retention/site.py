@@ -1,0 +1,85 @@
+"""One home with everything that a use case needs of it: its store, workspace, policy; and its inventory.
+
+What must not live here: output, and the clock (it is passed in).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+
+from hermes_retention.model import Inventory, Session, Usage
+from hermes_retention.policy.lifecycle import Policy
+from hermes_retention.stores.base import Scan, Store
+from hermes_retention.workspace import Workspace, free_bytes
+
+
+class Site(msgspec.Struct, frozen=True):
+    """A home under this project's care."""
+
+    store: Store
+    workspace: Workspace
+    policy: Policy
+
+    @property
+    def home(self) -> Path:
+        """The resolved home."""
+        return self.store.home
+
+    def take_inventory(self, *, now: float) -> Inventory:
+        """Everything that a decision may depend on. Reads only.
+
+        Raises ``StoreUnreadable`` when liveness or holds cannot be read, ``VaultDamaged`` when a partition
+        cannot and something in the vault may expire.
+        """
+        self.workspace.check()
+        scan = self.store.scan(now=now)
+        expires = any(lifecycle.archive_after is not None for lifecycle in self.policy.lifecycles.values())
+        return Inventory(
+            home=str(self.home),
+            sessions=self._with_restores(scan),
+            usage=self.usage(),
+            archived=self.workspace.vault.archived_sessions() if expires else (),
+            holds=self.workspace.holds.reasons(),
+            unknown=scan.unknown,
+            warnings=scan.warnings,
+        )
+
+    def usage(self) -> Usage:
+        """What the file system allocates now."""
+        return Usage(
+            sessions_bytes=_allocated_bytes(self.store.files_directory),
+            vault_bytes=self.workspace.vault.allocated_bytes(),
+            ledger_bytes=self.workspace.allocated_bytes(),
+            free_bytes=free_bytes(self.home),
+        )
+
+    def _with_restores(self, scan: Scan) -> tuple[Session, ...]:
+        ledger = self.workspace.ledger_if_any()
+        if ledger is None:
+            return scan.sessions
+        with ledger:
+            restored = ledger.restored()
+        if not restored:
+            return scan.sessions
+        return tuple(
+            msgspec.structs.replace(session, restored_at=restored[session.id]) if session.id in restored else session
+            for session in scan.sessions
+        )
+
+
+def _allocated_bytes(directory: Path) -> int:
+    """Allocated bytes of the regular files directly in ``directory``; 0 when it does not exist."""
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        return 0
+    with entries:
+        return sum(
+            status.st_blocks * 512
+            for entry in entries
+            if stat.S_ISREG((status := entry.stat(follow_symlinks=False)).st_mode)
+        )

@@ -1,0 +1,117 @@
+"""``<home>/retention``: where everything that this project writes below a home lies, and the lock over it.
+
+    archive/     the vault, one SQLite file per month
+    aside/       files between "archived" and "removed"; empty but while a sweep runs
+    ledger.db    what the sweeps did
+    holds.json   what a person wants kept
+    sweep.lock   held by whoever changes anything
+
+What must not live here: the host's own files.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from hermes_retention.archive.vault import Vault
+from hermes_retention.errors import RetentionError, SweepRunning
+from hermes_retention.fsops import Directory
+from hermes_retention.holds import Holds
+from hermes_retention.ledger import Ledger
+from hermes_retention.names import printable
+
+FOLDER = "retention"
+
+
+class Workspace:
+    """The retention folder of one home. Making the object touches nothing."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / FOLDER
+        self.vault = Vault(self.root / "archive")
+        self.holds = Holds(self.root / "holds.json")
+        self.ledger_path = self.root / "ledger.db"
+
+    def check(self) -> None:
+        """Raise ``StoreUnreadable`` when the folder, or the vault in it, is a link or no directory."""
+        for below in ((FOLDER,), (FOLDER, "archive"), (FOLDER, "aside")):
+            try:
+                Directory.open(self.home, *below).close()
+            except FileNotFoundError:
+                return
+
+    def create(self) -> None:
+        """Make the folder and what is in it, mode 0700. Raises ``RetentionError`` when that is impossible."""
+        try:
+            for part in ("archive", "aside"):
+                Directory.create(self.home, FOLDER, part).close()
+        except OSError as error:
+            raise RetentionError(
+                printable(str(self.root)),
+                f"it cannot be made ({(error.strerror or 'no reason given').lower()})",
+                consequence="nothing was changed",
+                cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
+            ) from error
+
+    def aside(self) -> Directory:
+        """The opened ``aside`` directory."""
+        return Directory.open(self.home, FOLDER, "aside")
+
+    def ledger(self) -> Ledger:
+        """The opened ledger; made when it is missing. ``create`` comes first."""
+        return Ledger.open(self.ledger_path)
+
+    def ledger_if_any(self) -> Ledger | None:
+        """The opened ledger, or ``None`` when this home has none yet. Makes nothing."""
+        return Ledger.open(self.ledger_path) if self.ledger_path.exists() else None
+
+    def allocated_bytes(self) -> int:
+        """What the file system gives to everything in the folder but the vault."""
+        if not self.root.is_dir():
+            return 0
+        return sum(
+            status.st_blocks * 512
+            for entry in os.scandir(self.root)
+            if stat.S_ISREG((status := entry.stat(follow_symlinks=False)).st_mode)
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the one lock of this home. Raises ``SweepRunning`` at once when another process has it.
+
+        The lock goes with the process that holds it: a killed sweep leaves none behind.
+        """
+        self.create()
+        lock = filelock.FileLock(self.root / "sweep.lock", timeout=0, mode=0o600)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise SweepRunning(
+                printable(str(self.home)),
+                "another process is sweeping, restoring or changing the archive of this home",
+                consequence="nothing was changed",
+                cure="Try again when it has finished.",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def free_bytes(home: Path) -> int | None:
+    """What ordinary users may still write on the home's file system; ``None`` when it cannot be told."""
+    try:
+        status = os.statvfs(home)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+
