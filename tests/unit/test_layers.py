@@ -1,0 +1,367 @@
+"""The house keeps its shape: which module may import what, remove files, open databases, know the time.
+
+Everything is read off the source with ``ast``; nothing of the package is imported. Each rule is also shown
+sources that break it, so that a rule which can no longer fail is noticed.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+ROOT = "hermes_retention"
+PACKAGE = Path(__file__).resolve().parents[2] / ROOT
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "units", "names", "model", "plan"),
+    ("policy",),
+    ("stores.base", "gateway.hookspecs"),
+    ("fsops", "archive", "ledger", "holds", "stores.hermes", "stores.openclaw"),
+    ("settings", "workspace", "site", "archiving", "execute", "plugins"),
+    ("sweep", "restore", "search", "simulate", "status", "explain", "demo"),
+    ("gateway", "hermes_agent", "cli", "report", "__main__"),
+)
+"""Lowest first. A name stands for a module, or for a package and all that is in it unless named apart."""
+
+SHELVES = ("", "stores")
+"""Packages that only hold modules of different layers; anybody may import them."""
+
+FACES = ("cli", "hermes_agent")
+"""Packages that somebody outside looks up by name (the console script, the host's entry point)."""
+
+REMOVERS = ("fsops",)
+"""The only modules that remove or rename a file."""
+
+HOST_DATABASE = "state.db"
+HOST_DATABASE_OPENERS = ("stores.hermes.state_db", "demo")  # demo writes the one in the home that it makes up
+OWN_DATABASE_OPENERS = ("archive", "ledger")
+
+PURE = ("policy",)
+IMPURE_MODULES = frozenset(
+    {"asyncio", "glob", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil"}
+    | {"socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "uuid"}
+)
+IMPURE_FUNCTIONS = frozenset({"breakpoint", "input", "open", "print"})
+CLOCKS = frozenset(
+    f"datetime.{kind}.{clock}" for kind in ("date", "datetime") for clock in ("now", "today", "utcnow")
+)
+
+REMOVING_FUNCTIONS = frozenset(
+    {f"os.{name}" for name in ("remove", "removedirs", "rename", "renames", "replace", "rmdir", "unlink")}
+    | {f"shutil.{name}" for name in ("move", "rmtree")}
+)
+REMOVING_METHODS = {"rename": 1, "replace": 1, "rmdir": 0, "unlink": 0}
+"""Methods of ``Path`` with the number of arguments: ``str.replace`` takes two, ``fsops`` has its own."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Module:
+    """A source file, parsed. ``name`` is without the root package, which itself is ``""``."""
+
+    name: str
+    tree: ast.Module
+    is_package: bool = False
+
+    def within(self, names: tuple[str, ...]) -> bool:
+        """Whether this is one of ``names`` or lies in one of them."""
+        return any(_within(self.name, name) for name in names)
+
+    def imports(self) -> Iterator[tuple[int, str, str]]:
+        """Line, full name and local name of all that is imported, also in functions and for types only."""
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Import(names=names):
+                    yield from ((node.lineno, it.name, it.asname or it.name) for it in names)
+                case ast.ImportFrom(names=names):
+                    base = self._base(node)
+                    yield from ((node.lineno, f"{base}.{it.name}", it.asname or it.name) for it in names)
+                case ast.Call(
+                    func=ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module"),
+                    args=[ast.Constant(str(name)), *_],
+                ):
+                    yield node.lineno, name, ""
+
+    def _base(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        own = [ROOT, *self.name.split(".")] if self.name else [ROOT]
+        parents = own[: len(own) + self.is_package - node.level]
+        return ".".join([*parents, node.module] if node.module else parents)
+
+    def uses(self) -> Iterator[tuple[ast.Name | ast.Attribute, str]]:
+        """Every name that is read, spelt out: ``os.unlink`` also after ``from os import unlink as away``."""
+        bound = {local: full for _, full, local in self.imports()}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Name | ast.Attribute):
+                yield node, _spelt_out(node, bound)
+
+    def calls(self) -> dict[ast.expr, ast.Call]:
+        """What is called → the call."""
+        return {node.func: node for node in ast.walk(self.tree) if isinstance(node, ast.Call)}
+
+    def texts(self) -> Iterator[ast.Constant]:
+        """String literals, also parts of f-strings, but not docstrings."""
+        docstrings = {node.value for node in ast.walk(self.tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+                yield node
+
+
+def _spelt_out(node: ast.expr, bound: dict[str, str]) -> str:
+    match node:
+        case ast.Name(name):
+            return bound.get(name, name)
+        case ast.Attribute(value, attr):
+            return f"{_spelt_out(value, bound)}.{attr}"
+        case _:
+            return "?"
+
+
+def _within(module: str, name: str) -> bool:
+    return module == name or module.startswith(f"{name}.")
+
+
+def level_of(module: str) -> int | None:
+    """The layer of a module, by the longest name in the map that covers it; ``None`` when none does."""
+    if module in SHELVES:
+        return 0
+    names = ((name, level) for level, layer in enumerate(LAYERS) for name in layer)
+    found = [(len(name), level) for name, level in names if _within(module, name)]
+    return max(found)[1] if found else None
+
+
+# The rules
+
+Complaints: TypeAlias = Iterator[tuple[int, str]]
+"""Line and what is wrong there."""
+Rule: TypeAlias = Callable[[Module], Complaints]
+
+
+def every_module_has_a_layer(module: Module) -> Complaints:
+    """A new module has to say where it belongs."""
+    if level_of(module.name) is None:
+        yield 1, f"{module.name} is in no layer: name it in LAYERS ({Path(__file__).name}) and in the design"
+
+
+def a_layer_imports_nothing_higher(module: Module) -> Complaints:
+    """Neither at the top, nor in a function, nor for types only."""
+    own = level_of(module.name)
+    for line, name, _ in module.imports():
+        root, _, target = name.partition(".")
+        if root != ROOT or own is None:
+            continue
+        level = level_of(target)
+        if level is None:  # what is imported is not a module, then, but something in one
+            level = level_of(target.rpartition(".")[0])
+        if level is None:
+            yield line, f"imports {name}, which is in no layer"
+        elif level > own:
+            yield line, f"layer {own} imports {name} of layer {level}"
+
+
+def a_package_itself_holds_nothing(module: Module) -> Complaints:
+    """Whoever imports a module runs its packages' code too; so these hold a docstring and a version."""
+    if not module.is_package or module.name in FACES:
+        return
+    for node in module.tree.body:
+        match node:
+            case ast.Expr(ast.Constant(str())) | ast.Assign([ast.Name("__version__")]):
+                pass
+            case _:
+                yield node.lineno, "a package's __init__ holds only a docstring and __version__"
+
+
+def only_fsops_removes_files(module: Module) -> Complaints:
+    """One place to read, one place to make safe."""
+    if module.within(REMOVERS):
+        return
+    calls = module.calls()
+    for node, name in module.uses():
+        if name in REMOVING_FUNCTIONS:
+            yield node.lineno, f"{name}: files are removed and renamed in fsops only"
+        elif isinstance(node, ast.Attribute) and _is_path_method(node.attr, name, calls.get(node)):
+            yield node.lineno, f"{node.attr}() of a path: files are removed and renamed in fsops only"
+
+
+def _is_path_method(method: str, name: str, call: ast.Call | None) -> bool:
+    if method not in REMOVING_METHODS or name.startswith(f"{ROOT}."):
+        return False
+    if name.startswith("pathlib.Path."):
+        return True
+    if call is None:  # handed on, to be called later
+        return method != "replace"
+    flags = sum(isinstance(it, ast.Constant) and isinstance(it.value, bool) for it in call.args)
+    keywords = {it.arg for it in call.keywords}
+    targets = len(call.args) - flags + ("target" in keywords)
+    return targets == REMOVING_METHODS[method] and keywords <= {"target", "missing_ok"}
+
+
+def only_state_db_opens_a_host_database(module: Module) -> Complaints:
+    """One place that knows how long a lock may be held, and how schemas differ."""
+    if module.within(HOST_DATABASE_OPENERS):
+        return
+    opens_its_own = module.within(OWN_DATABASE_OPENERS)
+    calls = module.calls()
+    for node, name in module.uses():
+        connects = name == "sqlite3.connect" or (name == "sqlite3.Connection" and node in calls)
+        if connects and not opens_its_own:
+            allowed = ", ".join(HOST_DATABASE_OPENERS + OWN_DATABASE_OPENERS)
+            yield node.lineno, f"{name}: databases are opened only in {allowed}"
+    for text in module.texts():
+        if opens_its_own and HOST_DATABASE in str(text.value):
+            yield text.lineno, f"{HOST_DATABASE} is the host's, not ours"
+        if str(text.value).lstrip().upper().startswith("ATTACH "):
+            yield text.lineno, "ATTACH opens a database out of this test's sight"
+
+
+def policy_knows_no_clock_and_no_disk(module: Module) -> Complaints:
+    """A decision depends on the inventory, the policy and the time it is given, on nothing else."""
+    if not module.within(PURE):
+        return
+    for line, name, _ in module.imports():
+        if name.partition(".")[0] in IMPURE_MODULES:
+            yield line, f"imports {name}: policy/ is pure"
+    calls = module.calls()
+    for node, name in module.uses():
+        if name in CLOCKS or (name in IMPURE_FUNCTIONS and node in calls):
+            yield node.lineno, f"uses {name}: policy/ is pure"
+
+
+RULES: tuple[Rule, ...] = (
+    every_module_has_a_layer,
+    a_layer_imports_nothing_higher,
+    a_package_itself_holds_nothing,
+    only_fsops_removes_files,
+    only_state_db_opens_a_host_database,
+    policy_knows_no_clock_and_no_disk,
+)
+
+
+# The house as it stands
+
+
+def house() -> Iterator[tuple[str, Module]]:
+    """Every source file of the package, with its path."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        yield str(path), Module(name, ast.parse(path.read_bytes(), str(path)), is_package)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_house_keeps_the_rule(rule: Rule) -> None:
+    complaints = [f"{path}:{line}: {what}" for path, module in house() for line, what in rule(module)]
+    assert not complaints, "\n".join([f"{rule.__doc__}", *complaints])
+
+
+def test_whole_house_is_read() -> None:
+    names = {module.name for _, module in house()}
+    assert {"", "errors", "policy.decide", "stores.hermes.state_db", "fsops"} <= names
+
+
+# Sources that break a rule, and their harmless look-alikes
+
+BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
+    every_module_has_a_layer: (
+        ("helpers", ""),
+        ("stores.elsewhere", ""),
+        ("errors_more", ""),
+    ),
+    a_layer_imports_nothing_higher: (
+        ("errors", "import hermes_retention.cli"),
+        ("policy.decide", "from hermes_retention.fsops import unlink"),
+        ("policy.decide", "from hermes_retention import settings"),
+        ("model", "from hermes_retention.stores import base"),
+        ("policy.decide", "from .. import sweep"),
+        ("stores.hermes.files", "from ...execute import execute"),
+        ("execute", "def f():\n    from hermes_retention import sweep"),
+        ("execute", "if TYPE_CHECKING:\n    import hermes_retention.report"),
+        ("plugins", "import hermes_retention.gateway.worker"),
+        ("plugins", "importlib.import_module('hermes_retention.cli')"),
+        ("sweep", "from hermes_retention.helpers import help_me"),
+    ),
+    a_package_itself_holds_nothing: (
+        ("gateway", "from hermes_retention.gateway.plugin import Plugin"),
+        ("", "import os"),
+        ("policy", "def decide(): ..."),
+    ),
+    only_fsops_removes_files: (
+        ("execute", "import os\nos.unlink(name, dir_fd=3)"),
+        ("execute", "import os as system\nsystem.replace(a, b)"),
+        ("execute", "from os import remove as away\naway(name)"),
+        ("execute", "import os\nstack.callback(os.rmdir, name)"),
+        ("archive.vault", "import shutil\nshutil.rmtree(path)"),
+        ("demo", "from shutil import move\nmove(a, b)"),
+        ("ledger", "path.unlink()"),
+        ("ledger", "(home / 'x').unlink(missing_ok=True)"),
+        ("ledger", "path.unlink(True)"),
+        ("stores.hermes.files", "import os\nfor entry in os.scandir(): os.remove(entry)"),
+        ("ledger", "path.with_suffix('.new').replace(path)"),
+        ("ledger", "path.rename(target=other)"),
+        ("ledger", "stack.callback(path.unlink)"),
+        ("ledger", "from pathlib import Path\nmap(Path.replace, old, new)"),
+        ("ledger", "from pathlib import Path\nPath.unlink(path)"),
+    ),
+    only_state_db_opens_a_host_database: (
+        ("sweep", "import sqlite3\nsqlite3.connect(path)"),
+        ("stores.hermes.files", "from sqlite3 import connect\nconnect(path)"),
+        ("gateway.worker", "import sqlite3 as s\nopener = s.connect"),
+        ("status", "import sqlite3\nsqlite3.Connection(path)"),
+        ("ledger", "connect(home / 'state.db')"),
+        ("archive.vault", "connect(f'{home}/state.db?mode=ro')"),
+        ("ledger", "db.execute('attach database ? as host')"),
+    ),
+    policy_knows_no_clock_and_no_disk: (
+        ("policy.decide", "import time"),
+        ("policy.guards", "import os.path"),
+        ("policy.budget", "def f():\n    from pathlib import Path"),
+        ("policy", "import logging"),
+        ("policy.decide", "from datetime import datetime\ndatetime.now(tz)"),
+        ("policy.decide", "import datetime as dt\nclock = dt.datetime.utcnow"),
+        ("policy.decide", "print(plan)"),
+    ),
+}
+PACKAGES = {"", "gateway", "policy"}
+
+GOOD: tuple[tuple[str, str], ...] = (
+    ("plugins", "from hermes_retention.gateway import hookspecs"),
+    ("execute", "from hermes_retention import __version__, errors"),
+    ("policy.decide", "from hermes_retention.policy.guards import guards_of"),
+    ("stores.hermes.files", "from ..base import Store\nfrom . import routing"),
+    ("policy.decide", "from datetime import datetime, timedelta\ncontext.now + timedelta(seconds=1)"),
+    ("policy.decide", "session.open + report.print"),
+    ("execute", "from hermes_retention import fsops\nfsops.unlink(directory, name)\nlater(fsops.unlink)"),
+    ("execute", "directory.unlink(name)\ndirectory.rename(old, new)"),
+    ("execute", "text.replace('a', 'b')\ncopy.replace(step, reason='')\nmoment.replace(tzinfo=UTC)"),
+    ("execute", "names.remove(name)"),
+    ("fsops", "import os\nos.unlink(name, dir_fd=3)"),
+    ("status", "import sqlite3\ndef rows(db: sqlite3.Connection): ...\nshow('state.db')"),
+    ("ledger", "'''Never the host's state.db.'''\nimport sqlite3\nsqlite3.connect(path)"),
+    ("stores.hermes.state_db", "import sqlite3\nsqlite3.connect('state.db')"),
+)
+
+
+def parse(name: str, source: str) -> Module:
+    return Module(name, ast.parse(source), is_package=name in PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "source"), [(rule, *case) for rule, cases in BAD.items() for case in cases]
+)
+def test_rule_complains_about(rule: Rule, name: str, source: str) -> None:
+    assert list(rule(parse(name, source)))
+
+
+def test_every_rule_is_shown_to_fail() -> None:
+    assert set(BAD) == set(RULES)
+
+
+@pytest.mark.parametrize(("name", "source"), GOOD)
+def test_no_rule_complains_about(name: str, source: str) -> None:
+    assert [what for rule in RULES for _, what in rule(parse(name, source))] == []
