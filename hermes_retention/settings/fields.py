@@ -1,0 +1,197 @@
+"""The list of all settings: name, form, default and description, each said once.
+
+The fields have the names that ``Policy`` and ``Lifecycle`` have, so that one becomes the other without a
+table between them. What must not live here: where values come from.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hermes_retention.policy.lifecycle import OnReset
+from hermes_retention.settings.forms import (
+    Budget,
+    Count,
+    DurationOrNever,
+    Flag,
+    MinimumAge,
+    ModeOrUnset,
+    ResetAction,
+    Share,
+    SizeOrOff,
+)
+
+PREFIX = "HERMES_RETENTION_"
+SECTION = "hermes-retention"
+"""Key of ``plugins.entries`` in a home's ``config.yaml``."""
+
+SettingPath = tuple[str, ...]
+"""``("mode",)`` or ``("cron", "files_after")``."""
+
+_HOUR = 3600
+_DAY = 24 * _HOUR
+
+
+class ClassSettings(BaseModel):
+    """The lifecycle of one class of sessions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files_after: DurationOrNever = Field(
+        7 * _DAY,
+        description="A session that is over gives its files to the archive after this long without activity. "
+        "A duration, or never; MIN_AGE wins when it is longer.",
+    )
+    archive_after: DurationOrNever = Field(
+        None,
+        description="An archived session is dropped for good this long after it was archived. "
+        "A duration, or never.",
+    )
+    keep_last: Count = Field(
+        0, description="The newest N sessions of each cron job or chat keep their files. A whole number."
+    )
+    keep_failed: DurationOrNever = Field(
+        0,
+        description="A failed session keeps its files for at least this long. "
+        "A duration (0s for no longer than others), or never for ever.",
+    )
+    idle_after: DurationOrNever = Field(
+        _DAY,
+        description="A session that nobody ended counts as over after this long without activity. "
+        "A duration, or never.",
+    )
+    max_age: DurationOrNever = Field(
+        None,
+        description="A session that nobody ended counts as over this long after its start, busy or not. "
+        "A duration, or never.",
+    )
+    archive: Flag = Field(
+        default=True,
+        description="false: files of this class are removed for good, no copy is archived. true or false.",
+    )
+
+
+class CronSettings(ClassSettings):
+    """Runs of scheduled jobs: many, short, and seldom read again."""
+
+    files_after: DurationOrNever = _DAY
+    keep_last: Count = 3
+    keep_failed: DurationOrNever = 7 * _DAY
+    persist: Flag = Field(
+        default=True,
+        description="false: a run gives its files away as soon as it is over; KEEP_LAST and KEEP_FAILED hold "
+        "all the same. true or false.",
+    )
+
+
+class SubagentSettings(ClassSettings):
+    """Sessions that another session started."""
+
+    files_after: DurationOrNever = _DAY
+
+
+class HookSettings(ClassSettings):
+    """Sessions for one event from outside; their route outlives them."""
+
+    files_after: DurationOrNever = _DAY
+    idle_after: DurationOrNever = _HOUR
+    max_age: DurationOrNever = _DAY
+
+
+class Values(BaseSettings):
+    """All settings. On its own it knows the defaults only; ``load`` gives it its sources."""
+
+    # Defaults are values, not texts: validators read texts.
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    mode: ModeOrUnset = Field(
+        None,
+        description="enforce: sweeps archive and remove; observe: they only report; off: there are none. "
+        "Not set: the first sweep that would remove something asks, and without a terminal only reports.",
+    )
+    min_age: MinimumAge = Field(
+        600,
+        description="Nothing younger than this is touched, whatever else is set. A duration, at least 60s.",
+    )
+    max_disk: Budget = Field(
+        None,
+        description="What sessions and archive may take together; above it the oldest sessions that are over "
+        "go, due or not. A size, or off.",
+    )
+    low_watermark: Share = Field(
+        0.8,
+        description="The share of MAX_DISK at which reclaiming stops. Above 0 and up to 1, or a percentage.",
+    )
+    keep_free: SizeOrOff = Field(
+        None,
+        description="What must stay free on the disk of the home; below it the oldest sessions that are over "
+        "go, due or not. A size, or off.",
+    )
+    on_reset: ResetAction = Field(
+        OnReset.ARCHIVE,
+        description="What happens after MIN_AGE to the files of a session whose chat went on in a new one: "
+        "archive, delete, or keep (until FILES_AFTER).",
+    )
+    dumps_after: DurationOrNever = Field(
+        3 * _DAY,
+        description="A request dump goes at this age, also that of a live session. A duration, or never.",
+    )
+    chat: ClassSettings = ClassSettings()
+    cron: CronSettings = CronSettings()
+    subagent: SubagentSettings = SubagentSettings()
+    hook: HookSettings = HookSettings()
+    api: ClassSettings = ClassSettings()
+    cli: ClassSettings = ClassSettings()
+    other: ClassSettings = ClassSettings()
+
+    @classmethod
+    def settings_customise_sources(cls, *_: object, **__: object) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No sources: those of pydantic-settings would read variables without our prefix."""
+        return ()
+
+
+def _class_settings() -> dict[str, type[ClassSettings]]:
+    return {
+        name: field.annotation
+        for name, field in Values.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, ClassSettings)
+    }
+
+
+def _description(model: type[BaseModel], name: str) -> str:
+    """A class that changes a default inherits the description: pydantic itself forgets it then."""
+    for base in model.__mro__:
+        field = base.model_fields.get(name) if issubclass(base, BaseModel) else None
+        if field is not None and field.description:
+            return field.description
+    raise LookupError(name)
+
+
+def _descriptions() -> dict[SettingPath, str]:
+    classes = _class_settings()
+    descriptions: dict[SettingPath, str] = {}
+    for name in Values.model_fields:
+        if name not in classes:
+            descriptions[name,] = _description(Values, name)
+    for name, model in classes.items():
+        for field in model.model_fields:
+            descriptions[name, field] = _description(model, field)
+    return descriptions
+
+
+CLASSES = tuple(_class_settings())
+"""Names of the settings that hold the settings of a class."""
+
+DESCRIPTIONS = _descriptions()
+"""Every setting there is, in order, with what it does and how it is written."""
+
+
+def variable(path: SettingPath) -> str:
+    """The environment variable of a setting: ``HERMES_RETENTION_CRON__FILES_AFTER``."""
+    return PREFIX + "__".join(path).upper()
+
+
+def config_key(path: SettingPath) -> str:
+    """A setting's place in ``config.yaml``: ``plugins.entries.hermes-retention.cron.files_after``."""
+    return ".".join(("plugins", "entries", SECTION, *path))

@@ -1,0 +1,158 @@
+"""How the value of a setting is written: each form reads text and shows its value as text again.
+
+A form is a type for a pydantic field. It validates text, since all sources give text, and its JSON
+serialization is text that it reads back to the same value. Errors say what would be right; which setting of
+which place is wrong is said in ``load``. What must not live here: names and defaults of settings.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import re
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+from pydantic import BeforeValidator, PlainSerializer
+
+from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, OnReset
+from hermes_retention.units import (
+    DURATION_FORM,
+    SIZE_FORM,
+    format_setting_duration,
+    parse_duration,
+    parse_size,
+)
+
+_OFF = frozenset({"never", "off", "false", "no"})
+"""``false`` and ``no`` too: YAML takes an unquoted ``off`` for a boolean, and a host that rewrites its
+``config.yaml`` leaves ``false`` there."""
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_COUNT = re.compile(r"\d{1,9}", re.ASCII)
+_SHARE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%?)", re.ASCII)
+_SIZE_UNITS = ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB", "B")
+_Choice = TypeVar("_Choice", bound=enum.StrEnum)
+
+
+class Mode(enum.StrEnum):
+    """What sweeps may do."""
+
+    ENFORCE = "enforce"
+    OBSERVE = "observe"
+    OFF = "off"
+
+
+def _duration(text: str, *, form: str = DURATION_FORM) -> int:
+    try:
+        return parse_duration(text)
+    except (ValueError, OverflowError):
+        raise ValueError(_wrong(text, form)) from None
+
+
+def _minimum_age(text: str) -> int:
+    form = f"{DURATION_FORM}; at least {MIN_AGE_FLOOR}s"
+    seconds = _duration(text, form=form)
+    if seconds < MIN_AGE_FLOOR:
+        raise ValueError(f"too short; write {form}")
+    return seconds
+
+
+def _duration_or_never(text: str) -> int | None:
+    return None if text.lower() in _OFF else _duration(text, form=f"{DURATION_FORM}; or never")
+
+
+def _size_or_off(text: str) -> int | None:
+    if text.lower() in _OFF:
+        return None
+    try:
+        return parse_size(text)
+    except (ValueError, OverflowError):
+        raise ValueError(_wrong(text, f"{SIZE_FORM}; or off")) from None
+
+
+def _budget(text: str) -> int | None:
+    size_bytes = _size_or_off(text)
+    if size_bytes == 0:
+        raise ValueError("nothing fits into no bytes; write off for no limit")
+    return size_bytes
+
+
+def _show_size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "off"
+    for unit in _SIZE_UNITS:
+        count, rest = divmod(size_bytes, parse_size(f"1{unit}"))
+        if count and not rest:
+            return f"{count}{unit}"
+    return "0B"
+
+
+def _share(text: str) -> float:
+    match = _SHARE.fullmatch(text)
+    number = float(match["number"]) if match else 0.0
+    share = number / 100 if match and match["percent"] else number
+    if not 0 < share <= 1:
+        raise ValueError("write a share above 0 and up to 1, such as 0.8 or 80%")
+    return share
+
+
+def _show_share(share: float) -> str:
+    return format(Decimal(repr(share)), "f")
+
+
+def _count(text: str) -> int:
+    if not _COUNT.fullmatch(text):
+        raise ValueError("write a whole number from 0 to 999999999")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("write true or false")
+    return word in _TRUE
+
+
+def _show_flag(flag: bool) -> str:  # noqa: FBT001 - the flag is the value that is shown
+    return "true" if flag else "false"
+
+
+def _choice(text: str, *, of: type[_Choice]) -> _Choice:
+    try:
+        return of(text.lower())
+    except ValueError:
+        *others, last = of
+        raise ValueError(f"write {', '.join(others)} or {last}") from None
+
+
+def _mode(text: str) -> Mode:
+    return Mode.OFF if text.lower() in _OFF - {"never"} else _choice(text, of=Mode)
+
+
+def _wrong(text: str, form: str) -> str:
+    if text.startswith("-"):
+        return f"it cannot be negative; write {form}"
+    if _BARE_NUMBER.fullmatch(text):
+        return f"a number alone has no unit; write {form}"
+    return f"write {form}"
+
+
+MinimumAge = Annotated[
+    int, BeforeValidator(_minimum_age), PlainSerializer(format_setting_duration, when_used="json")
+]
+DurationOrNever = Annotated[
+    int | None,
+    BeforeValidator(_duration_or_never),
+    PlainSerializer(format_setting_duration, when_used="json"),
+]
+SizeOrOff = Annotated[
+    int | None, BeforeValidator(_size_or_off), PlainSerializer(_show_size, when_used="json")
+]
+Budget = Annotated[int | None, BeforeValidator(_budget), PlainSerializer(_show_size, when_used="json")]
+Share = Annotated[float, BeforeValidator(_share), PlainSerializer(_show_share, when_used="json")]
+Count = Annotated[int, BeforeValidator(_count), PlainSerializer(str, when_used="json")]
+Flag = Annotated[bool, BeforeValidator(_flag), PlainSerializer(_show_flag, when_used="json")]
+ModeOrUnset = Annotated[Mode | None, BeforeValidator(_mode)]
+ResetAction = Annotated[OnReset, BeforeValidator(functools.partial(_choice, of=OnReset))]

@@ -1,0 +1,125 @@
+"""The way in: read all places, check everything, and report every problem at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from hermes_retention.errors import SettingsError
+from hermes_retention.model import SessionClass
+from hermes_retention.names import printable
+from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, Values, variable
+from hermes_retention.settings.sources import Place, config, dotenv, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import PydanticBaseSettingsSource
+
+    from hermes_retention.settings.forms import Mode
+
+_LONGEST_SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLine:
+    """A setting as ``hermes-retention settings`` shows it."""
+
+    name: str
+    """Its environment variable."""
+    value: str
+    """In the form in which it can be given again; empty when it is not set and there is no default."""
+    origin: str
+    """``default``, ``environment``, or the path of the file that gives it."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """All settings in effect, checked. ``load_settings`` makes them."""
+
+    values: Values
+    origins: Mapping[SettingPath, str]
+    """Where those come from that are not defaults."""
+
+    @property
+    def mode(self) -> Mode | None:
+        """What sweeps may do; ``None`` when nobody has said so."""
+        return self.values.mode
+
+    def policy(self) -> Policy:
+        """What ``decide`` follows."""
+        fields = self.values.model_dump(exclude={"mode"})
+        lifecycles = {SessionClass(name): Lifecycle(**fields.pop(name)) for name in CLASSES}
+        return Policy(lifecycles=lifecycles, **fields)
+
+    def describe(self) -> list[SettingLine]:
+        """Every setting there is: those for everything first, then class by class."""
+        texts = self.values.model_dump(mode="json")
+        return [
+            SettingLine(variable(path), _text(texts, path), self.origins.get(path, "default"), description)
+            for path, description in DESCRIPTIONS.items()
+        ]
+
+
+def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that hold for ``home``: from ``environ``, its two files, or the defaults.
+
+    ``environ`` is the environment of this process unless it is given. A missing file is no problem. Raises
+    ``SettingsError`` with one line for each wrong name, wrong value and unreadable file; of a setting that is
+    given in several places only the value in effect is checked. Nothing is written.
+    """
+    places = (
+        environment(os.environ if environ is None else environ),
+        dotenv(home / ".env"),
+        config(home / "config.yaml"),
+    )
+    problems = [problem for place in places for problem in place.problems]
+    try:
+        values = _join(places)
+    except ValidationError as error:
+        raise _refusal(problems + [_wrong_value(it, places) for it in error.errors()]) from None
+    if problems:
+        raise _refusal(problems)
+    origins = {path: given.origin for place in reversed(places) for path, given in place.given.items()}
+    return Settings(values, origins)
+
+
+def _join(places: tuple[Place, ...]) -> Values:
+    class Joined(Values):
+        @classmethod
+        def settings_customise_sources(
+            cls, *_: object, **__: object
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return places
+
+    return Joined()
+
+
+def _refusal(problems: list[str]) -> SettingsError:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return SettingsError("settings", "\n  ".join([f"{count}, nothing was done", *problems]))
+
+
+def _wrong_value(error: ErrorDetails, places: tuple[Place, ...]) -> str:
+    path = tuple(str(part) for part in error["loc"])
+    given = next(place.given[path] for place in places if path in place.given)
+    shown = printable(given.text)
+    if len(shown) > _LONGEST_SHOWN:
+        shown = f"{shown[:_LONGEST_SHOWN]}…"
+    why = error.get("ctx", {}).get("error", error["msg"])
+    return f"{given.name}='{shown}' ({given.origin}): {why}"
+
+
+def _text(texts: dict[str, Any], path: SettingPath) -> str:
+    value: Any = texts
+    for part in path:
+        value = value[part]
+    return "" if value is None else str(value)

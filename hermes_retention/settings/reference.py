@@ -1,0 +1,61 @@
+"""The tables of ``docs/reference/settings.md``, made from the fields so that they cannot differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, Values, variable
+from hermes_retention.settings.load import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+NO_SETTING = "–"
+"""In the table of defaults: the class has no such setting."""
+
+
+def tables() -> str:
+    """Markdown: the settings for everything, those of a class of sessions, and the defaults of each class."""
+    defaults = {line.name: line.value for line in Settings(Values(), {}).describe()}
+    general = {variable(path): text for path, text in DESCRIPTIONS.items() if len(path) == 1}
+    of_class = {path[1]: text for path, text in DESCRIPTIONS.items() if len(path) > 1}
+    return "\n\n".join(
+        (
+            "### For everything",
+            _table(
+                ("Variable", "Default", "What it does"),
+                ((_code(name), _code(defaults[name]), text) for name, text in general.items()),
+            ),
+            "### For a class of sessions",
+            _table(
+                ("Variable", "What it does"),
+                ((_code(variable(("class", field))), text) for field, text in of_class.items()),
+            ),
+            "### Defaults of each class",
+            _table(
+                ("Setting", *(_code(name.upper()) for name in CLASSES)),
+                (
+                    (_code(field.upper()), *(_default(defaults, name, field) for name in CLASSES))
+                    for field in of_class
+                ),
+            ),
+        )
+    )
+
+
+def _default(defaults: dict[str, str], name: str, field: str) -> str:
+    value = defaults.get(variable((name, field)))
+    return NO_SETTING if value is None else _code(value)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "not set"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(_lines(head, rows))
+
+
+def _lines(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for row in (head, ("---",) * len(head), *rows):
+        yield f"| {' | '.join(row)} |"

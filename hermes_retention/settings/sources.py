@@ -1,0 +1,232 @@
+"""The places where settings are given: the environment, a home's ``.env``, its ``config.yaml``.
+
+Each is read into a ``Place``: texts by setting, and one line for each thing that is wrong there. Whether a
+text is a right value is said in ``forms``. Other programs keep secrets in the same places: nothing but our
+own settings is taken out of them, and no other text of theirs reaches a message.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from dotenv.parser import parse_stream
+from pydantic_settings import PydanticBaseSettingsSource
+
+from hermes_retention.names import printable
+from hermes_retention.settings.fields import (
+    CLASSES,
+    DESCRIPTIONS,
+    PREFIX,
+    SECTION,
+    SettingPath,
+    Values,
+    config_key,
+    variable,
+)
+
+try:  # the parser in C takes a tenth of the time, where PyYAML was built with it
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic.fields import FieldInfo
+
+ENVIRONMENT = "environment"
+_VARIABLES = {variable(path): path for path in DESCRIPTIONS}
+_HOST_KEYS = frozenset({"allow_tool_override", "llm"})
+"""What the host itself keeps in a plugin's entry."""
+_QUOTE = re.compile("['\"]")
+"""Behind it PyYAML repeats what the file says."""
+_OURS = re.compile(rf"\s*(?:export\s+)?'?{PREFIX}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The text that a place gives for a setting, without surrounding blanks, and the setting's name there."""
+
+    name: str
+    text: str
+    origin: str
+
+
+class Place(PydanticBaseSettingsSource):
+    """What one place says."""
+
+    def __init__(self, given: Mapping[SettingPath, Given], problems: list[str]) -> None:
+        super().__init__(Values)
+        self.given = given
+        self.problems = problems
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The text of a setting, the texts of a class, or ``None``."""
+        own = self.given.get((field_name,))
+        if own is not None:
+            return own.text, field_name, False
+        texts = {
+            path[1]: given.text
+            for path, given in self.given.items()
+            if path[0] == field_name and len(path) > 1
+        }
+        return texts or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Everything that is given, nested as ``Values`` is."""
+        texts = {name: self.get_field_value(field, name)[0] for name, field in Values.model_fields.items()}
+        return {name: text for name, text in texts.items() if text is not None}
+
+
+def environment(environ: Mapping[str, str]) -> Place:
+    """The variables with our prefix; an empty one counts as not set."""
+    return _variables(environ, ENVIRONMENT)
+
+
+def dotenv(path: Path) -> Place:
+    """The same variables in a ``.env`` file, in its usual syntax; ``${…}`` in a value has no meaning."""
+    origin = printable(str(path))
+    try:
+        # Lines of other programs need not be UTF-8.
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except FileNotFoundError:
+        return Place({}, [])
+    except OSError as error:
+        return Place({}, [_unreadable(origin, error)])
+    texts: dict[str, str | None] = {}
+    problems = []
+    for binding in parse_stream(io.StringIO(text)):
+        source = binding.original.string
+        if binding.error and _OURS.match(source):
+            line = binding.original.line + source[: -len(source.lstrip())].count("\n")
+            problems.append(f"{origin}: line {line} is not understood; write NAME=value")
+        elif binding.key is not None:
+            texts[binding.key] = binding.value
+    place = _variables(texts, origin)
+    return Place(place.given, problems + place.problems)
+
+
+def _variables(texts: Mapping[str, str | None], origin: str) -> Place:
+    given = {}
+    problems = []
+    for name, text in texts.items():
+        if not name.upper().startswith(PREFIX):
+            continue
+        path = _VARIABLES.get(name)
+        if path is None:
+            problems.append(_unknown(name, name.upper().removeprefix(PREFIX), origin, variable))
+        elif text is not None and text.strip():
+            given[path] = Given(name, text.strip(), origin)
+    return Place(given, sorted(problems))
+
+
+def config(path: Path) -> Place:
+    """Our entry of the plugins in a ``config.yaml``: the same names in lower case, classes as mappings."""
+    origin = printable(str(path))
+    try:
+        section = _section(_read_yaml(path))
+    except FileNotFoundError:
+        return Place({}, [])
+    except OSError as error:
+        return Place({}, [_unreadable(origin, error)])
+    except _Damaged as error:
+        return Place({}, [f"{origin}: {error}"])
+    given = {}
+    problems = []
+    for name, value in _flat(section):
+        key = printable(config_key(name))
+        if isinstance(value, dict) and len(name) == 1 and name not in DESCRIPTIONS:
+            nearest = config_key(_nearest(name[0], ((it,) for it in CLASSES)))
+            problems.append(f"{key} ({origin}): no such class of sessions; the nearest is {nearest}")
+        elif name not in DESCRIPTIONS:
+            problems.append(_unknown(key, "__".join(name), origin, config_key))
+        elif isinstance(value, dict | list):
+            problems.append(f"{key} ({origin}): one value is expected, not a list or a mapping")
+        elif not _is_empty(value):
+            given[name] = Given(key, str(value).strip(), origin)
+    return Place(given, problems)
+
+
+class _Damaged(Exception):
+    """A file is not what it should be. The message holds nothing of what it contains."""
+
+
+class _TextLoader(SafeLoader):
+    """A safe loader that leaves scalars as they are written: ``off`` is no boolean, ``012`` not octal."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the stubs say that PyYAML keeps it per instance
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+        for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _read_yaml(path: Path) -> object:
+    with path.open("rb") as file:
+        try:
+            content: object = yaml.load(file, _TextLoader)  # noqa: S506 - it is a SafeLoader
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+            problem = _QUOTE.split(error.problem or "")[0].strip()
+            raise _Damaged(f"not valid YAML: {where}{problem}") from None
+        except (yaml.YAMLError, RecursionError):
+            raise _Damaged("not valid YAML: no text, or nested too deeply") from None
+        except (ValueError, LookupError, AttributeError, TypeError):
+            # What the loader makes of a wrong value behind an explicit tag, such as `!!int x`.
+            raise _Damaged("not valid YAML: a value does not fit its tag") from None
+    return content
+
+
+def _section(content: object) -> Mapping[object, object]:
+    plugins = _mapping(content, "the file").get("plugins")
+    entries = _mapping(plugins, "plugins").get("entries")
+    mapping = _mapping(entries, "plugins.entries")
+    for key in mapping:
+        if key != SECTION and str(key).lower().replace("_", "-") == SECTION:
+            raise _Damaged(f"plugins.entries has {printable(str(key))}; write {SECTION}")
+    return _mapping(mapping.get(SECTION), config_key(()))
+
+
+def _mapping(content: object, name: str) -> Mapping[object, object]:
+    if _is_empty(content):
+        return {}
+    if not isinstance(content, dict):
+        raise _Damaged(f"{name} is not a mapping")
+    return content
+
+
+def _flat(section: Mapping[object, object]) -> Iterator[tuple[SettingPath, object]]:
+    for key, value in section.items():
+        if key in CLASSES and isinstance(value, dict):
+            yield from (((str(key), str(name)), inner) for name, inner in value.items())
+        elif key not in _HOST_KEYS and not (key in CLASSES and _is_empty(value)):
+            yield (str(key),), value
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _unreadable(origin: str, error: OSError) -> str:
+    return f"{origin}: cannot be read ({error.strerror or type(error).__name__})"
+
+
+def _unknown(name: str, wanted: str, origin: str, spell: Callable[[SettingPath], str]) -> str:
+    """The line about a name that does not exist. ``wanted`` is its part behind prefix or section."""
+    if wanted.lower() in CLASSES:
+        example = spell((wanted.lower(), "files_after"))
+        return f"{printable(name)} ({origin}): a class of sessions, not a setting; a setting is {example}"
+    nearest = _nearest(wanted, DESCRIPTIONS)
+    return f"{printable(name)} ({origin}): no such setting; the nearest is {spell(nearest)}"
+
+
+def _nearest(wanted: str, paths: Iterable[SettingPath]) -> SettingPath:
+    spellings = {"__".join(path).upper(): path for path in paths}
+    wanted = wanted.upper().replace("-", "_")
+    return spellings[difflib.get_close_matches(wanted, spellings, n=1, cutoff=0)[0]]

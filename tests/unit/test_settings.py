@@ -1,0 +1,367 @@
+"""Settings from each place: which one wins, where it came from, and what policy follows."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hermes_retention.errors import SettingsError
+from hermes_retention.model import SessionClass
+from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
+from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, variable
+from hermes_retention.settings.forms import Mode
+from hermes_retention.settings.load import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+HOUR, DAY = 3600, 86400
+
+SAMPLES: dict[str, tuple[str, object]] = {
+    "mode": ("observe", Mode.OBSERVE),
+    "min_age": ("2m", 120),
+    "max_disk": ("5GB", 5 * 10**9),
+    "low_watermark": ("0.5", 0.5),
+    "keep_free": ("3GiB", 3 * 2**30),
+    "on_reset": ("keep", OnReset.KEEP),
+    "dumps_after": ("5d", 5 * DAY),
+    "files_after": ("3h", 3 * HOUR),
+    "archive_after": ("9d", 9 * DAY),
+    "keep_last": ("11", 11),
+    "keep_failed": ("5h", 5 * HOUR),
+    "idle_after": ("5m", 300),
+    "max_age": ("6d", 6 * DAY),
+    "archive": ("false", False),
+    "persist": ("false", False),
+}
+"""For each field a text that is no default, and what it means."""
+
+
+def in_environment(_home: Path, path: SettingPath, text: str) -> tuple[str, dict[str, str]]:
+    return "environment", {variable(path): text}
+
+
+def in_dotenv(home: Path, path: SettingPath, text: str) -> tuple[str, dict[str, str]]:
+    (home / ".env").write_text(f"{variable(path)}={text}\n")
+    return str(home / ".env"), {}
+
+
+def in_config(home: Path, path: SettingPath, text: str) -> tuple[str, dict[str, str]]:
+    write_config(home, nested({path: text}))
+    return str(home / "config.yaml"), {}
+
+
+def nested(texts: Mapping[SettingPath, str]) -> str:
+    """YAML as people write it: values without quotes."""
+    lines = [f"{path[0]}: {text}" for path, text in texts.items() if len(path) == 1]
+    for name in CLASSES:
+        inner = [f"  {path[1]}: {text}" for path, text in texts.items() if path[0] == name and len(path) > 1]
+        lines += [f"{name}:", *inner] if inner else []
+    return "\n".join(lines)
+
+
+def write_config(home: Path, entry: str) -> None:
+    lines = ["plugins:", "  entries:", "    hermes-retention:"]
+    (home / "config.yaml").write_text("\n".join([*lines, *(f"      {line}" for line in entry.splitlines())]))
+
+
+def load(home: Path, **variables: str) -> Settings:
+    return load_settings(home, {f"HERMES_RETENTION_{name}": text for name, text in variables.items()})
+
+
+def field_of(settings: Settings, path: SettingPath) -> object:
+    if path == ("mode",):
+        return settings.mode
+    policy = settings.policy()
+    if len(path) == 1:
+        return getattr(policy, path[0])
+    return getattr(policy.lifecycles[SessionClass(path[0])], path[1])
+
+
+def values_of(settings: Settings) -> dict[str, str]:
+    return {line.name: line.value for line in settings.describe()}
+
+
+# Defaults
+
+
+def test_nothing_given_gives_the_documented_policy(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, {})
+    week = Lifecycle(files_after=7 * DAY)
+    day = Lifecycle(files_after=DAY)
+    assert settings.mode is None
+    assert settings.policy() == Policy(
+        {
+            SessionClass.CHAT: week,
+            SessionClass.CRON: Lifecycle(files_after=DAY, keep_last=3, keep_failed=7 * DAY),
+            SessionClass.SUBAGENT: day,
+            SessionClass.HOOK: Lifecycle(files_after=DAY, idle_after=HOUR, max_age=DAY),
+            SessionClass.API: week,
+            SessionClass.CLI: week,
+            SessionClass.OTHER: week,
+        },
+        min_age=600,
+        on_reset=OnReset.ARCHIVE,
+        dumps_after=3 * DAY,
+        max_disk=None,
+        low_watermark=0.8,
+        keep_free=None,
+    )
+
+
+def test_defaults_agree_with_those_of_the_policy_itself(tmp_path: Path) -> None:
+    policy = load_settings(tmp_path, {}).policy()
+    assert policy == Policy(policy.lifecycles)
+    assert policy.lifecycles[SessionClass.OTHER] == Lifecycle(files_after=7 * DAY)
+
+
+def test_every_part_of_a_policy_can_be_set() -> None:
+    general = {path[0] for path in DESCRIPTIONS if len(path) == 1}
+    of_class = {path[1] for path in DESCRIPTIONS if len(path) > 1}
+    assert general == {*Policy.__struct_fields__, "mode"} - {"lifecycles"}
+    assert of_class == set(Lifecycle.__struct_fields__)
+    assert set(CLASSES) == {str(it) for it in SessionClass}
+
+
+def test_default_is_the_origin_of_what_nobody_gave(tmp_path: Path) -> None:
+    assert {line.origin for line in load_settings(tmp_path, {}).describe()} == {"default"}
+
+
+def test_home_that_does_not_exist_has_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "none", {}).policy() == load_settings(tmp_path, {}).policy()
+
+
+# Every setting, in every place
+
+
+@pytest.mark.parametrize("place", [in_environment, in_dotenv, in_config])
+@pytest.mark.parametrize("path", DESCRIPTIONS, ids=".".join)
+def test_setting_is_taken_from(
+    place: Callable[[Path, SettingPath, str], tuple[str, dict[str, str]]], path: SettingPath, tmp_path: Path
+) -> None:
+    before = {line.name: line for line in load_settings(tmp_path, {}).describe()}
+    text, meaning = SAMPLES[path[-1]]
+    origin, environ = place(tmp_path, path, text)
+    settings = load_settings(tmp_path, environ)
+    assert field_of(settings, path) == meaning
+    after = {line.name: line for line in settings.describe()}
+    changed = after.pop(variable(path))
+    unchanged = before.pop(variable(path))
+    assert (changed.value, changed.origin) == (text, origin)
+    assert changed.value != unchanged.value
+    assert after == before
+
+
+def test_process_environment_is_the_default_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERMES_RETENTION_MODE", "observe")
+    assert load_settings(tmp_path).mode is Mode.OBSERVE
+
+
+# Which place wins
+
+ORDER = ("environment", ".env", "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "present", [it for count in (1, 2, 3) for it in itertools.combinations(ORDER, count)], ids="+".join
+)
+@pytest.mark.parametrize("path", [("dumps_after",), ("cron", "files_after")], ids=".".join)
+def test_first_place_wins(path: SettingPath, present: tuple[str, ...], tmp_path: Path) -> None:
+    texts = {"environment": "11h", ".env": "12h", "config.yaml": "13h"}
+    environ: dict[str, str] = {}
+    if "environment" in present:
+        _, environ = in_environment(tmp_path, path, texts["environment"])
+    if ".env" in present:
+        in_dotenv(tmp_path, path, texts[".env"])
+    if "config.yaml" in present:
+        in_config(tmp_path, path, texts["config.yaml"])
+    line = next(it for it in load_settings(tmp_path, environ).describe() if it.name == variable(path))
+    winner = present[0]
+    assert line.value == texts[winner]
+    assert line.origin == (winner if winner == "environment" else str(tmp_path / winner))
+
+
+def test_places_complete_one_another_within_a_class(tmp_path: Path) -> None:
+    write_config(tmp_path, "cron: {files_after: 12h, keep_last: 5}")
+    (tmp_path / ".env").write_text("HERMES_RETENTION_CRON__KEEP_LAST=6\n")
+    cron = load(tmp_path, CRON__IDLE_AFTER="2h").policy().lifecycles[SessionClass.CRON]
+    assert (cron.files_after, cron.keep_last, cron.idle_after) == (12 * HOUR, 6, 2 * HOUR)
+    assert cron.keep_failed == 7 * DAY
+
+
+def test_wrong_value_that_another_place_overrides_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HERMES_RETENTION_MIN_AGE=junk\n")
+    assert load(tmp_path, MIN_AGE="5m").policy().min_age == 300
+
+
+@pytest.mark.parametrize("empty", ["", "   ", "\t"])
+def test_empty_value_leaves_the_word_to_the_next_place(empty: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f'HERMES_RETENTION_MODE="{empty}"\nHERMES_RETENTION_MIN_AGE=\n')
+    write_config(tmp_path, "mode: observe\nmin_age: 20m\nmax_disk:\nkeep_free: ~\nchat:\ncron: null")
+    settings = load(tmp_path, MODE=empty)
+    assert settings.mode is Mode.OBSERVE
+    assert settings.policy().min_age == 1200
+    assert settings.policy().max_disk is None
+
+
+# The files
+
+
+def test_dotenv_may_use_all_of_its_syntax(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "\ufeff# comment\n"
+        "export HERMES_RETENTION_MODE='observe'  # quiet\r\n"
+        'HERMES_RETENTION_MIN_AGE = " 20m "\n'
+        "HERMES_RETENTION_DUMPS_AFTER=1d\n"
+        "HERMES_RETENTION_DUMPS_AFTER=2d\n"
+        "HERMES_RETENTION_KEEP_FREE\n",
+        encoding="utf-8",
+    )
+    settings = load_settings(tmp_path, {})
+    assert settings.mode is Mode.OBSERVE
+    assert settings.policy().min_age == 1200
+    assert settings.policy().dumps_after == 2 * DAY
+
+
+def test_what_belongs_to_other_programs_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(
+        b"OPENAI_API_KEY=sk-1\nMODE=junk\nthis is no assignment\nNAME=\xff\xfe\nHERMES_HOME=/x\n"
+        b"MY_HERMES_RETENTION_MODE=junk\nHERMES_RETENTION=junk\nHERMES_RETENTION_MODE=off\n"
+    )
+    (tmp_path / "config.yaml").write_text(
+        "model: {provider: custom, when: 2024-99-99}\n"
+        "mode: junk\n"
+        "plugins:\n"
+        "  enabled: [hermes-retention]\n"
+        "  entries:\n"
+        "    other: {mode: junk}\n"
+        "    hermes-retention: {allow_tool_override: false, llm: {allowed_models: [a]}, min_age: 20m}\n"
+    )
+    settings = load_settings(tmp_path, {"MODE": "junk", "CHAT": "{", "API": "junk", "PATH": "/bin"})
+    assert settings.mode is Mode.OFF
+    assert settings.policy().min_age == 1200
+
+
+def test_no_variable_is_replaced_inside_a_value(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SECRET=sk-1\nHERMES_RETENTION_MODE=${SECRET}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path, {})
+    assert "'${SECRET}'" in str(caught.value)
+    assert "sk-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "---\n", "model: x\n", "plugins:\n", "plugins: {entries: }\n"]
+)
+def test_config_without_our_entry_is_fine(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    assert load_settings(tmp_path, {}).policy() == load_settings(tmp_path / "none", {}).policy()
+
+
+def test_config_may_use_anchors_and_merges(tmp_path: Path) -> None:
+    write_config(tmp_path, "chat: &long {files_after: 4w}\ncli: {<<: *long, keep_last: 2}\napi: *long")
+    lifecycles = load_settings(tmp_path, {}).policy().lifecycles
+    assert lifecycles[SessionClass.CLI] == Lifecycle(files_after=28 * DAY, keep_last=2)
+    assert lifecycles[SessionClass.API] == lifecycles[SessionClass.CHAT] == Lifecycle(files_after=28 * DAY)
+
+
+def test_values_in_config_mean_what_is_written(tmp_path: Path) -> None:
+    """YAML itself would make a boolean, an octal number and a float of these."""
+    write_config(
+        tmp_path, "mode: off\nmax_disk: off\nlow_watermark: 0.90\nchat: {keep_last: 010, archive: no}"
+    )
+    settings = load_settings(tmp_path, {})
+    assert settings.mode is Mode.OFF
+    assert settings.policy().max_disk is None
+    assert settings.policy().low_watermark == 0.9
+    assert settings.policy().lifecycles[SessionClass.CHAT].keep_last == 10
+    assert not settings.policy().lifecycles[SessionClass.CHAT].archive
+
+
+def test_files_may_be_symlinks(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    in_dotenv(elsewhere, ("mode",), "observe")
+    in_config(elsewhere, ("min_age",), "20m")
+    for name in (".env", "config.yaml"):
+        (home / name).symlink_to(elsewhere / name)
+    settings = load_settings(home, {})
+    assert settings.mode is Mode.OBSERVE
+    assert settings.policy().min_age == 1200
+
+
+# There and back
+
+
+def _duration() -> st.SearchStrategy[str]:
+    number = st.one_of(st.integers(0, 10**6).map(str), st.decimals(0, 1000, places=2).map(str))
+    return st.builds("{}{}{}".format, number, st.sampled_from(["", " "]), st.sampled_from("smhdwH"))
+
+
+def _size(least: int) -> st.SearchStrategy[str]:
+    units = ("B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB", "kb")
+    return st.builds("{}{}".format, st.integers(least, 10**9), st.sampled_from(units))
+
+
+_OFF = st.sampled_from(["never", "off", "OFF", "false"])
+_FLAG = st.sampled_from(["true", "false", "yes", "no", "on", "off", "1", "0", "True"])
+TEXTS: dict[str, st.SearchStrategy[str]] = {
+    "mode": st.sampled_from(["enforce", "observe", "off", "Enforce"]),
+    "min_age": st.builds("{}{}".format, st.integers(60, 10**6), st.sampled_from("smhdw")),
+    "max_disk": _OFF | _size(1),
+    "low_watermark": st.one_of(
+        st.floats(1e-9, 1).map(lambda share: f"{share:.12f}"), st.integers(1, 100).map("{}%".format)
+    ),
+    "keep_free": _OFF | _size(0),
+    "on_reset": st.sampled_from([str(it) for it in OnReset]),
+    "keep_last": st.integers(0, 999_999_999).map(str),
+    "archive": _FLAG,
+    "persist": _FLAG,
+}
+TEXTS |= dict.fromkeys(SAMPLES.keys() - TEXTS.keys(), _OFF | _duration())
+
+some_settings = st.fixed_dictionaries({}, optional={path: TEXTS[path[-1]] for path in DESCRIPTIONS})
+
+
+@given(some_settings)
+def test_what_is_described_can_be_given_again(texts: dict[SettingPath, str]) -> None:
+    nowhere = Path("/nonexistent")
+    settings = load_settings(nowhere, {variable(path): f" {text} " for path, text in texts.items()})
+    again = load_settings(nowhere, values_of(settings))
+    assert again.policy() == settings.policy()
+    assert again.mode is settings.mode
+    assert values_of(again) == values_of(settings)
+    given_somewhere = {line.name for line in settings.describe() if line.origin != "default"}
+    assert given_somewhere == {variable(path) for path in texts}
+
+
+@given(some_settings)
+def test_host_that_rewrites_its_config_changes_no_setting(
+    tmp_path_factory: pytest.TempPathFactory, texts: dict[SettingPath, str]
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    texts.pop(("low_watermark",), None)  # a share of 0.00001 would come back as 1.0e-05
+    settings = load_settings(home, {variable(path): text for path, text in texts.items()})
+    described = values_of(settings)
+    write_config(home, nested({path: described[variable(path)] for path in DESCRIPTIONS}))
+    written = load_settings(home, {})
+    config = home / "config.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text())))
+    rewritten = load_settings(home, {})
+    assert settings.policy() == written.policy() == rewritten.policy()
+    assert settings.mode is written.mode is rewritten.mode
+
+
+def test_policy_is_made_of_plain_values(tmp_path: Path) -> None:
+    policy = load(tmp_path, MAX_DISK="5GB").policy()
+    assert msgspec.convert(msgspec.to_builtins(policy), Policy) == policy
