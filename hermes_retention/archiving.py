@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
+from typing import TypeVar
 
 import msgspec
 
 from hermes_retention.archive.partition import Packed, SessionEntry
 from hermes_retention.archive.vault import (
+    Check,
     Packing,
     PartitionWriter,
     Vault,
-    check_read_back,
     pack,
     pack_large,
     partition_name,
@@ -29,7 +31,6 @@ from hermes_retention.errors import (
     ArtifactChanged,
     ArtifactUnreadable,
     ArtifactVanished,
-    FrameCorrupt,
     RetentionError,
     VaultUnwritable,
 )
@@ -39,21 +40,25 @@ from hermes_retention.model import Artifact
 from hermes_retention.plan import Step
 from hermes_retention.stores.base import SessionMetadata
 
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 64 * 2**20
 """Plain bytes per transaction of the vault: enough that syncing costs little, little enough for memory."""
-BATCH_STEPS = 512
+BATCH_STEPS = 2048
+_REMOVERS = 4
+_AHEAD = 1
 _SAMPLES = 12
 _SAMPLE_BYTES = 256 * 2**10
 
+_Item = TypeVar("_Item")
 Describe = Callable[[Sequence[str]], dict[str, SessionMetadata]]
 
 
 class _PackedStep(msgspec.Struct):
-    """A step with what could be read of its artifacts; ``packed`` and ``artifacts`` go side by side."""
+    """A step with what could be read of its artifacts, side by side with how it is packed and checked."""
 
     step: Step
     artifacts: list[Artifact]
     packed: list[Packed]
+    checks: list[Check]
     errors: list[RetentionError]
 
 
@@ -67,44 +72,73 @@ class Archiver:
         self._sweep, self._now = sweep, now
 
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """One outcome for each step, a month after another; an unusable partition costs only its own month."""
-        by_month = sorted(steps, key=_month)
+        """One outcome for each step, a month after another; an unusable partition costs only its own month.
+
+        Three things overlap, each on a batch of its own: packing (a pool), committing (this thread), comparing
+        what was read back and removing (more threads, which mostly wait for the file system).
+        """
         workers = max(2, min(4, os.cpu_count() or 2))
-        with ThreadPoolExecutor(workers, thread_name_prefix="hermes-retention") as pool:
-            for month, group in groupby(by_month, key=_month):
-                members = list(group)
-                try:
-                    with PartitionWriter(self._vault, month) as writer:
-                        packing = writer.choose_packing(self._samples(members), sum(map(_plain_bytes, members)))
-                        batches = self._packed_batches(members, packing, pool, workers)
-                        for batch in batches:
-                            members = members[len(batch) :]
-                            yield from self._settle(writer, batch)
-                except (RetentionError, sqlite3.Error, OSError) as error:
-                    yield from (Outcome(step, (vault_trouble(error),)) for step in members)
+        with (
+            ThreadPoolExecutor(workers, thread_name_prefix="hermes-retention-pack") as pool,
+            ThreadPoolExecutor(_REMOVERS, thread_name_prefix="hermes-retention-remove") as removing,
+        ):
+            pending: deque[Future[list[Outcome]]] = deque()
+            for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
+                pending.extend(removing.submit(self._remove_all, part) for part in _slices(committed, _REMOVERS))
+                while pending and pending[0].done():
+                    yield from pending.popleft().result()
+            for future in pending:
+                yield from future.result()
+
+    def _committed_batches(
+        self, by_month: Sequence[Step], pool: ThreadPoolExecutor, workers: int
+    ) -> Iterator[list[_PackedStep]]:
+        """Batches that are committed, with their checks; every step comes exactly once."""
+        for month, group in groupby(by_month, key=_month):
+            members = list(group)
+            try:
+                with PartitionWriter(self._vault, month) as writer:
+                    packing = writer.choose_packing(self._samples(members), sum(map(_plain_bytes, members)))
+                    for batch in self._packed_batches(members, packing, pool, workers):
+                        members = members[len(batch) :]
+                        self._commit(writer, batch)
+                        yield batch
+            except (RetentionError, sqlite3.Error, OSError) as error:
+                yield [_PackedStep(step, [], [], [], [vault_trouble(error)]) for step in members]
+
+    def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
+        return [self._remove_checked(packed_step) for packed_step in committed]
+
+    def _remove_checked(self, packed_step: _PackedStep) -> Outcome:
+        """Remove the artifacts whose copy is good; the others stay, with an error."""
+        errors, good = packed_step.errors, []
+        for artifact, check in zip(packed_step.artifacts, packed_step.checks, strict=True):
+            error = check()
+            if error is None:
+                good.append(artifact)
+            elif error not in errors:
+                errors.append(error)
+        return removed_by(self._remover, packed_step.step, good, errors)
 
     # -- reading and packing, in the pool ----------------------------------------------------------------------
 
     def _packed_batches(
         self, steps: Sequence[Step], packing: Packing, pool: ThreadPoolExecutor, workers: int
     ) -> Iterator[list[_PackedStep]]:
-        """The steps in batches. The next batch is being packed while the receiver works on this one."""
-        waiting: list[Future[list[_PackedStep]]] = []
+        """The steps in batches. The next one is being packed while the receiver works on this one."""
+        waiting: deque[list[Future[list[_PackedStep]]]] = deque()
         for batch in _batches(steps):
-            share = -(-len(batch) // (2 * workers))
-            slices = [batch[start : start + share] for start in range(0, len(batch), share)]
-            started = [pool.submit(self._pack_all, part, packing) for part in slices]
-            if waiting:
-                yield [packed for future in waiting for packed in future.result()]
-            waiting = started
-        if waiting:
-            yield [packed for future in waiting for packed in future.result()]
+            waiting.append([pool.submit(self._pack_all, part, packing) for part in _slices(batch, 2 * workers)])
+            if len(waiting) > _AHEAD:
+                yield _gathered(waiting.popleft())
+        while waiting:
+            yield _gathered(waiting.popleft())
 
     def _pack_all(self, steps: Sequence[Step], packing: Packing) -> list[_PackedStep]:
         return [self._pack_step(step, packing) for step in steps]
 
     def _pack_step(self, step: Step, packing: Packing) -> _PackedStep:
-        result = _PackedStep(step, [], [], [])
+        result = _PackedStep(step, [], [], [], [])
         for artifact in step.artifacts:
             try:
                 packed = self._pack_artifact(step.session_id, artifact, packing)
@@ -114,7 +148,7 @@ class Archiver:
                 result.errors.append(error)
             except ArtifactChanged as error:
                 # Somebody writes to this session: all of it stays.
-                return _PackedStep(step, [], [], [error])
+                return _PackedStep(step, [], [], [], [error])
             else:
                 result.artifacts.append(artifact)
                 result.packed.append(packed)
@@ -138,50 +172,36 @@ class Archiver:
                     continue  # packing meets the same error and reports it
         return samples
 
-    # -- commit, read back, remove -----------------------------------------------------------------------------
+    # -- commit and read back -----------------------------------------------------------------------------------
 
-    def _settle(self, writer: PartitionWriter, batch: Sequence[_PackedStep]) -> Iterator[Outcome]:
-        readable = [packed_step for packed_step in batch if packed_step.packed]
+    def _commit(self, writer: PartitionWriter, batch: Sequence[_PackedStep]) -> None:
+        """Commit a batch and leave in ``checks`` how its copies compare with what was packed."""
+        packed = [one for packed_step in batch for one in packed_step.packed]
         try:
-            ids = self._commit(writer, readable)
+            checks = writer.read_back(packed, self._write(writer, batch, packed))
         except (RetentionError, sqlite3.Error, OSError) as error:
-            for packed_step in readable:
-                packed_step.artifacts.clear()
-                packed_step.errors.append(vault_trouble(error))
-            ids = []
-        numbers = iter(ids)
+            trouble = vault_trouble(error)
+            checks = [lambda: trouble] * len(packed)
+        waiting = iter(checks)
         for packed_step in batch:
-            own = [next(numbers) for _ in packed_step.artifacts]
-            verified = self._verified(writer, packed_step, own)
-            yield removed_by(self._remover, packed_step.step, verified, packed_step.errors)
+            packed_step.checks = [next(waiting) for _ in packed_step.packed]
+            packed_step.packed = []
 
-    def _commit(self, writer: PartitionWriter, batch: Sequence[_PackedStep]) -> list[int]:
-        if not batch:
+    def _write(
+        self, writer: PartitionWriter, batch: Sequence[_PackedStep], packed: Sequence[Packed]
+    ) -> list[int]:
+        readable = [packed_step.step for packed_step in batch if packed_step.packed]
+        if not readable:
             return []
-        metadata = self._describe([packed_step.step.session_id for packed_step in batch])
+        metadata = self._describe([step.session_id for step in readable])
+        nothing = SessionMetadata()
         entries = [
             SessionEntry(
-                step.session_id,
-                step.session_class,
-                step.last_activity,
-                metadata.get(step.session_id, SessionMetadata()),
+                step.session_id, step.session_class, step.last_activity, metadata.get(step.session_id, nothing)
             )
-            for step in (packed_step.step for packed_step in batch)
+            for step in readable
         ]
-        packed = [one for packed_step in batch for one in packed_step.packed]
         return writer.write(entries, packed, sweep=self._sweep, archived_at=self._now)
-
-    def _verified(self, writer: PartitionWriter, packed_step: _PackedStep, ids: Sequence[int]) -> list[Artifact]:
-        """The artifacts whose stored copy reads back as what was packed; the others stay, with an error."""
-        good = []
-        for artifact, packed, artifact_id in zip(packed_step.artifacts, packed_step.packed, ids, strict=False):
-            try:
-                check_read_back(packed, *writer.fetch(artifact_id))
-            except (FrameCorrupt, sqlite3.Error, OSError) as error:
-                packed_step.errors.append(vault_trouble(error))
-            else:
-                good.append(artifact)
-        return good
 
 
 def removed_by(
@@ -221,6 +241,16 @@ def _month(step: Step) -> str:
 
 def _plain_bytes(step: Step) -> int:
     return sum(artifact.size_bytes for artifact in step.artifacts)
+
+
+def _gathered(futures: Sequence[Future[list[_PackedStep]]]) -> list[_PackedStep]:
+    return [packed_step for future in futures for packed_step in future.result()]
+
+
+def _slices(items: Sequence[_Item], number: int) -> Iterator[Sequence[_Item]]:
+    """``items`` in at most ``number`` runs of about the same length."""
+    length = max(1, -(-len(items) // number))
+    return (items[start : start + length] for start in range(0, len(items), length))
 
 
 def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:

@@ -178,7 +178,7 @@ class Remover:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                # The sessions are a file system of their own: look and unlink, with a gap of microseconds.
+                # The sessions are a file system of their own: unlink at once, with a gap of microseconds.
                 os.unlink(name, dir_fd=source)
                 return
             if not _is_same(os.stat(name, dir_fd=aside, follow_symlinks=False), artifact):

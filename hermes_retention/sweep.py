@@ -24,7 +24,8 @@ from hermes_retention.site import Site
 
 FIRST_REMOVAL = "first_removal"
 """The fact in the ledger that says when this home first lost something to a sweep."""
-_NOTED_TOGETHER = 256
+_NOTED_EVERY = 2.0
+"""Seconds. Each note is synced to disk; what a killed sweep did not note is in the vault all the same."""
 _COUNTED_AS = {
     Verdict.ARCHIVE_FILES: "files_archived",
     Verdict.DELETE_FILES: "deleted",
@@ -189,14 +190,14 @@ def _carry_out(
     sweep_id: str = "",
 ) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
-    noted = 0
+    watch, noted, noted_at = _Stopwatch(), 0, 0.0
     try:
         for outcome in execute(steps, effects):
             outcomes.append(outcome)
             observer.done(outcome)
-            if ledger is not None and len(outcomes) - noted >= _NOTED_TOGETHER:
+            if ledger is not None and watch.seconds() - noted_at >= _NOTED_EVERY:
                 ledger.note(sweep_id, outcomes[noted:])
-                noted = len(outcomes)
+                noted, noted_at = len(outcomes), watch.seconds()
     finally:
         if ledger is not None and noted < len(outcomes):
             ledger.note(sweep_id, outcomes[noted:])

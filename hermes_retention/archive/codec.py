@@ -1,14 +1,13 @@
 """Bytes to zstd frames and back, with a dictionary that sessions share.
 
-A dictionary is raw content: every line that the sampled sessions have in common (system prompt, tool schemas)
-and as much of the rest as fits. A frame needs nothing but its dictionary: ``zstd -d -D dictionary frame``.
+A dictionary is raw content: the lines of a few sampled sessions, each once (system prompt, tool schemas, and
+as much of the messages as fits). A frame needs nothing but its dictionary: ``zstd -d -D dictionary frame``.
 What must not live here: files, databases, and any choice of what is archived.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Sequence
 
 import zstandard
@@ -16,8 +15,8 @@ import zstandard
 LEVEL = 3
 FRAME_BYTES = 8 * 2**20
 """Plain bytes in one frame at most: larger artifacts become several frames, so memory stays bounded."""
-DICTIONARY_BYTES = 256 * 2**10
-_SHORTEST_LINE = 16
+DICTIONARY_BYTES = 512 * 2**10
+_LONG_LINE = 32
 
 
 class FrameError(ValueError):
@@ -44,7 +43,9 @@ class Codec:
                 level=LEVEL, dict_data=self._dictionary, write_content_size=True, write_checksum=False
             )
             self._local.compressor = compressor
-        return compressor.compress(plain)
+        # A copy of the right size: the compressor reserves for the worst case and gives back in place, and the
+        # holes behind thousands of small frames would add up to the size of the plain bytes.
+        return bytes(memoryview(compressor.compress(plain)))
 
     def decompress(self, frame: bytes, size_bytes: int) -> bytes:
         """The plain bytes, exactly ``size_bytes`` of them.
@@ -71,23 +72,24 @@ class Codec:
 
 
 def build_dictionary(samples: Sequence[bytes]) -> bytes:
-    """Up to ``DICTIONARY_BYTES`` of lines out of ``samples``, the most common ones last.
+    """Up to ``DICTIONARY_BYTES`` out of ``samples``: the first one whole and last, before it what others add.
 
-    Last means nearest to the data, where zstd finds a match with the fewest bits. Lines of one sample only
-    fill what the common ones leave. Deterministic.
+    Last means nearest to the data, where zstd finds a match with the fewest bits. Lines that are in the
+    dictionary already are left out; short ones stay, for they are what joins the long ones. Deterministic.
     """
-    count: Counter[bytes] = Counter()
-    for sample in samples:
-        count.update({line for line in sample.split(b"\n") if len(line) >= _SHORTEST_LINE})
-    order = dict.fromkeys(line for sample in samples for line in sample.split(b"\n") if line in count)
-    chosen: list[bytes] = []
+    seen: set[bytes] = set()
+    parts: list[bytes] = []
     room = DICTIONARY_BYTES
-    for line in sorted(order, key=lambda line: -count[line]):
-        if len(line) < room:
-            chosen.append(line)
-            room -= len(line) + 1
-    chosen.reverse()
-    return b"\n".join(chosen)
+    for sample in samples:
+        lines = []
+        for line in sample.split(b"\n"):
+            if len(line) < room and line not in seen:
+                lines.append(line)
+                room -= len(line) + 1
+                if len(line) >= _LONG_LINE:
+                    seen.add(line)
+        parts.append(b"\n".join(lines))
+    return b"\n".join(reversed(parts))
 
 
 def compress_dictionary(dictionary: bytes) -> bytes:

@@ -8,10 +8,12 @@ the store, and decisions.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,8 +33,15 @@ from hermes_retention.names import printable
 from hermes_retention.stores.base import SessionMetadata
 
 FORMAT = 1
-_ARTIFACT = "id, session_id, kind, name, size, mtime_ns, mode, sha256, dictionary_id, archived_at, sweep"
+_ARTIFACT = (
+    "a.id, s.id, a.kind, a.name, a.size, a.mtime_ns, a.mode, a.sha256, a.dictionary_id, a.archived_at, a.sweep"
+)
+_OF_SESSIONS = "artifacts a JOIN sessions s ON s.number = a.session"
 _APPLICATION_ID = 0x48527631  # "HRv1": lets ``file`` and doctors tell a partition from any other database
+_VARIABLES = 500
+"""SQLite allows at least 999 in a statement; more than 500 gain nothing."""
+_PAGE_BYTES = 32768
+"""A typical frame is 1 to 4 KB: with SQLite's usual pages of 4 KB a third of the file would be air."""
 _METADATA = SessionMetadata.__struct_fields__
 _SCHEMA = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,13 +49,14 @@ CREATE TABLE dictionaries(
     id INTEGER PRIMARY KEY, size INTEGER NOT NULL, sha256 BLOB NOT NULL UNIQUE,
     sources TEXT NOT NULL, content BLOB NOT NULL);
 CREATE TABLE sessions(
-    id TEXT PRIMARY KEY, class TEXT NOT NULL, last_activity REAL NOT NULL, {", ".join(_METADATA)});
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, class TEXT NOT NULL, last_activity REAL NOT NULL,
+    {", ".join(_METADATA)});
 CREATE TABLE artifacts(
-    id INTEGER PRIMARY KEY, session_id TEXT NOT NULL REFERENCES sessions(id), kind TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, session INTEGER NOT NULL REFERENCES sessions(number), kind TEXT NOT NULL,
     name BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, mode INTEGER NOT NULL,
     sha256 BLOB NOT NULL, dictionary_id INTEGER REFERENCES dictionaries(id),
     archived_at REAL NOT NULL, sweep TEXT NOT NULL);
-CREATE INDEX artifacts_by_session ON artifacts(session_id, name);
+CREATE INDEX artifacts_by_session ON artifacts(session);
 CREATE TABLE frames(
     artifact_id INTEGER NOT NULL REFERENCES artifacts(id), seq INTEGER NOT NULL,
     size INTEGER NOT NULL, frame BLOB NOT NULL, PRIMARY KEY (artifact_id, seq));
@@ -149,6 +159,7 @@ class Partition:
             return cls.open(path)
         path.chmod(0o600)
         connection = _connect(path)
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
@@ -184,52 +195,84 @@ class Partition:
         )
         return int(cursor.lastrowid or 0)
 
-    def put_session(self, entry: SessionEntry) -> None:
-        """Insert or replace the description of a session."""
-        values = [getattr(entry.metadata, field) for field in _METADATA]
-        columns = ", ".join(_METADATA)
-        updates = ", ".join(f"{field} = coalesce(excluded.{field}, {field})" for field in _METADATA)
-        self._connection.execute(
-            f"INSERT INTO sessions(id, class, last_activity, {columns}) VALUES (?, ?, ?{', ?' * len(_METADATA)}) "  # noqa: S608 - names of our own columns
-            "ON CONFLICT(id) DO UPDATE SET class = excluded.class, "
-            f"last_activity = max(last_activity, excluded.last_activity), {updates}",
-            (entry.id, entry.session_class.value, entry.last_activity, *values),
-        )
+    def put(
+        self, entries: Sequence[SessionEntry], packed: Sequence[Packed], *, sweep: str, archived_at: float
+    ) -> list[int]:
+        """Store artifacts with their sessions, of which ``entries`` has each once; return their ids in order.
 
-    def put_artifact(self, packed: Packed, *, sweep: str, archived_at: float) -> int:
-        """Store an artifact and return its id; one that is there already only changes its sweep."""
-        name = os.fsencode(packed.name)
-        same = self._connection.execute(
-            "SELECT id FROM artifacts WHERE session_id = ? AND name = ? AND sha256 = ? AND mtime_ns = ? AND mode = ?",
-            (packed.session_id, name, packed.sha256, packed.mtime_ns, packed.mode),
-        ).fetchone()
-        if same:
-            self._connection.execute(
-                "UPDATE artifacts SET sweep = ?, archived_at = ? WHERE id = ?", (sweep, archived_at, same[0])
-            )
-            return int(same[0])
-        cursor = self._connection.execute(
-            "INSERT INTO artifacts(session_id, kind, name, size, mtime_ns, mode, sha256, dictionary_id, archived_at, "
-            "sweep) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        An artifact that is there already, as a sweep that died leaves it, keeps its id and gets fresh frames.
+        """
+        known = self._session_numbers([entry.id for entry in entries])
+        numbers = self._put_sessions(entries, known)
+        fresh = itertools.count(self._next("artifacts", "id"))
+        ids = []
+        for one in packed:
+            same = self._same_artifact(known[one.session_id], one) if one.session_id in known else None
+            if same is not None:
+                self._forget_artifact(same)
+            ids.append(next(fresh) if same is None else same)
+        self._connection.executemany(
+            "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                packed.session_id,
-                packed.kind.value,
-                name,
-                packed.size_bytes,
-                packed.mtime_ns,
-                packed.mode,
-                packed.sha256,
-                packed.dictionary_id,
-                archived_at,
-                sweep,
+                (number, numbers[one.session_id], *_described(one), archived_at, sweep)
+                for number, one in zip(ids, packed, strict=True)
             ),
         )
-        artifact_id = int(cursor.lastrowid or 0)
         self._connection.executemany(
-            "INSERT INTO frames(artifact_id, seq, size, frame) VALUES (?, ?, ?, ?)",
-            ((artifact_id, seq, frame.size_bytes, frame.content) for seq, frame in enumerate(packed.frames)),
+            "INSERT INTO frames VALUES (?, ?, ?, ?)",
+            (
+                (number, seq, frame.size_bytes, frame.content)
+                for number, one in zip(ids, packed, strict=True)
+                for seq, frame in enumerate(one.frames)
+            ),
         )
-        return artifact_id
+        return ids
+
+    def _next(self, table: str, column: str) -> int:
+        row = self._connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()  # noqa: S608 - names of our own columns
+        return int(row[0])
+
+    def _session_numbers(self, session_ids: Sequence[str]) -> dict[str, int]:
+        """Session id → number, of those that the partition has already."""
+        found: dict[str, int] = {}
+        for start in range(0, len(session_ids), _VARIABLES):
+            some = session_ids[start : start + _VARIABLES]
+            marks = ", ".join("?" * len(some))
+            found.update(self._connection.execute(f"SELECT id, number FROM sessions WHERE id IN ({marks})", some))  # noqa: S608 - question marks only
+        return found
+
+    def _put_sessions(self, entries: Sequence[SessionEntry], known: Mapping[str, int]) -> dict[str, int]:
+        """Insert or update the descriptions and return the number of each session."""
+        fresh = itertools.count(self._next("sessions", "number"))
+        numbers = {entry.id: known[entry.id] if entry.id in known else next(fresh) for entry in entries}
+        updates = ", ".join(f"{field} = coalesce(excluded.{field}, {field})" for field in _METADATA)
+        self._connection.executemany(
+            f"INSERT INTO sessions VALUES (?, ?, ?, ?{', ?' * len(_METADATA)}) "
+            "ON CONFLICT(id) DO UPDATE SET class = excluded.class, "
+            f"last_activity = max(last_activity, excluded.last_activity), {updates}",
+            (
+                (
+                    numbers[entry.id],
+                    entry.id,
+                    entry.session_class.value,
+                    entry.last_activity,
+                    *msgspec.structs.astuple(entry.metadata),
+                )
+                for entry in entries
+            ),
+        )
+        return numbers
+
+    def _same_artifact(self, session: int, packed: Packed) -> int | None:
+        row = self._connection.execute(
+            "SELECT id FROM artifacts WHERE session = ? AND name = ? AND sha256 = ? AND mtime_ns = ? AND mode = ?",
+            (session, os.fsencode(packed.name), packed.sha256, packed.mtime_ns, packed.mode),
+        ).fetchone()
+        return int(row[0]) if row else None
+
+    def _forget_artifact(self, artifact_id: int) -> None:
+        self._connection.execute("DELETE FROM frames WHERE artifact_id = ?", (artifact_id,))
+        self._connection.execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
 
     def remove_sessions(self, session_ids: Sequence[str]) -> None:
         """Remove these sessions with all their artifacts, also from dictionaries that were built from them.
@@ -240,10 +283,13 @@ class Partition:
         gone = set(session_ids)
         for session_id in gone:
             self._connection.execute(
-                "DELETE FROM frames WHERE artifact_id IN (SELECT id FROM artifacts WHERE session_id = ?)",
+                "DELETE FROM frames WHERE artifact_id IN ("
+                "  SELECT a.id FROM artifacts a JOIN sessions s ON s.number = a.session WHERE s.id = ?)",
                 (session_id,),
             )
-            self._connection.execute("DELETE FROM artifacts WHERE session_id = ?", (session_id,))
+            self._connection.execute(
+                "DELETE FROM artifacts WHERE session = (SELECT number FROM sessions WHERE id = ?)", (session_id,)
+            )
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
         for dictionary_id, sources in self._connection.execute("SELECT id, sources FROM dictionaries").fetchall():
             if gone.intersection(json.loads(sources)):
@@ -322,28 +368,32 @@ class Partition:
         """Every session as expiry sees it."""
         rows = self._connection.execute(
             "SELECT s.id, s.class, a.archived_at, a.stored FROM sessions s JOIN ("
-            "  SELECT session_id, max(archived_at) AS archived_at, sum("
+            "  SELECT session, max(archived_at) AS archived_at, sum("
             "    (SELECT coalesce(sum(length(frame)), 0) FROM frames WHERE artifact_id = artifacts.id)) AS stored"
-            "  FROM artifacts GROUP BY session_id) a ON a.session_id = s.id ORDER BY s.id"
+            "  FROM artifacts GROUP BY session) a ON a.session = s.number ORDER BY s.id"
         )
         for session_id, session_class, archived_at, stored in rows:
             yield ArchivedSession(session_id, SessionClass(session_class), archived_at, stored, self.name)
 
     def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
         """The artifacts of the partition, of one session, or of one sweep; oldest first."""
-        wanted = [(name, value) for name, value in (("session_id", session_id), ("sweep", sweep)) if value is not None]
+        wanted = [(name, value) for name, value in (("s.id", session_id), ("a.sweep", sweep)) if value is not None]
         where = " AND ".join(f"{name} = ?" for name, _ in wanted) or "1"
         rows = self._connection.execute(
-            f"SELECT {_ARTIFACT} FROM artifacts WHERE {where} ORDER BY id", [value for _, value in wanted]  # noqa: S608 - names of our own columns
+            f"SELECT {_ARTIFACT} FROM {_OF_SESSIONS} WHERE {where} ORDER BY a.id", [value for _, value in wanted]  # noqa: S608 - names of our own columns
         )
         return [self._archived(row) for row in rows]
 
-    def artifact(self, artifact_id: int) -> ArchivedArtifact:
-        """One artifact by its id. Raises ``FrameCorrupt`` when there is none."""
-        row = self._connection.execute(f"SELECT {_ARTIFACT} FROM artifacts WHERE id = ?", (artifact_id,)).fetchone()  # noqa: S608 - names of our own columns
-        if row is None:
-            raise FrameCorrupt(self.path.name, f"artifact {artifact_id} is missing")
-        return self._archived(row)
+    def span(self, first_id: int, last_id: int) -> Generator[tuple[ArchivedArtifact, Generator[Frame]]]:
+        """The artifacts of a range of ids with their frames, in one query; take each one's frames in turn."""
+        rows = self._connection.execute(
+            f"SELECT {_ARTIFACT}, f.size, f.frame FROM {_OF_SESSIONS} LEFT JOIN frames f ON f.artifact_id = a.id "  # noqa: S608 - names of our own columns
+            "WHERE a.id BETWEEN ? AND ? ORDER BY a.id, f.seq",
+            (first_id, last_id),
+        )
+        for _, group in itertools.groupby(rows, key=itemgetter(0)):
+            first = next(group)
+            yield self._archived(first[:-2]), _frames(itertools.chain((first,), group))
 
     def _archived(self, row: Sequence[Any]) -> ArchivedArtifact:
         try:
@@ -385,8 +435,27 @@ class Partition:
         return [line for line in answer if line != "ok"]
 
 
+def _described(packed: Packed) -> tuple[object, ...]:
+    """The columns of table ``artifacts`` from ``kind`` to ``dictionary_id``."""
+    return (
+        packed.kind.value,
+        os.fsencode(packed.name),
+        packed.size_bytes,
+        packed.mtime_ns,
+        packed.mode,
+        packed.sha256,
+        packed.dictionary_id,
+    )
+
+
+def _frames(rows: Iterable[Sequence[Any]]) -> Generator[Frame]:
+    for row in rows:
+        if row[-1] is not None:  # an empty artifact has no frame
+            yield Frame(row[-2], row[-1])
+
+
 def unpack(
-    artifact: ArchivedArtifact, frames: Iterator[Frame], codec: Codec, partition_file: str
+    artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec, partition_file: str
 ) -> Iterator[bytes]:
     """Decompress ``frames`` and compare size and sha256 with what ``artifact`` says.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +17,13 @@ from types import TracebackType
 import msgspec
 
 from hermes_retention import fsops
-from hermes_retention.archive.codec import Codec, build_dictionary
+from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
 from hermes_retention.archive.partition import ArchivedArtifact, Frame, Packed, Partition, SessionEntry, unpack
-from hermes_retention.errors import FrameCorrupt, VaultDamaged
+from hermes_retention.errors import FrameCorrupt, RetentionError, VaultDamaged
 from hermes_retention.model import ArchivedSession, Artifact
 
+Check = Callable[[], RetentionError | None]
+"""Answers ``None`` when a copy is good, else why its original must stay."""
 _PARTITION_NAME = re.compile(r"\d{4}-\d{2}\.db", re.ASCII)
 _WORTH_REPLACING = 0.75
 """A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
@@ -224,31 +227,54 @@ class PartitionWriter:
         return b"", []
 
     def write(
-        self, entries: Iterable[SessionEntry], packed: Sequence[Packed], *, sweep: str, archived_at: float
+        self, entries: Sequence[SessionEntry], packed: Sequence[Packed], *, sweep: str, archived_at: float
     ) -> list[int]:
         """Commit a batch, synced to disk, and return the ids of its artifacts in order. All or nothing."""
         with self._writer.transaction():
-            for entry in entries:
-                self._writer.put_session(entry)
-            return [self._writer.put_artifact(one, sweep=sweep, archived_at=archived_at) for one in packed]
+            return self._writer.put(entries, packed, sweep=sweep, archived_at=archived_at)
 
-    def fetch(self, artifact_id: int) -> tuple[ArchivedArtifact, Generator[Frame], Codec]:
-        """What the file holds of a committed artifact, for ``check_read_back``."""
-        artifact = self._reader.artifact(artifact_id)
-        return artifact, self._reader.stored_frames(artifact), self._reader.codec(artifact.dictionary_id)
+    def read_back(self, packed: Sequence[Packed], ids: Sequence[int]) -> list[Check]:
+        """For each committed copy a check that it reads back from the file as what was packed (invariant 1).
+
+        What is small has been fetched when this returns, and its check may run in any thread; what is large has
+        been compared already.
+        """
+        wanted = dict(zip(ids, packed, strict=True))
+        checks: dict[int, Check] = {}
+        trouble = FrameCorrupt(self._reader.path.name, "a committed artifact is missing", consequence="it was kept")
+        try:
+            with closing(self._reader.span(min(ids, default=0), max(ids, default=-1))) as rows:
+                for artifact, frames in rows:
+                    if artifact.id in wanted:
+                        checks[artifact.id] = self._check(wanted[artifact.id], artifact, frames)
+        except (RetentionError, sqlite3.Error) as error:
+            trouble = FrameCorrupt(self._reader.path.name, str(error), consequence="the files were kept")
+        return [checks.get(number, lambda: trouble) for number in ids]
+
+    def _check(self, packed: Packed, artifact: ArchivedArtifact, frames: Iterator[Frame]) -> Check:
+        codec = self._reader.codec(artifact.dictionary_id)
+        if artifact.size_bytes > FRAME_BYTES:
+            answer = compare_read_back(packed, artifact, frames, codec)
+            return lambda: answer
+        fetched = list(frames)
+        return lambda: compare_read_back(packed, artifact, fetched, codec)
 
 
-def check_read_back(
-    packed: Packed, artifact: ArchivedArtifact, frames: Generator[Frame], codec: Codec
-) -> None:
-    """Raise ``FrameCorrupt`` unless the stored copy decompresses to exactly what was packed (invariant 1)."""
+def compare_read_back(
+    packed: Packed, artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec
+) -> FrameCorrupt | None:
+    """``None`` when the stored copy decompresses to exactly what was packed, else why the original must stay."""
+    file = f"{artifact.partition}.db"
     kept = (artifact.session_id, artifact.name, artifact.size_bytes, artifact.mtime_ns, artifact.mode, artifact.sha256)
     meant = (packed.session_id, packed.name, packed.size_bytes, packed.mtime_ns, packed.mode, packed.sha256)
     if kept != meant:
-        raise FrameCorrupt(f"{artifact.partition}.db", f"artifact {artifact.id} does not describe what was archived")
-    with closing(frames):  # an open cursor would keep the next batch from being committed
-        for _ in unpack(artifact, frames, codec, f"{artifact.partition}.db"):
+        return FrameCorrupt(file, f"artifact {artifact.id} does not describe what was archived")
+    try:
+        for _ in unpack(artifact, frames, codec, file):
             pass
+    except FrameCorrupt as error:
+        return error.with_traceback(None)  # a traceback would keep cursors and buffers alive
+    return None
 
 
 def pack(session_id: str, artifact: Artifact, pieces: Iterable[bytes], packing: Packing) -> Packed:
