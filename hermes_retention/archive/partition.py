@@ -40,7 +40,7 @@ _OF_SESSIONS = "artifacts a JOIN sessions s ON s.number = a.session"
 _APPLICATION_ID = 0x48527631  # "HRv1": lets ``file`` and doctors tell a partition from any other database
 _VARIABLES = 500
 """SQLite allows at least 999 in a statement; more than 500 gain nothing."""
-_PAGE_BYTES = 32768
+_PAGE_BYTES = 16384
 """A typical frame is 1 to 4 KB: with SQLite's usual pages of 4 KB a third of the file would be air."""
 _METADATA = SessionMetadata.__struct_fields__
 _SCHEMA = f"""
@@ -323,7 +323,8 @@ class Partition:
 
     def shrink(self) -> None:
         """Give free pages back to the file system. Call it outside a transaction."""
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        # As a script, which runs to its end: execute() would stop after the first page.
+        self._connection.executescript("PRAGMA incremental_vacuum")
 
     # -- reading ----------------------------------------------------------------------------------------------
 

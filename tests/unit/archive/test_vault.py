@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from vaults import MONTH, PARTITION, artifact_of, content_of, entry_of, fill
+
+from hermes_retention.archive.partition import Partition
+from hermes_retention.archive.vault import PartitionWriter, Vault, pack, pack_large, partition_name
+from hermes_retention.errors import FrameCorrupt, VaultDamaged
+
+SYSTEM = "\n".join(f"rule {i}: be helpful in the {i}th way, and say so" for i in range(400)).encode()
+
+
+def conversation(seed: int, lines: int = 40) -> bytes:
+    generator = random.Random(seed)
+    own = "\n".join(f"line {n} says {generator.getrandbits(200):x}" for n in range(lines))
+    return SYSTEM + b"\n" + own.encode()
+
+
+CONTENTS = {f"s{i}": conversation(i) for i in range(8)}
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return fill(tmp_path / "archive", CONTENTS)
+
+
+def test_everything_comes_back_byte_for_byte(vault: Vault) -> None:
+    assert {session_id: content_of(vault, session_id) for session_id in CONTENTS} == {
+        session_id: [content] for session_id, content in CONTENTS.items()
+    }
+
+
+def test_metadata_name_time_and_mode_are_kept(vault: Vault) -> None:
+    (artifact,) = vault.artifacts(session_id="s3")
+    assert (artifact.name, artifact.mtime_ns, artifact.mode) == ("session_s3.json", 1_790_000_000_123_456_789, 0o640)
+    assert (artifact.sweep, artifact.archived_at, artifact.partition) == ("s1", 1.8e9, MONTH)
+
+
+def test_partition_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        fill(tmp_path / "archive", CONTENTS)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "archive" / PARTITION).stat().st_mode) == 0o600
+
+
+def test_no_journal_stays_behind(vault: Vault) -> None:
+    assert [path.name for path in vault.root.iterdir()] == [PARTITION]
+
+
+def test_shared_text_is_stored_once(vault: Vault) -> None:
+    stored = sum(
+        partition.stored_bytes(artifact) for partition in vault.partitions() for artifact in partition.artifacts()
+    )
+    assert stored * 4 < sum(map(len, CONTENTS.values()))
+
+
+def test_same_file_archived_again_is_not_stored_twice(vault: Vault) -> None:
+    fill(vault.root, {"s1": CONTENTS["s1"]}, sweep="s2", archived_at=1.9e9)
+    (artifact,) = vault.artifacts(session_id="s1")
+    assert (artifact.sweep, artifact.archived_at) == ("s2", 1.9e9)
+
+
+def test_archiving_again_mends_a_damaged_copy(vault: Vault) -> None:
+    with closing(sqlite3.connect(vault.root / PARTITION)) as connection, connection:
+        connection.execute(
+            "UPDATE frames SET frame = x'00' WHERE artifact_id = "
+            "(SELECT a.id FROM artifacts a JOIN sessions s ON s.number = a.session WHERE s.id = 's1')"
+        )
+    with pytest.raises(FrameCorrupt):
+        content_of(vault, "s1")
+    fill(vault.root, {"s1": CONTENTS["s1"]})
+    assert content_of(vault, "s1") == [CONTENTS["s1"]]
+
+
+def test_changed_file_becomes_a_second_version(vault: Vault) -> None:
+    fill(vault.root, {"s1": conversation(99)}, sweep="s2", archived_at=1.9e9)
+    assert content_of(vault, "s1") == [CONTENTS["s1"], conversation(99)]
+
+
+def test_empty_file_is_kept_as_an_empty_file(tmp_path: Path) -> None:
+    vault = fill(tmp_path / "archive", {"empty": b""})
+    assert content_of(vault, "empty") == [b""]
+    assert [damages for _, damages in vault.verify()] == [[]]
+
+
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    name = os.fsdecode(b"session_\xff\xfe\n.json")
+    with PartitionWriter(Vault(tmp_path), MONTH) as writer:
+        packing = writer.choose_packing([], 0)
+        writer.write([entry_of("odd")], [pack("odd", artifact_of(name, b"x"), [b"x"], packing)], sweep="s", archived_at=1.0)
+    (artifact,) = Vault(tmp_path).artifacts()
+    assert artifact.name == name
+
+
+def test_known_metadata_is_not_lost_to_a_later_scan_without_a_record(tmp_path: Path) -> None:
+    with PartitionWriter(Vault(tmp_path), MONTH) as writer:
+        writer.write([entry_of("a", title="Tax return", started_at=5.0)], [], sweep="s", archived_at=1.0)
+        writer.write([entry_of("a")], [], sweep="s", archived_at=2.0)
+    (entry,) = [entry for partition in Vault(tmp_path).partitions() for entry in partition.sessions()]
+    assert (entry.metadata.title, entry.metadata.started_at) == ("Tax return", 5.0)
+
+
+def test_failed_batch_leaves_nothing(vault: Vault) -> None:
+    with PartitionWriter(vault, MONTH) as writer:
+        packing = writer.choose_packing([], 0)
+        good = pack("new", artifact_of("a", b"a"), [b"a"], packing)
+
+        def broken() -> object:
+            yield b"some"
+            raise OSError(28, "No space left on device")
+
+        bad = pack_large("new", artifact_of("b", b"some"), [b"some"], broken(), packing)  # type: ignore[arg-type]  # a generator that fails
+        with pytest.raises(OSError, match="No space"):
+            writer.write([entry_of("new")], [good, bad], sweep="s9", archived_at=1.0)
+    assert vault.artifacts(session_id="new") == []
+    assert [damages for _, damages in vault.verify()] == [[]]
+
+
+def test_read_back_notices_a_copy_that_differs(vault: Vault) -> None:
+    with PartitionWriter(vault, MONTH) as writer:
+        packing = writer.choose_packing([], 0)
+        packed = [pack("a", artifact_of("a", b"abc"), [b"abc"], packing), pack("b", artifact_of("b", b"xyz"), [b"xyz"], packing)]
+        ids = writer.write([entry_of("a"), entry_of("b")], packed, sweep="s", archived_at=1.0)
+        with closing(sqlite3.connect(vault.root / PARTITION)) as other, other:
+            other.execute("UPDATE artifacts SET sha256 = zeroblob(32) WHERE id = ?", (ids[0],))
+        first, second = (check() for check in writer.read_back(packed, ids))
+    assert isinstance(first, FrameCorrupt)
+    assert second is None
+
+
+def test_read_back_notices_a_missing_copy(vault: Vault) -> None:
+    with PartitionWriter(vault, MONTH) as writer:
+        packed = [pack("a", artifact_of("a", b"abc"), [b"abc"], writer.choose_packing([], 0))]
+        (answer,) = writer.read_back(packed, [4711])
+    assert isinstance(answer(), FrameCorrupt)
+
+
+def test_verify_names_the_damaged_session_and_reads_the_others(vault: Vault) -> None:
+    with closing(sqlite3.connect(vault.root / PARTITION)) as connection, connection:
+        connection.execute("UPDATE frames SET frame = zeroblob(length(frame)) WHERE artifact_id = 2")
+    ((_, damages),) = vault.verify()
+    assert len(damages) == 1
+    assert "session s1" in damages[0].what
+    assert content_of(vault, "s2") == [CONTENTS["s2"]]
+
+
+def test_verify_reports_a_partition_that_is_no_database(vault: Vault) -> None:
+    (vault.root / "2020-01.db").write_bytes(b"not a database at all" * 300)
+    answers = dict(vault.verify())
+    assert answers[MONTH] == []
+    assert len(answers["2020-01"]) == 1
+
+
+def test_newer_format_is_refused_and_not_touched(vault: Vault) -> None:
+    path = vault.root / PARTITION
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+    before = path.read_bytes()
+    with pytest.raises(VaultDamaged, match="Install a newer hermes-retention"):
+        Partition.open(path)
+    with pytest.raises(VaultDamaged):
+        PartitionWriter(vault, MONTH)
+    assert path.read_bytes() == before
+
+
+def test_linked_partition_is_not_followed(vault: Vault, tmp_path: Path) -> None:
+    (vault.root / "2020-01.db").symlink_to(tmp_path / "elsewhere.db")
+    with pytest.raises(VaultDamaged, match="symbolic link"):
+        Partition.open(vault.root / "2020-01.db")
+
+
+def test_removed_session_leaves_no_trace_in_the_file(vault: Vault) -> None:
+    secret = b"the-password-is-swordfish-and-nobody-else-says-so"
+    fill(vault.root, {"confidential": SYSTEM + b"\n" + secret * 3})
+    vault.remove_sessions(["confidential"])
+    assert vault.artifacts(session_id="confidential") == []
+    for session_id, content in CONTENTS.items():
+        assert content_of(vault, session_id) == [content]
+    assert [damages for _, damages in vault.verify()] == [[]]
+
+
+def test_dictionary_built_from_a_removed_session_goes_too(tmp_path: Path) -> None:
+    secret = b"confidential line that only this session ever had in it"
+    contents = {"confidential": secret + b"\n" + SYSTEM, **CONTENTS}
+    vault = fill(tmp_path / "archive", contents)
+    (partition,) = vault.partitions()
+    with Partition.open(vault.root / PARTITION) as partition:
+        known = partition.newest_dictionary()
+    assert known is not None
+    assert secret in known[1]  # otherwise this test shows nothing
+    vault.remove_sessions(["confidential"])
+    with Partition.open(vault.root / PARTITION) as partition:
+        known = partition.newest_dictionary()
+    assert known is not None
+    assert secret not in known[1]
+    assert "confidential" not in known[2]
+    for session_id, content in CONTENTS.items():
+        assert content_of(vault, session_id) == [content]
+
+
+def test_emptied_partition_is_unlinked(vault: Vault) -> None:
+    vault.remove_sessions(list(CONTENTS))
+    assert vault.partition_paths() == []
+
+
+def test_removal_shrinks_the_file(tmp_path: Path) -> None:
+    noise = {f"n{i}": os.urandom(100_000) for i in range(10)}
+    vault = fill(tmp_path / "archive", {"small": b"stays", **noise})
+    before = vault.allocated_bytes()
+    vault.remove_sessions(list(noise))
+    assert vault.allocated_bytes() < before / 3
+    assert content_of(vault, "small") == [b"stays"]
+
+
+def test_new_partition_inherits_the_dictionary_of_the_month_before(vault: Vault) -> None:
+    fill(vault.root, {"later": conversation(50)}, month="2026-12")
+    with Partition.open(vault.root / "2026-12.db") as partition:
+        inherited = partition.newest_dictionary()
+    with Partition.open(vault.root / PARTITION) as partition:
+        original = partition.newest_dictionary()
+    assert inherited is not None
+    assert original is not None
+    assert inherited[1] == original[1]
+
+
+def test_dictionary_is_replaced_when_the_shared_text_changes(vault: Vault) -> None:
+    other = "\n".join(f"quite another rule {i} of a new version of the host" for i in range(900)).encode()
+    fill(vault.root, {f"new{i}": other + b"\n%d" % i for i in range(10)})
+    with Partition.open(vault.root / PARTITION) as partition:
+        newest = partition.newest_dictionary()
+    assert newest is not None
+    assert b"quite another rule" in newest[1]
+
+
+def test_archived_sessions_tell_age_and_size(vault: Vault) -> None:
+    fill(vault.root, {"s1": conversation(99)}, archived_at=1.9e9)
+    ages = {session.id: session.archived_at for session in vault.archived_sessions()}
+    assert ages["s1"] == 1.9e9
+    assert ages["s2"] == 1.8e9
+    assert all(session.stored_bytes > 0 for session in vault.archived_sessions())
+
+
+def test_summary_counts_what_is_there(vault: Vault) -> None:
+    summary = vault.summary()
+    assert (summary.sessions, summary.artifacts, summary.partitions) == (8, 8, 1)
+    assert summary.original_bytes == sum(map(len, CONTENTS.values()))
+    assert summary.stored_bytes == vault.allocated_bytes() > 0
+
+
+def test_missing_vault_is_an_empty_one(tmp_path: Path) -> None:
+    vault = Vault(tmp_path / "none")
+    assert vault.partition_paths() == []
+    assert vault.allocated_bytes() == 0
+    assert vault.artifacts() == []
+
+
+def test_partition_is_the_month_in_utc() -> None:
+    assert partition_name(1_796_083_199.0) == "2026-11"
+    assert partition_name(1_796_083_200.0) == "2026-12"

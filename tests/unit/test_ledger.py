@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hermes_retention.errors import ArtifactChanged, RetentionError
+from hermes_retention.ledger import KEEP_DAYS, Ledger, Outcome
+from hermes_retention.model import SessionClass
+from hermes_retention.plan import Liveness, Rule, Step, Verdict
+
+T0 = 1_796_000_000.0
+
+
+def step(session_id: str) -> Step:
+    return Step(
+        session_id, SessionClass.CRON, Liveness.ENDED, Verdict.ARCHIVE_FILES, Rule.FILES_AFTER, "ended", bytes=4096
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def test_ledger_is_private(path: Path) -> None:
+    with Ledger.open(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_sweep_is_named_after_its_time_and_never_twice_the_same(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        names = [ledger.begin_sweep(started_at=T0, origin="cli") for _ in range(3)]
+    assert names == ["20261130-005320", "20261130-005320-2", "20261130-005320-3"]
+
+
+def test_sweep_that_died_is_interrupted(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.begin_sweep(started_at=T0, origin="cli")
+    with Ledger.open(path) as ledger:
+        ledger.begin_sweep(started_at=T0 + 60, origin="cli")
+        assert [sweep.state for sweep in ledger.sweeps()] == ["running", "interrupted"]
+
+
+def test_history_of_a_session_has_successes_and_failures(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        first = ledger.begin_sweep(started_at=T0, origin="cli")
+        ledger.note(first, [Outcome(step("a"), (ArtifactChanged("a.json", "it changed"),)), Outcome(step("b"))])
+        second = ledger.begin_sweep(started_at=T0 + 60, origin="cli")
+        ledger.note(second, [Outcome(step("a"))])
+    with Ledger.open(path) as ledger:
+        assert [(row.sweep, row.error) for row in ledger.history("a")] == [
+            (first, "a.json: it changed"),
+            (second, None),
+        ]
+
+
+def test_totals_stay_when_old_steps_are_forgotten(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        old = ledger.begin_sweep(started_at=T0 - (KEEP_DAYS + 1) * 86400, origin="cli")
+        ledger.note(old, [Outcome(step("a"))])
+        ledger.finish_sweep(old, finished_at=T0 - KEEP_DAYS * 86400, totals={"files_archived": 1})
+        new = ledger.begin_sweep(started_at=T0, origin="cli")
+        ledger.finish_sweep(new, finished_at=T0 + 1, totals={})
+        assert ledger.history("a") == []
+        assert [sweep.totals for sweep in ledger.sweeps()] == [{}, {"files_archived": 1}]
+
+
+def test_undone_sweep_is_marked(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        sweep = ledger.begin_sweep(started_at=T0, origin="cli")
+        ledger.mark_undone([sweep], undone_at=T0 + 5)
+        assert ledger.sweeps()[0].undone_at == T0 + 5
+
+
+def test_restores_and_facts_survive(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.note_restored(["a", "b"], restored_at=T0)
+        ledger.note_restored(["a"], restored_at=T0 + 9)
+        ledger.remember("first_removal", "s1")
+    with Ledger.open(path) as ledger:
+        assert ledger.restored() == {"a": T0 + 9, "b": T0}
+        assert ledger.fact("first_removal") == "s1"
+        assert ledger.fact("unheard of") is None
+
+
+def test_damaged_ledger_is_an_error_with_a_cure_and_is_not_touched(path: Path) -> None:
+    path.write_bytes(b"no database" * 400)
+    with pytest.raises(RetentionError, match="Move the file away"):
+        Ledger.open(path)
+    assert path.read_bytes() == b"no database" * 400
+
+
+def test_ledger_of_a_newer_version_is_not_touched(path: Path) -> None:
+    Ledger.open(path).__exit__(None, None, None)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+    with pytest.raises(RetentionError, match="format that this version does not know"):
+        Ledger.open(path)
+
+
+def test_linked_ledger_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "elsewhere.db")
+    with pytest.raises(RetentionError):
+        Ledger.open(path)
+    assert not (tmp_path / "elsewhere.db").exists()

@@ -1,0 +1,51 @@
+"""Makes vaults for tests without a store: artifacts out of bytes, packed and committed as a sweep does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hermes_retention.archive.partition import SessionEntry
+from hermes_retention.archive.vault import PartitionWriter, Vault, pack
+from hermes_retention.model import Artifact, ArtifactKind, SessionClass
+from hermes_retention.stores.base import SessionMetadata
+
+MONTH = "2026-11"
+PARTITION = f"{MONTH}.db"
+
+
+def artifact_of(name: str, content: bytes, *, mtime_ns: int = 1_790_000_000_123_456_789) -> Artifact:
+    """An artifact with this name and as many bytes as ``content`` has."""
+    return Artifact(
+        ArtifactKind.SNAPSHOT, name, len(content), len(content), mtime_ns=mtime_ns, inode=1, mode=0o640
+    )
+
+
+def entry_of(session_id: str, **metadata: object) -> SessionEntry:
+    """A chat session with this metadata."""
+    return SessionEntry(session_id, SessionClass.CHAT, 1.79e9, SessionMetadata(**metadata))  # type: ignore[arg-type]  # one keyword per field
+
+
+def fill(
+    root: Path, contents: Mapping[str, bytes], *, sweep: str = "s1", archived_at: float = 1.8e9, month: str = MONTH
+) -> Vault:
+    """A vault below ``root`` with one file for each session id of ``contents``."""
+    vault = Vault(root)
+    root.mkdir(parents=True, exist_ok=True)
+    with PartitionWriter(vault, month) as writer:
+        packing = writer.choose_packing(list(contents.items()), sum(map(len, contents.values())))
+        packed = [
+            pack(session_id, artifact_of(f"session_{session_id}.json", content), [content], packing)
+            for session_id, content in contents.items()
+        ]
+        ids = writer.write(
+            [entry_of(session_id) for session_id in contents], packed, sweep=sweep, archived_at=archived_at
+        )
+        assert [check() for check in writer.read_back(packed, ids)] == [None] * len(ids)
+    return vault
+
+
+def content_of(vault: Vault, session_id: str) -> list[bytes]:
+    """The bytes of every archived artifact of a session."""
+    with vault.reader() as reader:
+        return [b"".join(reader.read(artifact)) for artifact in vault.artifacts(session_id=session_id)]
