@@ -179,7 +179,8 @@ class Archiver:
         packed = [one for packed_step in batch for one in packed_step.packed]
         try:
             checks = writer.read_back(packed, self._write(writer, batch, packed))
-        except (RetentionError, sqlite3.Error, OSError) as error:
+        except (RetentionError, sqlite3.Error, OSError, ValueError) as error:
+            # ValueError: text that a database cannot take. The batch stays in the store, the sweep goes on.
             trouble = vault_trouble(error)
             checks = [lambda: trouble] * len(packed)
         waiting = iter(checks)

@@ -1,0 +1,230 @@
+"""The directory ``sessions``: names and what ``lstat`` says of them, sorted to the sessions they belong to.
+
+Session files are never opened here. What must not live here: databases, routes, and decisions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from hermes_retention.errors import StoreUnreadable
+from hermes_retention.fsops import Directory
+from hermes_retention.model import Artifact, ArtifactKind, Unknown
+from hermes_retention.names import printable
+from hermes_retention.stores.hermes.documents import words
+from hermes_retention.stores.hermes.ids import (
+    STAMP_LENGTH,
+    class_by_shape,
+    has_stamp,
+    is_kept_as_is,
+    safe_name,
+)
+
+DIRECTORY = "sessions"
+INDEX = "sessions.json"
+
+_BLOCK = 512  # the unit of st_blocks, whatever the file system's own blocks are
+_SNAPSHOT, _DUMP = "session_", "request_dump_"
+_MICROSECONDS = len("_000001")
+_TEMPORARY = (".sessions_", ".session_", ".request_dump_")
+"""Prefixes of what the host writes before it renames it to an index, a snapshot, a dump."""
+
+
+Files: TypeAlias = dict[str, Artifact | list[Artifact]]
+"""Files by session. Most sessions have one: a list for each would cost more than the scan itself."""
+
+
+class Listing(msgspec.Struct, frozen=True, gc=False):
+    """One reading of the directory. ``files`` is keyed by the part of the name that stands for a session."""
+
+    files: Files
+    unknown: list[Unknown]
+    other_bytes: int
+
+
+def list_directory(home: Path) -> Listing:
+    """What lies in the ``sessions`` of ``home``; empty when there is no such directory.
+
+    Raises ``StoreUnreadable`` when it is a symbolic link, no directory, or may not be read. Files that vanish
+    meanwhile are left out.
+    """
+    path = home / DIRECTORY
+    try:
+        with Directory.open(home, DIRECTORY) as directory, os.scandir(directory.descriptor) as entries:
+            return _list(entries)
+    except FileNotFoundError:
+        return Listing({}, [], 0)
+    except OSError as error:
+        raise StoreUnreadable(
+            printable(str(path)),
+            f"the directory cannot be read ({words(error)})",
+            consequence="nothing was removed",
+            cure="Run hermes-retention as the user that the host runs as.",
+        ) from error
+
+
+def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
+    files: Files = {}
+    unknown: list[Unknown] = []
+    other_bytes = 0
+    shared: dict[int, int] = {}  # one int object per number of blocks and per mode, not one per file
+    for entry in entries:
+        name = entry.name
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unknown.append(Unknown(name, f"it cannot be looked at ({words(error)})"))
+            continue
+        mode = status.st_mode
+        allocated = status.st_blocks * _BLOCK
+        parts = split_name(name) if stat.S_ISREG(mode) else None
+        if parts is not None:
+            kind, part = parts
+            allocated = shared.setdefault(allocated, allocated)
+            permissions = shared.setdefault(mode & 0o7777, mode & 0o7777)
+            artifact = Artifact(
+                kind, name, status.st_size, allocated, status.st_mtime_ns, status.st_ino, permissions
+            )
+            _add(files, part, artifact)
+        elif stat.S_ISREG(mode) and is_of_no_session(name):
+            other_bytes += allocated
+        else:
+            unknown.append(Unknown(name, _why_unknown(mode), allocated))
+    return Listing(files, unknown, other_bytes)
+
+
+def split_name(name: str) -> tuple[ArtifactKind, str] | None:
+    """Kind and session part of a file name; ``None`` when no version of the host writes such names."""
+    if name.endswith(".json"):
+        if name.startswith(_SNAPSHOT):
+            part = name[len(_SNAPSHOT) : -len(".json")]
+            return (ArtifactKind.SNAPSHOT, part) if part else None
+        if name.startswith(_DUMP):
+            part = _without_stamp(name[len(_DUMP) : -len(".json")])
+            return (ArtifactKind.REQUEST_DUMP, part) if part else None
+    elif name.endswith(".jsonl"):
+        part = name[: -len(".jsonl")]
+        return (ArtifactKind.TRANSCRIPT, part) if part else None
+    return None
+
+
+def _without_stamp(text: str) -> str:
+    """What stands before ``_YYYYmmdd_HHMMSS_ffffff``; empty when there is no such stamp at the very end.
+
+    Anchored there, so that the dumps of ``foo_bar`` are not taken for dumps of ``foo``, and an id that itself
+    ends in a stamp keeps it.
+    """
+    microseconds = text[-_MICROSECONDS:]
+    if microseconds[:1] != "_" or not (microseconds.isascii() and microseconds[1:].isdigit()):
+        return ""
+    stamped = text[:-_MICROSECONDS]
+    return stamped[:-STAMP_LENGTH] if has_stamp(stamped) else ""
+
+
+def is_of_no_session(name: str) -> bool:
+    """Whether this is the index or a temporary file of the host: known, but nobody's."""
+    return name == INDEX or (name.startswith(_TEMPORARY) and name.endswith(".tmp"))
+
+
+def _why_unknown(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return "no file of a session has a name of this form"
+    if stat.S_ISLNK(mode):
+        return "a symbolic link, which is not followed"
+    return "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+
+
+def _add(files: Files, key: str, artifact: Artifact) -> None:
+    known = files.setdefault(key, artifact)
+    if known is not artifact:
+        if isinstance(known, list):
+            known.append(artifact)
+        else:
+            files[key] = [known, artifact]
+
+
+def take(files: Files, key: str) -> tuple[Artifact, ...]:
+    """The files of one session, by name. They are taken out, so that memory never holds all of this twice."""
+    found = files.pop(key, None)
+    if found is None:
+        return ()
+    return tuple(sorted(found, key=lambda it: it.name)) if isinstance(found, list) else (found,)
+
+
+class Ownership(msgspec.Struct, frozen=True, gc=False):
+    """Files by the session that they belong to, and those that belong to none or perhaps to two."""
+
+    by_session: Files
+    """An orphan has the part of the file name as its id."""
+    unknown: list[Unknown]
+
+
+def assign_owners(files: Files, known: Collection[str]) -> Ownership:
+    """Every file to exactly one of the ``known`` ids, to an orphan, or to nobody.
+
+    A file may hold an id as the host makes it safe, or the id itself (host 0.13 and 0.14). Where these two
+    readings lead to different sessions the file is unknown. ``files`` is used up.
+    """
+    aliases = _aliases(known)
+    unknown: list[Unknown] = []
+    moved: list[tuple[str, Artifact]] = []
+    # Nearly all files are in their place already: only the others are looked at one by one.
+    for part in [part for part in files if part not in known or part in aliases]:
+        found = take(files, part)
+        owners = ((part,) if part in known else ()) + aliases.get(part, ())
+        if len(owners) > 1:
+            unknown.extend(_disputed(artifact, owners) for artifact in found)
+        elif owners:
+            moved.extend((owners[0], artifact) for artifact in found)
+        else:
+            orphaned, strangers = _orphaned(part, found)
+            moved.extend((_orphan_id(part), artifact) for artifact in orphaned)
+            unknown.extend(strangers)
+    for owner, artifact in moved:
+        _add(files, owner, artifact)
+    return Ownership(files, unknown)
+
+
+def _aliases(known: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Safe name → the ids that the host writes that way, for ids that it does not write as they are."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    for session_id in itertools.filterfalse(is_kept_as_is, known):
+        safe = safe_name(session_id)
+        aliases[safe] = (*aliases.get(safe, ()), session_id)
+    return aliases
+
+
+def _disputed(artifact: Artifact, owners: tuple[str, ...]) -> Unknown:
+    names = " or ".join(sorted(map(printable, owners)))
+    return Unknown(artifact.name, f"it may belong to {names}", artifact.allocated_bytes)
+
+
+def _orphan_id(part: str) -> str:
+    """The id under which an orphan is known: text that databases and people can take, whatever the file name."""
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return printable(part)
+    return part
+
+
+def _orphaned(part: str, found: tuple[Artifact, ...]) -> tuple[list[Artifact], list[Unknown]]:
+    """The files of an orphan, and those that carry too common a name to be taken for the host's.
+
+    Any program may leave a ``notes.jsonl`` here; the host names transcripts after ids of its own making.
+    """
+    if class_by_shape(part) is not None:
+        return list(found), []
+    why = "no session has this id, and the host makes no ids of this form"
+    foreign = [artifact for artifact in found if artifact.kind is ArtifactKind.TRANSCRIPT]
+    kept = [artifact for artifact in found if artifact.kind is not ArtifactKind.TRANSCRIPT]
+    return kept, [Unknown(artifact.name, why, artifact.allocated_bytes) for artifact in foreign]

@@ -1,0 +1,236 @@
+"""Rows of the host's table ``sessions`` as records. Columns are probed, never inferred from a version.
+
+System prompts and message texts are never selected. What must not live here: opening databases, and classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from hermes_retention.errors import StoreUnreadable
+from hermes_retention.model import Lineage, Record
+from hermes_retention.names import printable
+from hermes_retention.stores.hermes.documents import decode
+
+Value: TypeAlias = str | float | int | bytes | None
+"""What SQLite may hand out for any column, whatever the schema says."""
+
+_Facts: TypeAlias = tuple[Any, ...]
+
+_HANDING_OFF = frozenset({"pending", "running"})
+_NEITHER = type(None)
+_PLAIN = frozenset(
+    itertools.product([str], [float], [float, _NEITHER], [str, _NEITHER], [float, _NEITHER], [str, _NEITHER])
+)
+"""Types of source, started_at, ended_at, end_reason, newest message and parent, as the host writes them."""
+_FACTS: tuple[tuple[str, type, bool], ...] = (
+    ("source", str, True),
+    ("started_at", float, True),
+    ("ended_at", float, False),
+    ("end_reason", str, False),
+    ("the newest message's timestamp", float, False),
+    ("parent_session_id", str, False),
+)
+"""The same for the rows that are not plain: name, type, and whether there must be a value."""
+
+
+class Rows(msgspec.Struct, gc=False):
+    """What the scan takes from ``sessions``, keyed by session id."""
+
+    has_table: bool = False
+    records: dict[str, Record] = {}
+    keys: dict[str, str] = {}
+    """The route key that a record names (host 0.18 and newer)."""
+    users: dict[str, str] = {}
+    warnings: list[str] = []
+
+
+def columns_of(database: sqlite3.Connection, table: str) -> set[str]:
+    """The names of a table's columns; empty when there is no such table."""
+    return {name for (name,) in database.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+
+
+def read_sessions(database: sqlite3.Connection, where: str, *, now: float) -> Rows:
+    """Every row of ``sessions``. ``where`` names the database in messages.
+
+    A row with values that no host writes becomes a busy record, so that it is kept, with a warning. Raises
+    ``StoreUnreadable`` when the tables have no known form, ``sqlite3.Error`` when they cannot be read.
+    """
+    columns = columns_of(database, "sessions")
+    rows = Rows(has_table=bool(columns))
+    busy = _locked(database, now=now) | _delegating(database, ("parent_session_id",))
+    if columns:
+        if "id" not in columns:
+            raise _unknown_form(where, "sessions has no column id")
+        query = _query(columns, _newest_message(database, where))
+        # The host names the origin of a delegation by its route key, or by an id of a window.
+        origins = _delegating(database, ("origin_session", "origin_ui_session_id"))
+        _take(database.execute(query), rows, origins | busy, where)
+    for session_id in busy.keys() - rows.records.keys():
+        # The host works on something that has no row yet, or has it in another profile's database.
+        rows.records[session_id] = Record(source="", started_at=0.0, busy=busy[session_id])
+    return rows
+
+
+def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str], where: str) -> None:
+    """Fill ``rows``. The loop runs once per session ever recorded, so it does nothing twice."""
+    records, keys, users, intern = rows.records, rows.keys, rows.users, sys.intern
+    unlinked = Lineage.NONE
+    nameless, doubts = 0, []
+    for row in cursor:
+        session_id, source, started, ended, reason, newest, parent, cause, marks, handoff, key, user = row
+        if type(session_id) is not str:
+            nameless += 1
+            continue
+        lineage = unlinked if parent is None and marks is None else _lineage(cause, marks)
+        work = busy.get(session_id) if busy else None
+        if type(key) is str and key:
+            keys[session_id] = intern(key)
+            work = work or busy.get(key)
+        if type(user) is str and user:
+            users[session_id] = intern(user)
+        if handoff is not None and handoff in _HANDING_OFF:
+            work = work or f"hand-off {handoff}"
+        if (type(source), type(started), type(ended), type(reason), type(newest), type(parent)) not in _PLAIN:
+            facts, doubt = _mended((source, started, ended, reason, newest, parent))
+            if doubt is not None:
+                doubts.append((session_id, doubt))
+                work = work or f"unclear record: {doubt}"
+            source, started, ended, reason, newest, parent = facts
+        if reason is not None:
+            reason = intern(reason)
+        records[session_id] = Record(intern(source), started, ended, reason, newest, parent, lineage, work)
+    rows.warnings.extend(_complaints(nameless, doubts, where))
+
+
+def _mended(facts: _Facts) -> tuple[_Facts, str | None]:
+    """``facts`` with the right types, and what was wrong with them; whole numbers are as good as any."""
+    mended: list[Any] = []
+    doubt = None
+    for value, (name, kind, required) in zip(facts, _FACTS, strict=True):
+        if isinstance(value, int) and kind is float:
+            mended.append(float(value))
+        elif isinstance(value, kind) or (value is None and not required):
+            mended.append(value)
+        else:
+            mended.append(kind() if required else None)
+            doubt = doubt or f"{name} is {'missing' if value is None else type(value).__name__}"
+    return tuple(mended), doubt
+
+
+def _complaints(nameless: int, doubts: Sequence[tuple[str, str]], where: str) -> Iterator[str]:
+    table = f"{printable(where)}: table sessions"
+    if doubts:
+        session_id, doubt = doubts[0]
+        yield (
+            f"{table} has {len(doubts)} row(s) with values that no host writes, such as "
+            f"{printable(session_id)} ({doubt}); these sessions are kept. "
+            "Stop the host and correct or delete the rows."
+        )
+    if nameless:
+        yield (
+            f"{table} has {nameless} row(s) whose id is no text; they are kept, and no file can be theirs. "
+            "Stop the host and delete these rows."
+        )
+
+
+def _lineage(parent_reason: Value, marks: Value) -> Lineage:
+    """How the host's own queries tell a subagent, a branch and a continuation apart."""
+    if isinstance(marks, str):
+        with contextlib.suppress(ValueError):
+            config = decode(marks)
+            if isinstance(config, dict) and config.get("_delegate_from") is not None:
+                return Lineage.DELEGATION
+            if isinstance(config, dict) and config.get("_branched_from") is not None:
+                return Lineage.BRANCH
+    if parent_reason == "compression":
+        return Lineage.COMPRESSION
+    return Lineage.BRANCH if parent_reason == "branched" else Lineage.NONE
+
+
+def _locked(database: sqlite3.Connection, *, now: float) -> dict[str, str]:
+    """Sessions under a compression lock that has not expired; one without a readable end counts as held."""
+    if not {"session_id", "expires_at"} <= columns_of(database, "compression_locks"):
+        return {}
+    return {
+        session_id: "compression lock"
+        for session_id, expires in database.execute("SELECT session_id, expires_at FROM compression_locks")
+        if isinstance(session_id, str) and not (isinstance(expires, float | int) and expires < now)
+    }
+
+
+def _delegating(database: sqlite3.Connection, names: Iterable[str]) -> dict[str, str]:
+    """What the columns ``names`` hold for background delegations that have not come to their end."""
+    columns = columns_of(database, "async_delegations")
+    found = [name for name in names if name in columns]
+    if "state" not in columns or not found:
+        return {}
+    query = f"SELECT {', '.join(found)} FROM async_delegations WHERE state IN ('running', 'finalizing')"  # noqa: S608 - constant names
+    return {
+        value: "background delegation"
+        for row in database.execute(query)
+        for value in row
+        if isinstance(value, str) and value
+    }
+
+
+def _unknown_form(where: str, why: str) -> StoreUnreadable:
+    return StoreUnreadable(
+        printable(where),
+        f"{why}, which is no form of this database that is known",
+        consequence="nothing was removed",
+        cure="Look for a newer hermes-retention that knows this version of the host.",
+    )
+
+
+def _query(columns: set[str], newest_message: tuple[str, str]) -> str:
+    """One row per session. Most columns lie behind the system prompt in the row: no more than these."""
+
+    def column(name: str) -> str:
+        return f"s.{name}" if name in columns else "NULL"
+
+    expression, join = newest_message
+    parent_reason = marks = "NULL"
+    if {"parent_session_id", "end_reason"} <= columns:
+        parent_reason = (
+            "CASE WHEN s.parent_session_id IS NOT NULL "
+            "THEN (SELECT p.end_reason FROM sessions p WHERE p.id = s.parent_session_id) END"
+        )
+    if "model_config" in columns:
+        # instr() and not json_extract(): that raises on what is no JSON, and this is paid for every row.
+        marks = (
+            "CASE WHEN instr(s.model_config, '_delegate_from') OR instr(s.model_config, '_branched_from') "
+            "THEN s.model_config END"
+        )
+    selected = (
+        "s.id",
+        *map(column, ("source", "started_at", "ended_at", "end_reason")),
+        expression,
+        column("parent_session_id"),
+        parent_reason,
+        marks,
+        *map(column, ("handoff_state", "session_key", "user_id")),
+    )
+    return f"SELECT {', '.join(selected)} FROM sessions s {join}"  # noqa: S608 - constant names
+
+
+def _newest_message(database: sqlite3.Connection, where: str) -> tuple[str, str]:
+    """Expression and join that give the time of a session's newest message."""
+    columns = columns_of(database, "messages")
+    if not columns:
+        return "NULL", ""
+    if not {"session_id", "timestamp"} <= columns:
+        raise _unknown_form(where, "messages has no session_id and timestamp")
+    plan = database.execute("EXPLAIN QUERY PLAN SELECT max(timestamp) FROM messages WHERE session_id = ''")
+    if any(str(step[-1]).startswith("SEARCH") for step in plan.fetchall()):
+        return "(SELECT max(m.timestamp) FROM messages m WHERE m.session_id = s.id)", ""
+    # The index is gone: one pass over the table instead of one per session.
+    newest = "SELECT session_id, max(timestamp) AS newest FROM messages GROUP BY session_id"
+    return "m.newest", f"LEFT JOIN ({newest}) m ON m.session_id = s.id"

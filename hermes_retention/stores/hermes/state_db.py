@@ -1,0 +1,198 @@
+"""The host's SQLite databases, read only; the only module that opens them.
+
+Each is read in one transaction, so that rows and routes are of one moment. Texts that are not UTF-8 keep
+their bytes as surrogates, like file names. What the rows mean is said in ``records``, ``routing``, ``cron``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import quote
+
+from hermes_retention.errors import StoreUnreadable
+from hermes_retention.names import printable
+from hermes_retention.stores.base import SessionMetadata
+from hermes_retention.stores.hermes.documents import words
+from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
+
+DATABASE = "state.db"
+BUSY_SECONDS = 5.0
+_IDS_PER_QUERY = 500
+_NOTHING = "nothing was removed"
+
+RouteRow: TypeAlias = tuple[Value, Value, Value]
+"""Scope, route key and entry of a row of ``gateway_routing``."""
+
+
+def read(path: Path, *, now: float) -> tuple[Rows, list[RouteRow]] | None:
+    """Records and routes of one moment; ``None`` when there is no database.
+
+    Raises ``StoreUnreadable`` when it stays locked for five seconds, is damaged, no regular file, or of a
+    form that no host writes. The database is not changed.
+    """
+    with reading(path) as database:
+        if database is None:
+            return None
+        try:
+            database.text_factory = str
+            return read_sessions(database, str(path), now=now), _routes(database, path)
+        except sqlite3.OperationalError as error:
+            if hasattr(error, "sqlite_errorcode"):
+                raise
+            # Not SQLite failed but Python, at a text that is not UTF-8: once more, tolerantly and slower.
+            database.text_factory = _text
+            return read_sessions(database, str(path), now=now), _routes(database, path)
+
+
+def read_routes(path: Path) -> list[RouteRow]:
+    """The routes of a database; none when it does not exist. Raises as ``read`` does."""
+    with reading(path) as database:
+        return [] if database is None else _routes(database, path)
+
+
+def read_executions(path: Path) -> list[tuple[Value, ...]]:
+    """Job, status and times (claimed, started, finished) of the runs in ``cron/executions.db`` of host 0.19.
+
+    Empty when there is no such database or table. Raises as ``read`` does.
+    """
+    with reading(path) as database:
+        if database is None:
+            return []
+        columns = columns_of(database, "executions")
+        if not {"job_id", "status", "claimed_at", "started_at", "finished_at"} <= columns:
+            return []
+        return database.execute(
+            "SELECT job_id, status, claimed_at, started_at, finished_at FROM executions"
+        ).fetchall()
+
+
+_METADATA = {
+    "source": "source",
+    "title": "title",
+    "model": "model",
+    "user_id": "user_id",
+    "route_key": "session_key",
+    "parent_id": "parent_session_id",
+    "started_at": "started_at",
+    "ended_at": "ended_at",
+    "end_reason": "end_reason",
+    "message_count": "message_count",
+}
+"""Field of ``SessionMetadata`` → column."""
+_NUMBERS = frozenset({"started_at", "ended_at"})
+
+
+def read_metadata(path: Path, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
+    """What a listing shows of these sessions; ids without a row are missing. Raises as ``read`` does."""
+    found: dict[str, SessionMetadata] = {}
+    with reading(path) as database:
+        columns = set() if database is None else columns_of(database, "sessions")
+        if database is None or "id" not in columns:
+            return found
+        fields = [column if column in columns else "NULL" for column in _METADATA.values()]
+        wanted = [encoded for session_id in session_ids if (encoded := _encoded(session_id)) is not None]
+        for start in range(0, len(wanted), _IDS_PER_QUERY):
+            chunk = wanted[start : start + _IDS_PER_QUERY]
+            places = ", ".join(["CAST(? AS TEXT)"] * len(chunk))
+            query = f"SELECT id, {', '.join(fields)} FROM sessions WHERE id IN ({places})"  # noqa: S608 - constant names
+            for session_id, *values in database.execute(query, chunk):
+                found[session_id] = _metadata(values)
+    return found
+
+
+def _metadata(values: Sequence[Value]) -> SessionMetadata:
+    """Values of another type than the host writes are left out."""
+    known: dict[str, Value] = {}
+    for field, value in zip(_METADATA, values, strict=True):
+        if field in _NUMBERS:
+            known[field] = float(value) if isinstance(value, float | int) else None
+        else:
+            kind = int if field == "message_count" else str
+            known[field] = value if isinstance(value, kind) else None
+    return SessionMetadata(**known)  # type: ignore[arg-type]  # checked against the field's type just above
+
+
+def _encoded(session_id: str) -> bytes | None:
+    try:
+        return session_id.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate out of some JSON: no database holds it
+        return None
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A read transaction on the database at ``path``, or ``None`` when it does not exist."""
+    if not _exists(path):
+        yield None
+        return
+    # mode=ro, and never immutable=1: the host may be writing. Quoted as bytes, since a path may hold any.
+    address = f"file://{quote(bytes(path))}?mode=ro"
+    try:
+        with contextlib.closing(
+            sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        ) as database:
+            database.text_factory = _text
+            database.execute("BEGIN")
+            yield database
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _exists(path: Path) -> bool:
+    """Whether a regular file is there. Anything else than a file or nothing raises ``StoreUnreadable``."""
+    what = printable(str(path))
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        cure = "Run hermes-retention as the user that the host runs as."
+        raise StoreUnreadable(what, words(error), consequence=_NOTHING, cure=cure) from error
+    if stat.S_ISREG(mode):
+        return True
+    raise StoreUnreadable(
+        what,
+        "it is a symbolic link or no regular file, and links below the home are not followed",
+        consequence=_NOTHING,
+        cure="Put the database itself there, or point --home at the home that holds it.",
+    )
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> StoreUnreadable:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
+    said = printable(str(error))
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        why = f"another process has held its lock for {BUSY_SECONDS:.0f} s"
+        cure = "Try again when the host is less busy."
+    elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        why = f"it is damaged ({said})"
+        cure = "Stop the host, then run `hermes sessions repair` or put a backup in its place."
+    else:
+        why = f"it cannot be read ({said})"
+        cure = "Run hermes-retention as the user that the host runs as; if the host crashed, start it once."
+    return StoreUnreadable(printable(str(path)), why, consequence=_NOTHING, cure=cure)
+
+
+def _routes(database: sqlite3.Connection, path: Path) -> list[RouteRow]:
+    columns = columns_of(database, "gateway_routing")
+    if not columns:
+        return []
+    if not {"session_key", "entry_json"} <= columns:
+        raise StoreUnreadable(
+            printable(str(path)),
+            "its table gateway_routing has no session_key and entry_json, so nobody knows what is routed",
+            consequence=_NOTHING,
+            cure="Look for a newer hermes-retention that knows this version of the host.",
+        )
+    scope = "scope" if "scope" in columns else "''"
+    query = f"SELECT {scope}, session_key, entry_json FROM gateway_routing"  # noqa: S608 - constant names
+    return database.execute(query).fetchall()

@@ -1,0 +1,185 @@
+"""A Hermes Agent home as a ``Store``: directory, database and routes joined into sessions.
+
+What must not live here: names and formats (``files``, ``ids``, ``records``, ``routing``), and decisions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hermes_retention.errors import StoreUnreadable
+from hermes_retention.model import Lineage, Record, Route, Session, SessionClass
+from hermes_retention.names import printable
+from hermes_retention.stores.base import Scan, SessionMetadata
+from hermes_retention.stores.hermes import config, cron, files, state_db
+from hermes_retention.stores.hermes.classes import Classifier
+from hermes_retention.stores.hermes.ids import cron_job
+from hermes_retention.stores.hermes.records import Rows
+from hermes_retention.stores.hermes.routing import Routing
+
+
+class HermesStore:
+    """The session storage below the home of a Hermes Agent, 0.13 and newer. It only reads."""
+
+    name = "hermes"
+
+    def __init__(self, home: Path) -> None:
+        """``home`` may be a symbolic link; what is below it may not. It need not exist before ``scan``."""
+        self._home = Path(os.path.realpath(home))  # Path.resolve() raises where links go in a circle
+
+    @property
+    def home(self) -> Path:
+        """The home, resolved."""
+        return self._home
+
+    @property
+    def files_directory(self) -> Path:
+        """Where the files of sessions lie. It may not exist yet."""
+        return self._home / files.DIRECTORY
+
+    def scan(self, *, now: float) -> Scan:
+        """Read names, sizes, times, rows and routes; never the contents of session files.
+
+        Raises ``StoreUnreadable`` when liveness cannot be read; then nothing may be removed. The host's files
+        are not changed.
+        """
+        self._require_home()
+        # In this order: a listed file has its row by the time rows are read, and a row its route after that.
+        listing = files.list_directory(self._home)
+        read = state_db.read(self._home / state_db.DATABASE, now=now)
+        rows, table = read if read is not None else (Rows(), [])
+        routing, elsewhere = self._routing(table)
+        without_row = routing.routes.keys() - rows.records.keys()
+        owned = files.assign_owners(
+            listing.files, rows.records.keys() | without_row if without_row else rows.records.keys()
+        )
+        failures = cron.read_failures(self._home, rows.records)
+        ids = [*rows.records, *((owned.by_session.keys() | without_row - elsewhere) - rows.records.keys())]
+        ids.sort()
+        warnings = [*rows.warnings, *routing.warnings, *failures.warnings]
+        if owned.by_session and not rows.has_table:
+            why = "does not exist" if read is None else "has no table of sessions"
+            warnings.insert(0, self._without_rows(why))
+        return Scan(
+            sessions=tuple(map(_Assembly(rows, routing, owned.by_session, failures).session, ids)),
+            unknown=tuple(sorted((*listing.unknown, *owned.unknown), key=lambda unknown: unknown.name)),
+            other_bytes=listing.other_bytes,
+            warnings=tuple(warnings),
+        )
+
+    def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
+        """What is known of these sessions; ids without a record are missing from the answer.
+
+        Raises ``StoreUnreadable`` when the database cannot be read.
+        """
+        return state_db.read_metadata(self._home / state_db.DATABASE, session_ids)
+
+    def host_warnings(self) -> list[str]:
+        """Settings of the host that work against retention, each with its cure, one line each."""
+        return config.warnings_about(self._home)
+
+    def _require_home(self) -> None:
+        if os.path.isdir(self._home):
+            return
+        raise StoreUnreadable(
+            printable(str(self._home)),
+            "it is not a directory" if os.path.lexists(self._home) else "there is no such directory",
+            consequence="nothing was removed",
+            cure="Name the home with --home DIR or HERMES_HOME; by default it is ~/.hermes.",
+        )
+
+    def _routing(self, rows: Sequence[state_db.RouteRow]) -> tuple[Routing, set[str]]:
+        """All routes, and the ids that have some in another home. The host believes the later source."""
+        routing = Routing()
+        if self._home.parent.name == "profiles":
+            # One gateway may serve many profiles: its index lies in the home above, the files in this one.
+            above = self._home.parent.parent
+            routing.add_index(above / files.DIRECTORY / files.INDEX)
+            database = above / state_db.DATABASE
+            routing.add_table(database, [(key, entry) for _, key, entry in state_db.read_routes(database)])
+        elsewhere = set(routing.routes)
+        scope = self.files_directory
+        routing.add_index(scope / files.INDEX)
+        other = config.other_sessions_directory(self._home)
+        if other is not None:
+            routing.add_index(other / files.INDEX)
+            scope = other
+        # A row of another scope counts as well: it may be this home under the name of another mount.
+        ordered = sorted(rows, key=lambda row: row[0] == str(scope))
+        routing.add_table(self._home / state_db.DATABASE, [(key, entry) for _, key, entry in ordered])
+        routing.settle_doubts()
+        return routing, elsewhere
+
+    def _without_rows(self, why: str) -> str:
+        database = printable(str(self._home / state_db.DATABASE))
+        consequence = "sessions are known by files and routes alone; files without a route are orphans"
+        return f"{database} {why}: {consequence}. If this is not the home you mean, name it with --home."
+
+
+class _Assembly:
+    """Joins what the sources say about one session. Called once per session: no work twice."""
+
+    def __init__(self, rows: Rows, routing: Routing, artifacts: files.Files, failures: cron.Failures) -> None:
+        self._records, self._keys, self._users = rows.records, rows.keys, rows.users
+        self._routing, self._routed = routing, routing.routes.keys()
+        self._artifacts = artifacts
+        self._failures = failures
+        self._classifier = Classifier(routing.platforms)
+
+    def session(self, session_id: str) -> Session:
+        """Everything that the store knows of ``session_id``."""
+        record = self._records.get(session_id)
+        key = self._keys.get(session_id)
+        routes = self._routing.routes_to(session_id) if session_id in self._routed else ()
+        if record is not None:
+            kind = self._classifier.of_record(session_id, record, key)
+        elif routes:
+            kind = self._classifier.of_routed(session_id, routes)
+        else:
+            kind = self._classifier.of_orphan(session_id)
+        successor = None
+        if not routes:
+            if self._routing.doubtful:
+                routes = self._routing.possible_route(record, key, kind)
+            successor = None if key is None else self._routing.current.get(key)
+        group, failed = None, False
+        if kind is SessionClass.CRON:
+            group, failed = self._run(session_id, record)
+        if group is None:
+            group = self._series(session_id, kind, key, routes)
+        artifacts = files.take(self._artifacts, session_id)
+        return Session(session_id, kind, artifacts, record, routes, successor, group, failed)
+
+    def _run(self, session_id: str, record: Record | None) -> tuple[str | None, bool]:
+        """The job that a session ran for, if any, and whether that run failed."""
+        if record is not None and record.lineage is Lineage.COMPRESSION:
+            session_id, record = self._first_of_run(session_id, record)
+        job = cron_job(session_id)
+        if job is None or record is None:
+            return job, False
+        failed = record.ended_at is None or self._failures.includes(session_id, job, record.started_at)
+        return sys.intern(job), failed
+
+    def _first_of_run(self, session_id: str, record: Record) -> tuple[str, Record]:
+        """The session with which a run began: compression continues it, and the host ends only the first."""
+        seen = {session_id}
+        while record.lineage is Lineage.COMPRESSION and record.parent_id is not None:
+            parent = self._records.get(record.parent_id)
+            if parent is None or record.parent_id in seen:  # a circle: no host writes one
+                break
+            session_id, record = record.parent_id, parent
+            seen.add(session_id)
+        return session_id, record
+
+    def _series(
+        self, session_id: str, kind: SessionClass, key: str | None, routes: tuple[Route, ...]
+    ) -> str | None:
+        """What ``keep_last`` counts in: the chat, or for hooks, whose keys are used once, their sender."""
+        record, user = self._records.get(session_id), self._users.get(session_id)
+        sender = None if record is None or user is None else sys.intern(f"{record.source}:{user}")
+        if kind is SessionClass.HOOK and sender is not None:
+            return sender
+        return key or (routes[0].key if routes else sender)
