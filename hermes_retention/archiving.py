@@ -74,8 +74,8 @@ class Archiver:
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """One outcome for each step, a month after another; an unusable partition costs only its own month.
 
-        Three things overlap, each on a batch of its own: packing (a pool), committing (this thread), comparing
-        what was read back and removing (more threads, which mostly wait for the file system).
+        Three things overlap, each on a batch of its own: packing (a pool), committing (this thread),
+        comparing what was read back and removing (more threads, which mostly wait for the file system).
         """
         workers = max(2, min(4, os.cpu_count() or 2))
         with (
@@ -84,7 +84,9 @@ class Archiver:
         ):
             pending: deque[Future[list[Outcome]]] = deque()
             for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
-                pending.extend(removing.submit(self._remove_all, part) for part in _slices(committed, _REMOVERS))
+                pending.extend(
+                    removing.submit(self._remove_all, part) for part in _slices(committed, _REMOVERS)
+                )
                 while pending and pending[0].done():
                     yield from pending.popleft().result()
             for future in pending:
@@ -120,7 +122,7 @@ class Archiver:
                 errors.append(error)
         return removed_by(self._remover, packed_step.step, good, errors)
 
-    # -- reading and packing, in the pool ----------------------------------------------------------------------
+    # -- reading and packing, in the pool -----------------------------------------------------------
 
     def _packed_batches(
         self, steps: Sequence[Step], packing: Packing, pool: ThreadPoolExecutor, workers: int
@@ -128,7 +130,9 @@ class Archiver:
         """The steps in batches. The next one is being packed while the receiver works on this one."""
         waiting: deque[list[Future[list[_PackedStep]]]] = deque()
         for batch in _batches(steps):
-            waiting.append([pool.submit(self._pack_all, part, packing) for part in _slices(batch, 2 * workers)])
+            waiting.append(
+                [pool.submit(self._pack_all, part, packing) for part in _slices(batch, 2 * workers)]
+            )
             if len(waiting) > _AHEAD:
                 yield _gathered(waiting.popleft())
         while waiting:
@@ -172,7 +176,7 @@ class Archiver:
                     continue  # packing meets the same error and reports it
         return samples
 
-    # -- commit and read back -----------------------------------------------------------------------------------
+    # -- commit and read back -----------------------------------------------------------------------
 
     def _commit(self, writer: PartitionWriter, batch: Sequence[_PackedStep]) -> None:
         """Commit a batch and leave in ``checks`` how its copies compare with what was packed."""
@@ -198,7 +202,10 @@ class Archiver:
         nothing = SessionMetadata()
         entries = [
             SessionEntry(
-                step.session_id, step.session_class, step.last_activity, metadata.get(step.session_id, nothing)
+                step.session_id,
+                step.session_class,
+                step.last_activity,
+                metadata.get(step.session_id, nothing),
             )
             for step in readable
         ]
@@ -226,7 +233,9 @@ def vault_trouble(error: Exception) -> RetentionError:
     """``error`` as one that people understand; the files that it concerns were kept."""
     if isinstance(error, RetentionError):
         return error.with_traceback(None)  # a traceback would keep cursors and buffers alive
-    reason = ((error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__).lower()
+    reason = (
+        (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    ).lower()
     is_full = "full" in reason or "no space" in reason
     return VaultUnwritable(
         "the vault",

@@ -1,7 +1,8 @@
 """The only module that removes or replaces files.
 
-Every operation is relative to an opened directory and follows no symbolic link. A removal takes the file aside
-first, looks at it again, and only then unlinks it: whatever the host wrote at that very moment goes back.
+Every operation is relative to an opened directory and follows no symbolic link. A removal takes the file
+aside first, looks at it again, and only then unlinks it: whatever the host wrote at that very moment goes
+back.
 What must not live here: decisions, archives, databases.
 """
 
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from hermes_retention.errors import (
     ArtifactChanged,
@@ -93,7 +95,7 @@ class Directory:
         """Give the descriptor back. Closing twice is a mistake of the caller."""
         os.close(self.descriptor)
 
-    def __enter__(self) -> Directory:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -144,7 +146,9 @@ def _open_regular(directory: Directory, artifact: Artifact) -> int:
     try:
         return os.open(artifact.name, flags, dir_fd=directory.descriptor)
     except FileNotFoundError as error:
-        raise ArtifactVanished(printable(artifact.name), "it vanished since the scan", consequence=_KEPT) from error
+        raise ArtifactVanished(
+            printable(artifact.name), "it vanished since the scan", consequence=_KEPT
+        ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ArtifactChanged(printable(artifact.name), "it became a link", consequence=_KEPT) from error
@@ -188,7 +192,9 @@ class Remover:
                 raise _changed(artifact)
             os.unlink(name, dir_fd=aside)
         except FileNotFoundError as error:
-            raise ArtifactVanished(printable(name), "it vanished since the scan", consequence=_KEPT) from error
+            raise ArtifactVanished(
+                printable(name), "it vanished since the scan", consequence=_KEPT
+            ) from error
         except OSError as error:
             raise ArtifactUnreadable(printable(name), _words(error), consequence=_KEPT) from error
 
@@ -198,14 +204,13 @@ def recover(directory: Directory, aside: Directory) -> list[str]:
 
     A file stays aside when the host has meanwhile written another one under its name: neither is lost.
     """
-    stuck = []
-    for name in sorted(os.listdir(aside.descriptor)):
-        if not _put_back(directory, aside, name):
-            stuck.append(
-                f"{printable(name)}: taken aside by a sweep that died, and the host has written a new file of that "
-                f"name since; the older one is kept in {aside.path}. Compare the two and delete the one you don't want."
-            )
-    return stuck
+    left = [name for name in sorted(os.listdir(aside.descriptor)) if not _put_back(directory, aside, name)]
+    return [
+        f"{printable(name)}: taken aside by a sweep that died, and the host has written a new file of that "
+        f"name since; the older one is kept in {aside.path}. Compare the two, and delete the one that you "
+        "don't want."
+        for name in left
+    ]
 
 
 def sweep_temporaries(directory: Directory) -> None:
@@ -215,16 +220,16 @@ def sweep_temporaries(directory: Directory) -> None:
             os.unlink(name, dir_fd=directory.descriptor)
 
 
-def place_file(  # noqa: PLR0913 - a file is all of these
-    directory: Directory, name: str, pieces: Iterable[bytes], *, mode: int, mtime_ns: int
-) -> None:
+def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode: int, mtime_ns: int) -> None:
     """Write a new file with these bytes, permission bits and time, synced, appearing under ``name`` at once.
 
     Raises ``RestoreConflict`` when ``name`` is taken or is no plain file name; nothing is overwritten and no
     half of a file is left under ``name``. ``directory.sync()`` makes the name durable.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise RestoreConflict(printable(name), "it is not a plain file name", consequence="it was not written")
+        raise RestoreConflict(
+            printable(name), "it is not a plain file name", consequence="it was not written"
+        )
     temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
     descriptor = os.open(
         temporary,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -108,7 +109,7 @@ class Ledger:
             raise _unusable(path, "it has a format that this version does not know")
         return cls(path, connection)
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -116,12 +117,14 @@ class Ledger:
     ) -> None:
         self._connection.close()
 
-    # -- sweeps -----------------------------------------------------------------------------------------------
+    # -- sweeps -------------------------------------------------------------------------------------
 
     def begin_sweep(self, *, started_at: float, origin: str) -> str:
         """Note that a sweep starts and return its id, a UTC time such as ``20261120-155234``."""
         stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
-        taken = {row[0] for row in self._connection.execute("SELECT id FROM sweeps WHERE id LIKE ?", (f"{stem}%",))}
+        taken = {
+            row[0] for row in self._connection.execute("SELECT id FROM sweeps WHERE id LIKE ?", (f"{stem}%",))
+        }
         number, sweep = 1, stem
         while sweep in taken:
             number += 1
@@ -130,7 +133,8 @@ class Ledger:
             "UPDATE sweeps SET state = 'interrupted' WHERE state = 'running'"
         )  # the caller holds the lock: whatever was running died
         self._connection.execute(
-            "INSERT INTO sweeps(id, started_at, origin, state) VALUES (?, ?, ?, 'running')", (sweep, started_at, origin)
+            "INSERT INTO sweeps(id, started_at, origin, state) VALUES (?, ?, ?, 'running')",
+            (sweep, started_at, origin),
         )
         return sweep
 
@@ -195,7 +199,7 @@ class Ledger:
             "UPDATE sweeps SET undone_at = ? WHERE id = ?", [(undone_at, sweep) for sweep in sweeps]
         )
 
-    # -- restores and facts -----------------------------------------------------------------------------------
+    # -- restores and facts -------------------------------------------------------------------------
 
     def note_restored(self, session_ids: Iterable[str], *, restored_at: float) -> None:
         """Remember that a person put these sessions back, so that the next sweep leaves them alone."""

@@ -1,8 +1,8 @@
 """What lies in a store: sessions, their artifacts, records and routes; and the inventory of a home.
 
-Facts only: whether a session is live, due or wanted is said in ``policy``. Times are Unix seconds, sizes bytes.
-The types are msgspec structs outside the garbage collector, because an inventory may hold a million of them;
-they never refer back to one another.
+Facts only: whether a session is live, due or wanted is said in ``policy``. Times are Unix seconds, sizes
+bytes. The types are msgspec structs outside the garbage collector, because an inventory may hold a million of
+them; they never refer back to one another.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ class RestoreReport(msgspec.Struct, frozen=True):
 
     directory: str
     results: tuple[Restored, ...]
+    damages: tuple[VaultDamaged, ...] = ()
+    """The partitions that could not be searched for more."""
     sweeps: tuple[str, ...] = ()
 
     @property
@@ -54,7 +56,7 @@ class RestoreReport(msgspec.Struct, frozen=True):
     def exit_code(self) -> ExitCode:
         """0 when all is back, 5 when the vault is damaged, 1 for any other failure."""
         errors = [result.error for result in self.failures]
-        if any(isinstance(error, VaultDamaged) for error in errors):
+        if self.damages or any(isinstance(error, VaultDamaged) for error in errors):
             return ExitCode.VAULT_DAMAGED
         return ExitCode.SOME_FAILED if errors else ExitCode.DONE
 
@@ -65,15 +67,14 @@ def restore_sessions(site: Site, session_ids: Sequence[str], *, now: float) -> R
     Raises ``UsageError`` for an id that the vault does not have; nothing is written then. A file that exists
     with other content is a conflict: it stays as it is.
     """
-    artifacts = [artifact for session_id in session_ids for artifact in newest_versions(site, session_id)]
+    found = _newest_of_all(site, session_ids)
     with site.workspace.locked():
-        report = _into_store(site, artifacts, now=now)
-    return report
+        return _into_store(site, found, now=now)
 
 
 def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> RestoreReport:
     """Write the files of these sessions into ``directory``, made if missing. The store stays as it is."""
-    artifacts = [artifact for session_id in session_ids for artifact in newest_versions(site, session_id)]
+    found = _newest_of_all(site, session_ids)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         target = Directory.open(directory)
@@ -84,16 +85,18 @@ def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> 
             consequence="nothing was written",
         ) from error
     with target:
-        return RestoreReport(str(directory), tuple(_place_all(site, artifacts, target)))
+        return RestoreReport(str(directory), tuple(_place_all(site, found.artifacts, target)), found.damages)
 
 
 def undo(site: Site, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport:
     """Put back everything that these sweeps archived, and mark them as undone unless something failed."""
     with site.workspace.locked():
-        artifacts = [artifact for sweep in sweeps for artifact in site.workspace.vault.artifacts(sweep=sweep.id)]
-        report = _into_store(site, _newest(artifacts), now=now)
+        damages: list[VaultDamaged] = []
+        vault = site.workspace.vault
+        artifacts = [artifact for sweep in sweeps for artifact in vault.find(damages, sweep=sweep.id)]
+        report = _into_store(site, _Found(_newest(artifacts), _once(damages)), now=now)
         ids = tuple(sweep.id for sweep in sweeps)
-        if not report.failures:
+        if report.exit_code is ExitCode.DONE:
             with site.workspace.ledger() as ledger:
                 ledger.mark_undone(ids, undone_at=now)
     return msgspec.structs.replace(report, sweeps=ids)
@@ -116,21 +119,46 @@ def undoable_sweeps(site: Site, wanted: str | None, *, all_sweeps: bool) -> list
         return chosen
     standing = [sweep for sweep in known if sweep.undone_at is None and _archived_something(site, sweep)]
     if not standing:
-        raise _no_sweep(printable(str(site.home)), "no sweep of this home archived anything that was not put back")
+        raise _no_sweep(
+            printable(str(site.home)), "no sweep of this home archived anything that was not put back"
+        )
     return standing if all_sweeps else standing[:1]
 
 
-def newest_versions(site: Site, session_id: str) -> list[ArchivedArtifact]:
-    """The newest archived version of each file of a session. Raises ``UsageError`` when there is none."""
-    found = site.workspace.vault.artifacts(session_id=session_id)
-    if not found:
-        raise UsageError(
-            f"session {printable(session_id)}",
-            "the vault has no copy of it",
-            consequence="nothing was written",
-            cure="'hermes-retention archive list' shows what it has.",
-        )
-    return _newest(found)
+class _Found(msgspec.Struct, frozen=True):
+    """What is to be put back, and the partitions that could not be searched for more."""
+
+    artifacts: list[ArchivedArtifact]
+    damages: tuple[VaultDamaged, ...]
+
+
+def _newest_of_all(site: Site, session_ids: Sequence[str]) -> _Found:
+    """The newest archived version of each file of these sessions.
+
+    Raises ``UsageError`` when the vault has nothing of one of them, ``VaultDamaged`` when it may be in a
+    partition that cannot be read.
+    """
+    damages: list[VaultDamaged] = []
+    artifacts: list[ArchivedArtifact] = []
+    for session_id in session_ids:
+        found = site.workspace.vault.find(damages, session_id=session_id)
+        if not found:
+            raise damages[0] if damages else _no_copy(session_id)
+        artifacts.extend(_newest(found))
+    return _Found(artifacts, _once(damages))
+
+
+def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
+    return tuple({str(damage): damage for damage in damages}.values())
+
+
+def _no_copy(session_id: str) -> UsageError:
+    return UsageError(
+        f"session {printable(session_id)}",
+        "the vault has no copy of it",
+        consequence="nothing was written",
+        cure="'hermes-retention archive list' shows what it has.",
+    )
 
 
 def _newest(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
@@ -141,7 +169,7 @@ def _newest(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
 def _archived_something(site: Site, sweep: SweepRow) -> bool:
     if sweep.state == "done":
         return sweep.totals.get("files_archived", 0) > 0
-    return bool(site.workspace.vault.artifacts(sweep=sweep.id))
+    return bool(site.workspace.vault.find([], sweep=sweep.id))
 
 
 def _no_sweep(what: str, why: str) -> UsageError:
@@ -150,15 +178,17 @@ def _no_sweep(what: str, why: str) -> UsageError:
     )
 
 
-def _into_store(site: Site, artifacts: Sequence[ArchivedArtifact], *, now: float) -> RestoreReport:
-    """Place ``artifacts`` in the store; the lock of the home is held."""
+def _into_store(site: Site, found: _Found, *, now: float) -> RestoreReport:
+    """Place what was found in the store; the lock of the home is held."""
     site.workspace.check()
     recover(site)
     # Noted first: a process that dies after the first file must not leave it to the next sweep.
     with site.workspace.ledger() as ledger:
-        ledger.note_restored(sorted({artifact.session_id for artifact in artifacts}), restored_at=now)
+        ledger.note_restored(sorted({artifact.session_id for artifact in found.artifacts}), restored_at=now)
     with Directory.create(site.home, *site.store.files_directory.relative_to(site.home).parts) as target:
-        return RestoreReport(str(target.path), tuple(_place_all(site, artifacts, target)))
+        return RestoreReport(
+            str(target.path), tuple(_place_all(site, found.artifacts, target)), found.damages
+        )
 
 
 def _place_all(site: Site, artifacts: Sequence[ArchivedArtifact], target: Directory) -> Iterable[Restored]:
@@ -186,7 +216,9 @@ def _has_same_content(target: Directory, artifact: ArchivedArtifact) -> bool:
     if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
         return False
     try:
-        descriptor = os.open(artifact.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target.descriptor)
+        descriptor = os.open(
+            artifact.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target.descriptor
+        )
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as stream:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from hermes_retention.errors import VaultDamaged
 from hermes_retention.model import Inventory, Session, Usage
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import Scan, Store
@@ -32,20 +33,22 @@ class Site(msgspec.Struct, frozen=True):
     def take_inventory(self, *, now: float) -> Inventory:
         """Everything that a decision may depend on. Reads only.
 
-        Raises ``StoreUnreadable`` when liveness or holds cannot be read, ``VaultDamaged`` when a partition
-        cannot and something in the vault may expire.
+        Raises ``StoreUnreadable`` when liveness or holds cannot be read. Copies in a partition that cannot be
+        read do not expire.
         """
         self.workspace.check()
         scan = self.store.scan(now=now)
         expires = any(lifecycle.archive_after is not None for lifecycle in self.policy.lifecycles.values())
+        damages: list[VaultDamaged] = []
+        archived = self.workspace.vault.archived_sessions(damages) if expires else ()
         return Inventory(
             home=str(self.home),
             sessions=self._with_restores(scan),
             usage=self.usage(),
-            archived=self.workspace.vault.archived_sessions() if expires else (),
+            archived=archived,
             holds=self.workspace.holds.reasons(),
             unknown=scan.unknown,
-            warnings=scan.warnings,
+            warnings=(*scan.warnings, *map(str, damages)),
         )
 
     def usage(self) -> Usage:
@@ -66,7 +69,9 @@ class Site(msgspec.Struct, frozen=True):
         if not restored:
             return scan.sessions
         return tuple(
-            msgspec.structs.replace(session, restored_at=restored[session.id]) if session.id in restored else session
+            msgspec.structs.replace(session, restored_at=restored[session.id])
+            if session.id in restored
+            else session
             for session in scan.sessions
         )
 

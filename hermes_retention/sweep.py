@@ -136,19 +136,27 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
         removals = plan.removals()
         if not removals:
             after = inventory.usage.total_bytes
-            return _report(plan, inventory, (), sweep=None, dry_run=False, after=after, watch=watch, also=stuck)
+            return _report(
+                plan, inventory, (), sweep=None, dry_run=False, after=after, watch=watch, also=stuck
+            )
         with site.workspace.ledger() as ledger:
             sweep_id = ledger.begin_sweep(started_at=now, origin=origin)
             if ledger.fact(FIRST_REMOVAL) is None:
                 ledger.remember(FIRST_REMOVAL, sweep_id)
             with Directory.open(site.home, *_below_home(site)) as files, site.workspace.aside() as aside:
-                effects = StoreEffects(site.store, site.workspace.vault, files, aside, sweep=sweep_id, now=now)
+                effects = StoreEffects(
+                    site.store, site.workspace.vault, files, aside, sweep=sweep_id, now=now
+                )
                 outcomes = _carry_out(removals, effects, observer, ledger, sweep_id)
             after = site.usage().total_bytes
             report = _report(
                 plan, inventory, outcomes, sweep=sweep_id, dry_run=False, after=after, watch=watch, also=stuck
             )
-            totals = {**msgspec.structs.asdict(report.counts), "bytes_before": report.bytes_before, "bytes_after": after}
+            totals = {
+                **msgspec.structs.asdict(report.counts),
+                "bytes_before": report.bytes_before,
+                "bytes_after": after,
+            }
             ledger.finish_sweep(sweep_id, finished_at=clock(), totals=totals)
             return report
 
@@ -163,7 +171,7 @@ def has_removed_before(site: Site) -> bool:
 
 
 def recover(site: Site) -> list[str]:
-    """Put right what a process that died left half done; one line for each thing that a person must settle."""
+    """Put right what a dead process left half done; a line for each thing that a person must settle."""
     try:
         files = Directory.open(site.home, *_below_home(site))
     except FileNotFoundError:

@@ -112,6 +112,3 @@ def free_bytes(home: Path) -> int | None:
     except OSError:
         return None
     return status.f_bavail * status.f_frsize
-
-
-

@@ -27,7 +27,12 @@ def entry_of(session_id: str, **metadata: object) -> SessionEntry:
 
 
 def fill(
-    root: Path, contents: Mapping[str, bytes], *, sweep: str = "s1", archived_at: float = 1.8e9, month: str = MONTH
+    root: Path,
+    contents: Mapping[str, bytes],
+    *,
+    sweep: str = "s1",
+    archived_at: float = 1.8e9,
+    month: str = MONTH,
 ) -> Vault:
     """A vault below ``root`` with one file for each session id of ``contents``."""
     vault = Vault(root)

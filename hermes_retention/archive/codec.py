@@ -43,8 +43,8 @@ class Codec:
                 level=LEVEL, dict_data=self._dictionary, write_content_size=True, write_checksum=False
             )
             self._local.compressor = compressor
-        # A copy of the right size: the compressor reserves for the worst case and gives back in place, and the
-        # holes behind thousands of small frames would add up to the size of the plain bytes.
+        # A copy of the right size: the compressor reserves for the worst case and gives back in place, and
+        # the holes behind thousands of small frames would add up to the size of the plain bytes.
         return bytes(memoryview(compressor.compress(plain)))
 
     def decompress(self, frame: bytes, size_bytes: int) -> bytes:
@@ -93,7 +93,7 @@ def build_dictionary(samples: Sequence[bytes]) -> bytes:
 
 
 def compress_dictionary(dictionary: bytes) -> bytes:
-    """How a dictionary is stored: one frame without a dictionary, at a level that pays for a thing kept once."""
+    """How a dictionary is stored: as a frame without one, at a level that pays for what is kept once."""
     return zstandard.ZstdCompressor(level=12, write_content_size=True).compress(dictionary)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -34,7 +34,8 @@ from hermes_retention.stores.base import SessionMetadata
 
 FORMAT = 1
 _ARTIFACT = (
-    "a.id, s.id, a.kind, a.name, a.size, a.mtime_ns, a.mode, a.sha256, a.dictionary_id, a.archived_at, a.sweep"
+    "a.id, s.id, a.kind, a.name, a.size, a.mtime_ns, a.mode, a.sha256, a.dictionary_id, "
+    "a.archived_at, a.sweep"
 )
 _OF_SESSIONS = "artifacts a JOIN sessions s ON s.number = a.session"
 _APPLICATION_ID = 0x48527631  # "HRv1": lets ``file`` and doctors tell a partition from any other database
@@ -169,7 +170,7 @@ class Partition:
         """Close the file; an open transaction is rolled back."""
         self._connection.close()
 
-    def __enter__(self) -> Partition:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -181,7 +182,7 @@ class Partition:
         """All or nothing: committed and synced when the block ends, rolled back when it raises."""
         return _Transaction(self._connection)
 
-    # -- writing ----------------------------------------------------------------------------------------------
+    # -- writing ------------------------------------------------------------------------------------
 
     def add_dictionary(self, content: bytes, sources: Sequence[str]) -> int:
         """Store a dictionary built from the sessions ``sources`` and return its id."""
@@ -229,7 +230,7 @@ class Partition:
         return ids
 
     def _next(self, table: str, column: str) -> int:
-        row = self._connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()  # noqa: S608 - names of our own columns
+        row = self._connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()
         return int(row[0])
 
     def _session_numbers(self, session_ids: Sequence[str]) -> dict[str, int]:
@@ -238,7 +239,9 @@ class Partition:
         for start in range(0, len(session_ids), _VARIABLES):
             some = session_ids[start : start + _VARIABLES]
             marks = ", ".join("?" * len(some))
-            found.update(self._connection.execute(f"SELECT id, number FROM sessions WHERE id IN ({marks})", some))  # noqa: S608 - question marks only
+            found.update(
+                self._connection.execute(f"SELECT id, number FROM sessions WHERE id IN ({marks})", some)
+            )
         return found
 
     def _put_sessions(self, entries: Sequence[SessionEntry], known: Mapping[str, int]) -> dict[str, int]:
@@ -265,7 +268,8 @@ class Partition:
 
     def _same_artifact(self, session: int, packed: Packed) -> int | None:
         row = self._connection.execute(
-            "SELECT id FROM artifacts WHERE session = ? AND name = ? AND sha256 = ? AND mtime_ns = ? AND mode = ?",
+            "SELECT id FROM artifacts "
+            "WHERE session = ? AND name = ? AND sha256 = ? AND mtime_ns = ? AND mode = ?",
             (session, os.fsencode(packed.name), packed.sha256, packed.mtime_ns, packed.mode),
         ).fetchone()
         return int(row[0]) if row else None
@@ -288,18 +292,19 @@ class Partition:
                 (session_id,),
             )
             self._connection.execute(
-                "DELETE FROM artifacts WHERE session = (SELECT number FROM sessions WHERE id = ?)", (session_id,)
+                "DELETE FROM artifacts WHERE session = (SELECT number FROM sessions WHERE id = ?)",
+                (session_id,),
             )
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-        for dictionary_id, sources in self._connection.execute("SELECT id, sources FROM dictionaries").fetchall():
+        for dictionary_id, sources in self._connection.execute(
+            "SELECT id, sources FROM dictionaries"
+        ).fetchall():
             if gone.intersection(json.loads(sources)):
                 self._replace_dictionary(int(dictionary_id))
 
     def _replace_dictionary(self, dictionary_id: int) -> None:
         """Give the users of a dictionary a new one that is built from themselves, and drop the old one."""
-        users = [
-            artifact for artifact in self.artifacts() if artifact.dictionary_id == dictionary_id
-        ]
+        users = [artifact for artifact in self.artifacts() if artifact.dictionary_id == dictionary_id]
         new_id: int | None = None
         sample = users[:: max(1, len(users) // 8)][:8]
         if sample:
@@ -313,10 +318,14 @@ class Partition:
                 "UPDATE frames SET frame = ? WHERE artifact_id = ? AND seq = ?",
                 [(frame.content, artifact.id, seq) for seq, frame in enumerate(frames)],
             )
-            self._connection.execute("UPDATE artifacts SET dictionary_id = ? WHERE id = ?", (new_id, artifact.id))
+            self._connection.execute(
+                "UPDATE artifacts SET dictionary_id = ? WHERE id = ?", (new_id, artifact.id)
+            )
         if new_id == dictionary_id:
             sources = json.dumps(sorted({artifact.session_id for artifact in sample}))
-            self._connection.execute("UPDATE dictionaries SET sources = ? WHERE id = ?", (sources, dictionary_id))
+            self._connection.execute(
+                "UPDATE dictionaries SET sources = ? WHERE id = ?", (sources, dictionary_id)
+            )
         else:
             self._connection.execute("DELETE FROM dictionaries WHERE id = ?", (dictionary_id,))
             self._codecs.pop(dictionary_id, None)
@@ -326,7 +335,7 @@ class Partition:
         # As a script, which runs to its end: execute() would stop after the first page.
         self._connection.executescript("PRAGMA incremental_vacuum")
 
-    # -- reading ----------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------
 
     def newest_dictionary(self) -> tuple[int, bytes, list[str]] | None:
         """Id, content and sources of the dictionary that was added last."""
@@ -360,7 +369,9 @@ class Partition:
     def sessions(self) -> Iterator[SessionEntry]:
         """Every session, by id."""
         columns = ", ".join(_METADATA)
-        rows = self._connection.execute(f"SELECT id, class, last_activity, {columns} FROM sessions ORDER BY id")  # noqa: S608 - names of our own columns
+        rows = self._connection.execute(
+            f"SELECT id, class, last_activity, {columns} FROM sessions ORDER BY id"
+        )
         for row in rows:
             metadata = SessionMetadata(**dict(zip(_METADATA, row[3:], strict=True)))
             yield SessionEntry(row[0], SessionClass(row[1]), row[2], metadata)
@@ -370,7 +381,8 @@ class Partition:
         rows = self._connection.execute(
             "SELECT s.id, s.class, a.archived_at, a.stored FROM sessions s JOIN ("
             "  SELECT session, max(archived_at) AS archived_at, sum("
-            "    (SELECT coalesce(sum(length(frame)), 0) FROM frames WHERE artifact_id = artifacts.id)) AS stored"
+            "    (SELECT coalesce(sum(length(frame)), 0) FROM frames WHERE artifact_id = artifacts.id)"
+            "  ) AS stored"
             "  FROM artifacts GROUP BY session) a ON a.session = s.number ORDER BY s.id"
         )
         for session_id, session_class, archived_at, stored in rows:
@@ -378,23 +390,28 @@ class Partition:
 
     def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
         """The artifacts of the partition, of one session, or of one sweep; oldest first."""
-        wanted = [(name, value) for name, value in (("s.id", session_id), ("a.sweep", sweep)) if value is not None]
+        wanted = [
+            (name, value) for name, value in (("s.id", session_id), ("a.sweep", sweep)) if value is not None
+        ]
         where = " AND ".join(f"{name} = ?" for name, _ in wanted) or "1"
         rows = self._connection.execute(
-            f"SELECT {_ARTIFACT} FROM {_OF_SESSIONS} WHERE {where} ORDER BY a.id", [value for _, value in wanted]  # noqa: S608 - names of our own columns
+            f"SELECT {_ARTIFACT} FROM {_OF_SESSIONS} WHERE {where} ORDER BY a.id",
+            [value for _, value in wanted],
         )
         return [self._archived(row) for row in rows]
 
     def span(self, first_id: int, last_id: int) -> Generator[tuple[ArchivedArtifact, Generator[Frame]]]:
         """The artifacts of a range of ids with their frames, in one query; take each one's frames in turn."""
         rows = self._connection.execute(
-            f"SELECT {_ARTIFACT}, f.size, f.frame FROM {_OF_SESSIONS} LEFT JOIN frames f ON f.artifact_id = a.id "  # noqa: S608 - names of our own columns
+            f"SELECT {_ARTIFACT}, f.size, f.frame FROM {_OF_SESSIONS} "
+            "LEFT JOIN frames f ON f.artifact_id = a.id "
             "WHERE a.id BETWEEN ? AND ? ORDER BY a.id, f.seq",
             (first_id, last_id),
         )
         for _, group in itertools.groupby(rows, key=itemgetter(0)):
-            first = next(group)
-            yield self._archived(first[:-2]), _frames(itertools.chain((first,), group))
+            same = iter(group)
+            first = next(same)
+            yield self._archived(first[:-2]), _frames(itertools.chain((first,), same))
 
     def _archived(self, row: Sequence[Any]) -> ArchivedArtifact:
         try:
@@ -494,7 +511,12 @@ class _Transaction:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "secure_delete = ON", "trusted_schema = OFF"):
+    for pragma in (
+        "journal_mode = DELETE",
+        "synchronous = EXTRA",
+        "secure_delete = ON",
+        "trusted_schema = OFF",
+    ):
         try:
             connection.execute(f"PRAGMA {pragma}")
         except sqlite3.DatabaseError as error:

@@ -13,14 +13,23 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import msgspec
 
 from hermes_retention import fsops
 from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
-from hermes_retention.archive.partition import ArchivedArtifact, Frame, Packed, Partition, SessionEntry, unpack
+from hermes_retention.archive.partition import (
+    ArchivedArtifact,
+    Frame,
+    Packed,
+    Partition,
+    SessionEntry,
+    unpack,
+)
 from hermes_retention.errors import FrameCorrupt, RetentionError, VaultDamaged
 from hermes_retention.model import ArchivedSession, Artifact
+from hermes_retention.names import printable
 
 Check = Callable[[], RetentionError | None]
 """Answers ``None`` when a copy is good, else why its original must stay."""
@@ -64,18 +73,42 @@ class Vault:
             with Partition.open(path) as partition:
                 yield partition
 
-    def archived_sessions(self) -> tuple[ArchivedSession, ...]:
-        """Every archived session with its age and size, once per partition that it is in."""
-        return tuple(session for partition in self.partitions() for session in partition.archived_sessions())
+    def readable_partitions(self, damages: list[VaultDamaged]) -> Iterator[Partition]:
+        """Like ``partitions``, but one that cannot be read is added to ``damages`` and passed over."""
+        for path in self.partition_paths():
+            try:
+                with Partition.open(path) as partition:
+                    yield partition
+            except VaultDamaged as error:
+                damages.append(error)
+            except sqlite3.Error as error:
+                damages.append(unreadable(path, error))
+
+    def archived_sessions(self, damages: list[VaultDamaged]) -> tuple[ArchivedSession, ...]:
+        """Every archived session with its age and size, once per readable partition that it is in."""
+        return tuple(
+            session
+            for partition in self.readable_partitions(damages)
+            for session in partition.archived_sessions()
+        )
+
+    def find(
+        self, damages: list[VaultDamaged], *, session_id: str | None = None, sweep: str | None = None
+    ) -> list[ArchivedArtifact]:
+        """Like ``artifacts``, of the partitions that can be read; the others are added to ``damages``."""
+        return _oldest_first(
+            artifact
+            for partition in self.readable_partitions(damages)
+            for artifact in partition.artifacts(session_id=session_id, sweep=sweep)
+        )
 
     def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
-        """Artifacts of one session or one sweep, oldest archived first."""
-        found = [
+        """Artifacts of one session or one sweep, oldest archived first. Raises ``VaultDamaged``."""
+        return _oldest_first(
             artifact
             for partition in self.partitions()
             for artifact in partition.artifacts(session_id=session_id, sweep=sweep)
-        ]
-        return sorted(found, key=lambda artifact: (artifact.archived_at, artifact.partition, artifact.id))
+        )
 
     def reader(self) -> VaultReader:
         """For reading many artifacts: keeps the partition open that was read last."""
@@ -116,6 +149,20 @@ class Vault:
                 _remove_from(path, wanted)
 
 
+def unreadable(path: Path, error: sqlite3.Error) -> VaultDamaged:
+    """What SQLite met in a partition that it could open, as an error that people understand."""
+    return VaultDamaged(
+        printable(str(path)),
+        f"SQLite cannot read it ({error})",
+        consequence="the sessions in it cannot be read until it is mended; other months are not affected",
+        cure="Run 'hermes-retention archive verify', and put the file back from a backup.",
+    )
+
+
+def _oldest_first(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+    return sorted(artifacts, key=lambda artifact: (artifact.archived_at, artifact.partition, artifact.id))
+
+
 class VaultReader:
     """Reads artifacts back; a context manager. Ask for them partition by partition where there are many."""
 
@@ -123,7 +170,7 @@ class VaultReader:
         self._root = root
         self._partition: Partition | None = None
 
-    def __enter__(self) -> VaultReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -133,7 +180,10 @@ class VaultReader:
             self._partition.close()
 
     def read(self, artifact: ArchivedArtifact) -> Iterator[bytes]:
-        """The original bytes in pieces. Raises ``FrameCorrupt`` at the end unless they are what was archived."""
+        """The original bytes in pieces.
+
+        Raises ``FrameCorrupt``, at the latest after the last piece, unless they are what was archived.
+        """
         if self._partition is None or self._partition.name != artifact.partition:
             if self._partition is not None:
                 self._partition.close()
@@ -153,7 +203,9 @@ def _remove_from(path: Path, session_ids: Sequence[str]) -> None:
 
 
 def _verify_partition(partition: Partition) -> list[Damage]:
-    damages = [Damage(partition.name, f"{partition.path.name}: {line}") for line in partition.check_structure()]
+    damages = [
+        Damage(partition.name, f"{partition.path.name}: {line}") for line in partition.check_structure()
+    ]
     try:
         artifacts = partition.artifacts()
     except Exception as error:  # noqa: BLE001 - a damaged file can make SQLite raise anything; all of it is damage
@@ -180,14 +232,14 @@ class PartitionWriter:
     """Writes batches into one partition and reads them back. A context manager, for one thread only."""
 
     def __init__(self, vault: Vault, name: str) -> None:
-        """Open or make the partition ``name`` (``2026-11``). Raises ``VaultDamaged``; nothing is changed then."""
+        """Open or make the partition ``name`` (``2026-11``). Raises ``VaultDamaged``, changing nothing."""
         self._vault = vault
         path = vault.root / f"{name}.db"
         self._writer = Partition.create(path)
         # A connection of its own: what it reads comes from the file, not from the writer's page cache.
         self._reader = Partition.open(path)
 
-    def __enter__(self) -> PartitionWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -199,8 +251,8 @@ class PartitionWriter:
     def choose_packing(self, samples: Sequence[tuple[str, bytes]], total_bytes: int) -> Packing:
         """The dictionary for ``total_bytes`` of artifacts that look like ``samples`` (session id, content).
 
-        An existing one, of this partition or the one before, stays in use unless a fresh one is clearly better
-        and saves more than it takes. It is stored in a transaction of its own.
+        An existing one, of this partition or the one before, stays in use unless a fresh one is clearly
+        better and saves more than it takes. It is stored in a transaction of its own.
         """
         known = self._writer.newest_dictionary()
         content, sources = (known[1], known[2]) if known else self._inherited()
@@ -236,12 +288,14 @@ class PartitionWriter:
     def read_back(self, packed: Sequence[Packed], ids: Sequence[int]) -> list[Check]:
         """For each committed copy a check that it reads back from the file as what was packed (invariant 1).
 
-        What is small has been fetched when this returns, and its check may run in any thread; what is large has
-        been compared already.
+        What is small has been fetched when this returns, and its check may run in any thread; what is large
+        has been compared already.
         """
         wanted = dict(zip(ids, packed, strict=True))
         checks: dict[int, Check] = {}
-        trouble = FrameCorrupt(self._reader.path.name, "a committed artifact is missing", consequence="it was kept")
+        trouble = FrameCorrupt(
+            self._reader.path.name, "a committed artifact is missing", consequence="it was kept"
+        )
         try:
             with closing(self._reader.span(min(ids, default=0), max(ids, default=-1))) as rows:
                 for artifact, frames in rows:
@@ -263,9 +317,16 @@ class PartitionWriter:
 def compare_read_back(
     packed: Packed, artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec
 ) -> FrameCorrupt | None:
-    """``None`` when the stored copy decompresses to exactly what was packed, else why the original must stay."""
+    """``None`` when the stored copy is exactly what was packed, else why the original must stay."""
     file = f"{artifact.partition}.db"
-    kept = (artifact.session_id, artifact.name, artifact.size_bytes, artifact.mtime_ns, artifact.mode, artifact.sha256)
+    kept = (
+        artifact.session_id,
+        artifact.name,
+        artifact.size_bytes,
+        artifact.mtime_ns,
+        artifact.mode,
+        artifact.sha256,
+    )
     meant = (packed.session_id, packed.name, packed.size_bytes, packed.mtime_ns, packed.mode, packed.sha256)
     if kept != meant:
         return FrameCorrupt(file, f"artifact {artifact.id} does not describe what was archived")
@@ -289,7 +350,7 @@ def pack(session_id: str, artifact: Artifact, pieces: Iterable[bytes], packing: 
 def pack_large(
     session_id: str, artifact: Artifact, first: Iterable[bytes], second: Iterable[bytes], packing: Packing
 ) -> Packed:
-    """Like ``pack`` for an artifact of any size, which is read twice: for its hash, and frame by frame later."""
+    """Like ``pack`` for an artifact of any size; it is read twice: for its hash, and frame by frame."""
     digest = hashlib.sha256()
     for piece in first:
         digest.update(piece)

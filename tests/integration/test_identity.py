@@ -1,9 +1,10 @@
-"""Properties over homes that nobody thought of: a preview agrees with its sweep, sweep and undo is the identity."""
+"""Over homes that nobody thought of: a preview agrees with its sweep, and sweep plus undo is the identity."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from homes import DAY, HOUR, HomeBuilder
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sites import clock, policy_of, site_of, snapshot_of
 
 from hermes_retention.model import SessionClass
-from hermes_retention.policy.lifecycle import Lifecycle, OnReset
+from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 from hermes_retention.restore import undo, undoable_sweeps
 from hermes_retention.sweep import preview, sweep
 
@@ -45,7 +46,9 @@ policies = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(sessions, max_size=8), st.integers(0, 7), policies, st.binary(max_size=200))
-def test_preview_agrees_and_undo_is_the_identity(rows, routed, policy, content) -> None:  # type: ignore[no-untyped-def]  # drawn by hypothesis
+def test_preview_agrees_and_undo_is_the_identity(
+    rows: list[dict[str, Any]], routed: int, policy: Policy, content: bytes
+) -> None:
     with tempfile.TemporaryDirectory() as directory:
         home = HomeBuilder(Path(directory).resolve() / "home")
         for number, row in enumerate(rows):

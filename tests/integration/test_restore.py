@@ -9,7 +9,7 @@ import pytest
 from homes import NOW, HomeBuilder, name_of
 from sites import DAY, site_of, snapshot_of
 
-from hermes_retention.errors import ExitCode, RestoreConflict, UsageError
+from hermes_retention.errors import ExitCode, RestoreConflict, UsageError, VaultDamaged
 from hermes_retention.restore import RestoreReport, export_sessions, restore_sessions, undo, undoable_sweeps
 from hermes_retention.site import Site
 from hermes_retention.sweep import sweep
@@ -109,6 +109,26 @@ def test_damaged_copy_leaves_no_file_behind(home: HomeBuilder, site: Site) -> No
     assert report.exit_code is ExitCode.VAULT_DAMAGED
 
 
+def test_damaged_month_does_not_keep_the_others_from_coming_back(home: HomeBuilder, site: Site) -> None:
+    run(site)
+    (site.workspace.vault.root / "2026-09.db").write_bytes(b"garbage " * 5000)
+    report = restore_sessions(site, [OLD], now=NOW)
+    assert len(os.listdir(home.files)) == 2
+    assert report.exit_code is ExitCode.VAULT_DAMAGED
+    with pytest.raises(VaultDamaged):
+        restore_sessions(site, ["perhaps in the damaged month"], now=NOW)
+
+
+def test_undo_over_a_damaged_month_can_be_tried_again(home: HomeBuilder, site: Site) -> None:
+    last = run(site)
+    damaged = site.workspace.vault.root / "2026-09.db"
+    damaged.write_bytes(b"garbage " * 5000)
+    assert undo_last(site).exit_code is ExitCode.VAULT_DAMAGED
+    assert len(os.listdir(home.files)) == 3
+    damaged.unlink()
+    assert undo_last(site).sweeps == (last,)
+
+
 def test_archived_name_that_leads_elsewhere_is_refused(home: HomeBuilder, site: Site, tmp_path: Path) -> None:
     run(site)
     evil = os.fsencode(tmp_path / "escaped")
@@ -185,5 +205,3 @@ def test_sweep_that_was_interrupted_can_be_undone(home: HomeBuilder, site: Site)
     home.execute("UPDATE sweeps SET state = 'interrupted', totals = NULL", database="retention/ledger.db")
     undo_last(site)
     assert len(os.listdir(home.files)) == 3
-
-

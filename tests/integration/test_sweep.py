@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from pytest_mock import MockerFixture
 from sites import DAY, clock, policy_of, site_of, snapshot_of
 
 from hermes_retention import archiving
+from hermes_retention.archive.partition import Packed
+from hermes_retention.archive.vault import Packing, pack_large
 from hermes_retention.errors import ExitCode, StoreUnreadable, SweepRunning
 from hermes_retention.fsops import Remover
 from hermes_retention.holds import Hold
@@ -87,7 +89,9 @@ def test_archive_knows_what_the_record_said(home: HomeBuilder) -> None:
     home.execute("UPDATE sessions SET title = 'Tax return' WHERE id = '20261010_080000_bbbbbbbb'")
     site = site_of(home)
     run(site)
-    entries = {entry.id: entry for partition in site.workspace.vault.partitions() for entry in partition.sessions()}
+    entries = {
+        entry.id: entry for partition in site.workspace.vault.partitions() for entry in partition.sessions()
+    }
     assert entries["20261010_080000_bbbbbbbb"].metadata.title == "Tax return"
     assert entries["20261010_080000_bbbbbbbb"].session_class is SessionClass.CHAT
 
@@ -162,7 +166,17 @@ def test_expired_copy_leaves_the_vault(home: HomeBuilder) -> None:
     assert archived(site, "20261101_080000_cccccccc") == [b"{}", b"{}"]
 
 
-# -- the host writes while we sweep -------------------------------------------------------------------------------
+def test_damaged_month_neither_expires_nor_stops_the_others(home: HomeBuilder) -> None:
+    run(site_of(home))
+    lifecycles = dict.fromkeys(SessionClass, Lifecycle(files_after=DAY, archive_after=30 * DAY))
+    site = site_of(home, policy_of(lifecycles=lifecycles))
+    (site.workspace.vault.root / "2026-10.db").write_bytes(b"garbage " * 5000)
+    report = sweep(site, clock=lambda: NOW + 31 * DAY, origin="test")
+    assert report.counts.expired == 1
+    assert any("2026-10.db" in warning for warning in report.warnings)
+
+
+# -- the host writes while we sweep -----------------------------------------------------------------
 
 
 def test_file_that_changes_keeps_its_whole_session(home: HomeBuilder) -> None:
@@ -214,7 +228,7 @@ def test_unreadable_file_stays_and_the_others_go(home: HomeBuilder, mocker: Mock
     assert report.counts.failed == 1
 
 
-# -- things go wrong ----------------------------------------------------------------------------------------------
+# -- things go wrong --------------------------------------------------------------------------------
 
 
 def test_nothing_is_removed_when_the_vault_is_full(home: HomeBuilder, mocker: MockerFixture) -> None:
@@ -229,7 +243,9 @@ def test_nothing_is_removed_when_the_vault_is_full(home: HomeBuilder, mocker: Mo
     assert "Free some space on the disk" in str(report.failures[0].error)
 
 
-def test_nothing_is_removed_when_the_copy_does_not_read_back(home: HomeBuilder, mocker: MockerFixture) -> None:
+def test_nothing_is_removed_when_the_copy_does_not_read_back(
+    home: HomeBuilder, mocker: MockerFixture
+) -> None:
     before = snapshot_of(home.files)
     mocker.patch("hermes_retention.archive.partition.Codec.decompress", return_value=b"[]")
     report = run(site_of(home))
@@ -253,7 +269,9 @@ class Killed(BaseException):
     """Stands for a process that dies: nothing catches it."""
 
 
-def test_sweep_that_dies_before_a_removal_is_finished_by_the_next(home: HomeBuilder, mocker: MockerFixture) -> None:
+def test_sweep_that_dies_before_a_removal_is_finished_by_the_next(
+    home: HomeBuilder, mocker: MockerFixture
+) -> None:
     before = snapshot_of(home.files)
     removed: list[str] = []
     remove = Remover.remove
@@ -320,7 +338,7 @@ def test_unreadable_holds_remove_nothing(home: HomeBuilder) -> None:
     assert snapshot_of(home.files) == before
 
 
-# -- odd input ----------------------------------------------------------------------------------------------------
+# -- odd input --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff" * 999, b"not json at all"])
@@ -354,14 +372,17 @@ def test_file_larger_than_a_batch_is_streamed(home: HomeBuilder, mocker: MockerF
     assert archived(site, "20260901_080000_ffffffff") == [large]
 
 
-def test_large_file_that_changes_between_its_two_readings_stays(home: HomeBuilder, mocker: MockerFixture) -> None:
+def test_large_file_that_changes_between_its_two_readings_stays(
+    home: HomeBuilder, mocker: MockerFixture
+) -> None:
     mocker.patch.object(archiving, "BATCH_BYTES", 2**20)
     path = home.files / "session_20260901_080000_ffffffff.json"
     home.file(path.name, b"x" * 2_000_000, age=60 * DAY)
-    real = archiving.pack_large
 
-    def touch_between(*arguments: object) -> object:
-        answer = real(*arguments)  # type: ignore[arg-type]  # passes on what it was given
+    def touch_between(
+        session_id: str, artifact: Artifact, first: Iterable[bytes], second: Iterable[bytes], packing: Packing
+    ) -> Packed:
+        answer = pack_large(session_id, artifact, first, second, packing)
         path.write_bytes(b"y" * 2_000_000)
         return answer
 
@@ -397,5 +418,6 @@ def test_nothing_but_sessions_is_ever_a_candidate(home: HomeBuilder) -> None:
     report = run(site_of(home))
     assert {"saved", "session_fifo.json", "session_link.json", "notes.txt"} <= hot(home)
     assert all(
-        step.verdict is Verdict.KEEP or step.session_id not in ("fifo", "link", "notes.txt") for step in report.steps
+        step.verdict is Verdict.KEEP or step.session_id not in ("fifo", "link", "notes.txt")
+        for step in report.steps
     )

@@ -49,7 +49,7 @@ def make(directory: Directory, name: str = "session_a.json", content: bytes = b"
     )
 
 
-# -- reading ------------------------------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------------
 
 
 def test_unchanged_file_is_read_whole(files: Directory) -> None:
@@ -119,7 +119,7 @@ def test_read_error_of_the_disk_is_unreadable(files: Directory, mocker: MockerFi
         list(read_unchanged(files, artifact))
 
 
-# -- removing -----------------------------------------------------------------------------------------------------
+# -- removing ---------------------------------------------------------------------------------------
 
 
 def test_archived_file_is_removed_and_nothing_stays_aside(files: Directory, aside: Directory) -> None:
@@ -141,9 +141,9 @@ def test_write_between_look_and_removal_goes_back(
     artifact = make(files)
     rename = os.rename
 
-    def host_writes_first(*arguments: str, **directories: int) -> None:
+    def host_writes_first(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         (files.path / artifact.name).write_bytes(b"written at the last moment")
-        rename(*arguments, **directories)
+        rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     mocker.patch("hermes_retention.fsops.os.rename", host_writes_first)
     with pytest.raises(ArtifactChanged):
@@ -163,7 +163,9 @@ def test_store_on_a_file_system_of_its_own_is_swept_too(
     files: Directory, aside: Directory, mocker: MockerFixture
 ) -> None:
     artifact = make(files)
-    mocker.patch("hermes_retention.fsops.os.rename", side_effect=OSError(errno.EXDEV, "Invalid cross-device link"))
+    mocker.patch(
+        "hermes_retention.fsops.os.rename", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")
+    )
     Remover(files, aside).remove(artifact)
     assert os.listdir(files.path) == []
 
@@ -176,7 +178,7 @@ def test_name_that_waits_aside_is_not_overwritten(files: Directory, aside: Direc
     assert (aside.path / artifact.name).read_bytes() == b"older"
 
 
-# -- after a crash ------------------------------------------------------------------------------------------------
+# -- after a crash ----------------------------------------------------------------------------------
 
 
 def test_file_left_aside_goes_back(files: Directory, aside: Directory) -> None:
@@ -205,7 +207,9 @@ def test_neither_file_is_lost_when_the_host_wrote_a_new_one(files: Directory, as
 
 def test_file_goes_back_without_hard_links(files: Directory, aside: Directory, mocker: MockerFixture) -> None:
     make(aside, content=b"left behind")
-    mocker.patch("hermes_retention.fsops.os.link", side_effect=OSError(errno.EPERM, "Operation not permitted"))
+    mocker.patch(
+        "hermes_retention.fsops.os.link", side_effect=OSError(errno.EPERM, "Operation not permitted")
+    )
     assert recover(files, aside) == []
     assert (files.path / "session_a.json").read_bytes() == b"left behind"
     make(aside, content=b"another")
@@ -221,7 +225,7 @@ def test_half_written_restores_are_swept_and_nothing_else(files: Directory) -> N
     assert sorted(os.listdir(files.path)) == [".sessions_x.tmp", "session_a.json"]
 
 
-# -- placing ------------------------------------------------------------------------------------------------------
+# -- placing ----------------------------------------------------------------------------------------
 
 
 def test_placed_file_has_bytes_time_and_mode(files: Directory) -> None:
@@ -262,7 +266,7 @@ def test_set_id_bits_are_not_restored(files: Directory) -> None:
     assert stat.S_IMODE((files.path / "a").stat().st_mode) == 0o755
 
 
-# -- directories, files of our own, platforms ---------------------------------------------------------------------
+# -- directories, files of our own, platforms -------------------------------------------------------
 
 
 def test_link_below_the_home_is_not_followed(tmp_path: Path) -> None:
@@ -300,7 +304,9 @@ def test_private_file_is_replaced_at_once_or_not_at_all(tmp_path: Path, mocker: 
     path = tmp_path / "holds.json"
     fsops.replace_private_file(path, b"one")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    mocker.patch("hermes_retention.fsops.os.replace", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    mocker.patch(
+        "hermes_retention.fsops.os.replace", side_effect=OSError(errno.ENOSPC, "No space left on device")
+    )
     with pytest.raises(OSError, match="No space"):
         fsops.replace_private_file(path, b"two")
     assert path.read_bytes() == b"one"

@@ -34,7 +34,9 @@ def test_file_is_private_and_readable_by_people(holds: Holds, tmp_path: Path) ->
     assert '\n    "reason": "tax audit"' in path.read_text()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": 1}', b'{"a": {"reason": 1, "since": 2}}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"a": 1}', b'{"a": {"reason": 1, "since": 2}}', b"\xff"]
+)
 def test_unreadable_holds_stop_every_removal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "holds.json").write_bytes(content)
     with pytest.raises(StoreUnreadable, match="nothing was removed"):

@@ -17,7 +17,13 @@ T0 = 1_796_000_000.0
 
 def step(session_id: str) -> Step:
     return Step(
-        session_id, SessionClass.CRON, Liveness.ENDED, Verdict.ARCHIVE_FILES, Rule.FILES_AFTER, "ended", bytes=4096
+        session_id,
+        SessionClass.CRON,
+        Liveness.ENDED,
+        Verdict.ARCHIVE_FILES,
+        Rule.FILES_AFTER,
+        "ended",
+        bytes=4096,
     )
 
 
@@ -48,7 +54,9 @@ def test_sweep_that_died_is_interrupted(path: Path) -> None:
 def test_history_of_a_session_has_successes_and_failures(path: Path) -> None:
     with Ledger.open(path) as ledger:
         first = ledger.begin_sweep(started_at=T0, origin="cli")
-        ledger.note(first, [Outcome(step("a"), (ArtifactChanged("a.json", "it changed"),)), Outcome(step("b"))])
+        ledger.note(
+            first, [Outcome(step("a"), (ArtifactChanged("a.json", "it changed"),)), Outcome(step("b"))]
+        )
         second = ledger.begin_sweep(started_at=T0 + 60, origin="cli")
         ledger.note(second, [Outcome(step("a"))])
     with Ledger.open(path) as ledger:

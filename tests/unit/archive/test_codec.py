@@ -3,7 +3,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from hashlib import sha256
-
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,9 @@ from hermes_retention.archive.codec import (
     decompress_dictionary,
 )
 
-SHARED = b"\n".join(b'  "rule %d of the system prompt: %s",' % (i, sha256(b"%d" % i).hexdigest().encode()) for i in range(200))
+SHARED = b"\n".join(
+    b'  "rule %d of the system prompt: %s",' % (i, sha256(b"%d" % i).hexdigest().encode()) for i in range(200)
+)
 
 
 @given(st.binary(max_size=5000), st.sampled_from([b"", SHARED]))
@@ -35,7 +36,9 @@ def test_shared_dictionary_makes_small_frames_of_what_sessions_share() -> None:
     assert len(Codec(build_dictionary([SHARED])).compress(plain)) * 10 < len(Codec().compress(plain))
 
 
-@pytest.mark.skipif(shutil.which("zstd") is None, reason="shows what the zstd program reads; it is not installed")
+@pytest.mark.skipif(
+    shutil.which("zstd") is None, reason="shows what the zstd program reads; it is not installed"
+)
 def test_frame_and_dictionary_need_nothing_but_the_zstd_program(tmp_path: Path) -> None:
     plain = SHARED + b"\nunique"
     (tmp_path / "dictionary").write_bytes(SHARED)

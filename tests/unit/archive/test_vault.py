@@ -39,7 +39,11 @@ def test_everything_comes_back_byte_for_byte(vault: Vault) -> None:
 
 def test_metadata_name_time_and_mode_are_kept(vault: Vault) -> None:
     (artifact,) = vault.artifacts(session_id="s3")
-    assert (artifact.name, artifact.mtime_ns, artifact.mode) == ("session_s3.json", 1_790_000_000_123_456_789, 0o640)
+    assert (artifact.name, artifact.mtime_ns, artifact.mode) == (
+        "session_s3.json",
+        1_790_000_000_123_456_789,
+        0o640,
+    )
     assert (artifact.sweep, artifact.archived_at, artifact.partition) == ("s1", 1.8e9, MONTH)
 
 
@@ -58,7 +62,9 @@ def test_no_journal_stays_behind(vault: Vault) -> None:
 
 def test_shared_text_is_stored_once(vault: Vault) -> None:
     stored = sum(
-        partition.stored_bytes(artifact) for partition in vault.partitions() for artifact in partition.artifacts()
+        partition.stored_bytes(artifact)
+        for partition in vault.partitions()
+        for artifact in partition.artifacts()
     )
     assert stored * 4 < sum(map(len, CONTENTS.values()))
 
@@ -96,7 +102,12 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     name = os.fsdecode(b"session_\xff\xfe\n.json")
     with PartitionWriter(Vault(tmp_path), MONTH) as writer:
         packing = writer.choose_packing([], 0)
-        writer.write([entry_of("odd")], [pack("odd", artifact_of(name, b"x"), [b"x"], packing)], sweep="s", archived_at=1.0)
+        writer.write(
+            [entry_of("odd")],
+            [pack("odd", artifact_of(name, b"x"), [b"x"], packing)],
+            sweep="s",
+            archived_at=1.0,
+        )
     (artifact,) = Vault(tmp_path).artifacts()
     assert artifact.name == name
 
@@ -128,7 +139,10 @@ def test_failed_batch_leaves_nothing(vault: Vault) -> None:
 def test_read_back_notices_a_copy_that_differs(vault: Vault) -> None:
     with PartitionWriter(vault, MONTH) as writer:
         packing = writer.choose_packing([], 0)
-        packed = [pack("a", artifact_of("a", b"abc"), [b"abc"], packing), pack("b", artifact_of("b", b"xyz"), [b"xyz"], packing)]
+        packed = [
+            pack("a", artifact_of("a", b"abc"), [b"abc"], packing),
+            pack("b", artifact_of("b", b"xyz"), [b"xyz"], packing),
+        ]
         ids = writer.write([entry_of("a"), entry_of("b")], packed, sweep="s", archived_at=1.0)
         with closing(sqlite3.connect(vault.root / PARTITION)) as other, other:
             other.execute("UPDATE artifacts SET sha256 = zeroblob(32) WHERE id = ?", (ids[0],))
@@ -192,7 +206,6 @@ def test_dictionary_built_from_a_removed_session_goes_too(tmp_path: Path) -> Non
     secret = b"confidential line that only this session ever had in it"
     contents = {"confidential": secret + b"\n" + SYSTEM, **CONTENTS}
     vault = fill(tmp_path / "archive", contents)
-    (partition,) = vault.partitions()
     with Partition.open(vault.root / PARTITION) as partition:
         known = partition.newest_dictionary()
     assert known is not None
@@ -243,10 +256,10 @@ def test_dictionary_is_replaced_when_the_shared_text_changes(vault: Vault) -> No
 
 def test_archived_sessions_tell_age_and_size(vault: Vault) -> None:
     fill(vault.root, {"s1": conversation(99)}, archived_at=1.9e9)
-    ages = {session.id: session.archived_at for session in vault.archived_sessions()}
+    ages = {session.id: session.archived_at for session in vault.archived_sessions([])}
     assert ages["s1"] == 1.9e9
     assert ages["s2"] == 1.8e9
-    assert all(session.stored_bytes > 0 for session in vault.archived_sessions())
+    assert all(session.stored_bytes > 0 for session in vault.archived_sessions([]))
 
 
 def test_summary_counts_what_is_there(vault: Vault) -> None:
