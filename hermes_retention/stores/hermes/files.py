@@ -209,7 +209,7 @@ def _disputed(artifact: Artifact, owners: tuple[str, ...]) -> Unknown:
 
 
 def _orphan_id(part: str) -> str:
-    """The id under which an orphan is known: text that databases and people can take, whatever the file name."""
+    """The id under which an orphan is known: text that databases and people can take, whatever the name."""
     try:
         part.encode()
     except UnicodeEncodeError:

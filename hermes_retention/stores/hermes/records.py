@@ -69,7 +69,7 @@ def read_sessions(database: sqlite3.Connection, where: str, *, now: float) -> Ro
     if columns:
         if "id" not in columns:
             raise _unknown_form(where, "sessions has no column id")
-        query = _query(columns, _newest_message(database, where))
+        query = _query(columns, newest_message(database, where))
         # The host names the origin of a delegation by its route key, or by an id of a window.
         origins = _delegating(database, ("origin_session", "origin_ui_session_id"))
         _take(database.execute(query), rows, origins | busy, where)
@@ -190,13 +190,13 @@ def _unknown_form(where: str, why: str) -> StoreUnreadable:
     )
 
 
-def _query(columns: set[str], newest_message: tuple[str, str]) -> str:
+def _query(columns: set[str], newest: tuple[str, str]) -> str:
     """One row per session. Most columns lie behind the system prompt in the row: no more than these."""
 
     def column(name: str) -> str:
         return f"s.{name}" if name in columns else "NULL"
 
-    expression, join = newest_message
+    expression, join = newest
     parent_reason = marks = "NULL"
     if {"parent_session_id", "end_reason"} <= columns:
         parent_reason = (
@@ -221,15 +221,16 @@ def _query(columns: set[str], newest_message: tuple[str, str]) -> str:
     return f"SELECT {', '.join(selected)} FROM sessions s {join}"  # noqa: S608 - constant names
 
 
-def _newest_message(database: sqlite3.Connection, where: str) -> tuple[str, str]:
-    """Expression and join that give the time of a session's newest message."""
+def newest_message(database: sqlite3.Connection, where: str) -> tuple[str, str]:
+    """Expression and join that give the time of the newest message of each session ``s``."""
     columns = columns_of(database, "messages")
     if not columns:
         return "NULL", ""
     if not {"session_id", "timestamp"} <= columns:
         raise _unknown_form(where, "messages has no session_id and timestamp")
     plan = database.execute("EXPLAIN QUERY PLAN SELECT max(timestamp) FROM messages WHERE session_id = ''")
-    if any(str(step[-1]).startswith("SEARCH") for step in plan.fetchall()):
+    # Without an index the plan also begins with SEARCH: only naming one means that one is used.
+    if any(" INDEX " in str(step[-1]) for step in plan.fetchall()):
         return "(SELECT max(m.timestamp) FROM messages m WHERE m.session_id = s.id)", ""
     # The index is gone: one pass over the table instead of one per session.
     newest = "SELECT session_id, max(timestamp) AS newest FROM messages GROUP BY session_id"

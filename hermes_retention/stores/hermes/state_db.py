@@ -130,7 +130,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not _exists(path):
         yield None
         return
-    # mode=ro, and never immutable=1: the host may be writing. Quoted as bytes, since a path may hold any.
+    # mode=ro, and never immutable=1: the host may be writing. All that SQLite leaves behind is an empty log
+    # beside a database in WAL mode that nobody had open. Quoted as bytes, since a path may hold any.
     address = f"file://{quote(bytes(path))}?mode=ro"
     try:
         with contextlib.closing(
