@@ -6,16 +6,18 @@ get them only through here. What must not live here: parsing of names.
 
 from __future__ import annotations
 
+_STRAY_BYTES = range(0xDC80, 0xDD00)
+"""Code points that stand for bytes that were not UTF-8 (``surrogateescape``)."""
+
 
 def printable(name: str) -> str:
-    r"""``name`` on one line of valid Unicode: control characters and stray bytes become ``\x..`` escapes."""
+    r"""``name`` on one line of valid Unicode: control characters and stray bytes are escaped (``\x1b``)."""
     if name.isprintable():
         return name
-    return "".join(
-        character
-        if character.isprintable()
-        else f"\\x{ord(character) - 0xDC00:02x}"
-        if 0xDC80 <= ord(character) <= 0xDCFF  # a byte that was not UTF-8 (surrogateescape)
-        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in name
-    )
+    return "".join(character if character.isprintable() else _escape(character) for character in name)
+
+
+def _escape(character: str) -> str:
+    if ord(character) in _STRAY_BYTES:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

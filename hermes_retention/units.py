@@ -6,6 +6,7 @@ for ``never`` or ``off``. What must not live here: settings, and anything that r
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -21,8 +22,11 @@ _BYTES = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhdw])", re.IGNORECASE | re.ASCII)
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?i?B)", re.IGNORECASE | re.ASCII)
+_NUMBER = r"(?P<whole>\d{1,30})(?:\.(?P<part>\d{1,30}))?"  # more digits than that are a slip, not a wish
+_DURATION = re.compile(_NUMBER + r"\s*(?P<unit>[smhdw])", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(_NUMBER + r"\s*(?P<unit>(?:[KMGT]i?)?B)", re.IGNORECASE | re.ASCII)
+_ROUNDS_TO_100 = 99.95
+_ROUNDS_TO_1000 = 999.5
 DURATION_FORM = "a duration with its unit, such as 90s, 30m, 12h, 7d or 2w"
 SIZE_FORM = "a size with its unit, such as 500KB, 10MB or 2GiB"
 
@@ -32,7 +36,7 @@ def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not {DURATION_FORM}")
-    return int(float(match["number"]) * _SECONDS[match["unit"].lower()])
+    return _times(match, _SECONDS[match["unit"].lower()])
 
 
 def parse_size(text: str) -> int:
@@ -40,14 +44,26 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not {SIZE_FORM}")
-    return int(float(match["number"]) * _BYTES[match["unit"].upper()])
+    return _times(match, _BYTES[match["unit"].upper()])
+
+
+def _times(number: re.Match[str], unit: int) -> int:
+    """Exact: a float would turn ``1.005KB`` into 1004 bytes."""
+    part = number["part"] or ""
+    scale: int = 10 ** len(part)
+    return int(number["whole"] + part) * unit // scale
 
 
 def format_duration(seconds: float) -> str:
-    """``seconds`` for people, one unit, rounded down: ``45 s``, ``3 h``, ``12 d``."""
+    """``seconds`` for people, one unit, rounded down: ``45 s``, ``3 h``, ``12 d``.
+
+    Any number: a damaged row may hold a time that is infinitely far off, or none.
+    """
+    if not math.isfinite(seconds):
+        return "an unknown time"
     whole = max(0, int(seconds))
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if whole >= 2 * length or (whole >= length and whole % length == 0):
+        if whole >= 2 * length or whole == length:
             return f"{whole // length} {unit}"
     return f"{whole} s"
 
@@ -66,12 +82,16 @@ def format_size(size_bytes: float) -> str:
     """``size_bytes`` for people, in decimal units: ``0 B``, ``71.4 KB``, ``1.2 GB``."""
     value = float(size_bytes)
     for unit in ("B", "KB", "MB", "GB"):
-        if abs(value) < 999.5:
-            return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 99.95 else f"{value:.1f} {unit}"
+        if abs(value) < _ROUNDS_TO_1000:
+            whole = unit == "B" or abs(value) >= _ROUNDS_TO_100
+            return f"{value:.0f} {unit}" if whole else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
 
 
 def format_time(timestamp: float) -> str:
-    """A Unix time in seconds as ISO 8601 in UTC, whole seconds."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A Unix time in seconds as ISO 8601 in UTC, whole seconds; any number, as a damaged row may hold it."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # no year from 1 to 9999
+        return "an unknown time"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from hermes_retention.model import Usage
-from hermes_retention.plan import Step, Verdict
+from hermes_retention.plan import Rule, Step, Verdict
 from hermes_retention.policy.lifecycle import Policy
 
 ARCHIVED_SHARE = 0.2
@@ -18,17 +18,20 @@ which the file system rounds up to whole blocks)."""
 
 
 class Need(msgspec.Struct, frozen=True):
-    """Bytes to reclaim, and the setting that asks for them in words."""
+    """What one setting asks for beyond what is due."""
 
-    bytes: int
-    rule: str
+    rule: Rule
     reason: str
+    target_bytes: int
+    """How much to free."""
+    least_bytes: int
+    """How much of it must be free for the setting to be kept; the rest is head room until the next sweep."""
 
 
-def bytes_needed(usage: Usage, policy: Policy) -> Need | None:
-    """What the budget asks for before any step is taken; the larger of the two settings, or ``None``."""
-    needs = [need for need in (_over_budget(usage, policy), _too_little_free(usage, policy)) if need is not None]
-    return max(needs, key=lambda need: need.bytes, default=None)
+def needs(usage: Usage, policy: Policy, *, gained_bytes: int) -> list[Need]:
+    """What the budget asks for, given that the steps that are due free ``gained_bytes``. Often nothing."""
+    asked = (_over_budget(usage, policy, gained_bytes), _too_little_free(usage, policy, gained_bytes))
+    return [need for need in asked if need is not None]
 
 
 def expected_gain(step: Step) -> int:
@@ -40,14 +43,22 @@ def expected_gain(step: Step) -> int:
     return 0
 
 
-def _over_budget(usage: Usage, policy: Policy) -> Need | None:
-    if policy.max_disk is None or usage.total_bytes <= policy.max_disk:
+def _over_budget(usage: Usage, policy: Policy, gained_bytes: int) -> Need | None:
+    stored = usage.total_bytes - gained_bytes
+    if policy.max_disk is None or stored <= policy.max_disk:
         return None
-    excess = usage.total_bytes - int(policy.max_disk * policy.low_watermark)
-    return Need(excess, "max_disk", "more is stored than max_disk allows")
+    return Need(
+        Rule.MAX_DISK,
+        "more is stored than max_disk allows",
+        target_bytes=stored - int(policy.max_disk * policy.low_watermark),
+        least_bytes=stored - policy.max_disk,
+    )
 
 
-def _too_little_free(usage: Usage, policy: Policy) -> Need | None:
-    if policy.keep_free is None or usage.free_bytes is None or usage.free_bytes >= policy.keep_free:
+def _too_little_free(usage: Usage, policy: Policy, gained_bytes: int) -> Need | None:
+    if policy.keep_free is None or usage.free_bytes is None:
         return None
-    return Need(policy.keep_free - usage.free_bytes, "keep_free", "less is free on the disk than keep_free asks for")
+    missing = policy.keep_free - usage.free_bytes - gained_bytes
+    if missing <= 0:
+        return None
+    return Need(Rule.KEEP_FREE, "less is free on the disk than keep_free asks for", missing, missing)

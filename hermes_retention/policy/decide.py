@@ -1,23 +1,34 @@
 """The one function that decides: inventory, policy and time in, plan out.
 
 Order of precedence: guards, then what a person put back, then ``keep_last`` and ``keep_failed``, then the
-lifecycle, and last the budget, which may take what is not due yet but nothing that a guard protects.
+lifecycle, and last the budget, which may take what is not due yet but nothing that anything above protects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TypeAlias
 
-from hermes_retention.model import ArchivedSession, Artifact, ArtifactKind, Inventory, Session, SessionClass
+import msgspec
+
+from hermes_retention.model import Artifact, ArtifactKind, Inventory, Session, SessionClass
 from hermes_retention.names import printable
-from hermes_retention.plan import Liveness, Plan, Step, Verdict
-from hermes_retention.policy.budget import Need, bytes_needed, expected_gain
-from hermes_retention.policy.guards import Assessment, age, assess, compression_ends
-from hermes_retention.policy.lifecycle import OnReset, Policy
+from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.policy.budget import Need, expected_gain, needs
+from hermes_retention.policy.expiry import expiring
+from hermes_retention.policy.fates import Fate, fates, removal
+from hermes_retention.policy.guards import Assessment, age, assess
+from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.policy.lineage import families
 from hermes_retention.units import format_duration, format_size
 
-_NOT_FOR_BUDGET = frozenset({"keep_last", "keep_failed", "restored", "never", "on_reset", "no_files"})
-"""Rules behind a ``keep`` that the budget respects as well: somebody asked for exactly this."""
+_CLOCK_SLACK = 60.0
+"""Seconds by which a time may lie ahead of ours before it is worth a warning."""
+
+_Because: TypeAlias = tuple[Rule, str]
+"""Rule and reason of a verdict."""
 
 
 def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
@@ -27,221 +38,224 @@ def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
     not understand it keeps.
     """
     decision = _Decision(inventory, policy, now=now)
-    expiring = [step for archived in inventory.archived if (step := decision.expiry(archived)) is not None]
-    steps = [decision.step(session) for session in inventory.sessions]
-    need = bytes_needed(inventory.usage, policy)
-    warnings = list(inventory.warnings) + _clock_warnings(inventory, now=now)
-    if need is not None:
-        warnings.extend(decision.reclaim(steps, need, already=sum(map(expected_gain, expiring))))
-    removals = [step for step in steps if step.verdict is not Verdict.KEEP]
-    removals.sort(key=lambda step: (decision.activity[step.session_id], step.session_id))
+    expired = decision.expired() if inventory.archived else []
+    steps = decision.steps()
+    gained = sum(map(expected_gain, expired)) + sum(map(expected_gain, steps))
+    warnings = (
+        *inventory.warnings,
+        *decision.clock_warnings(),
+        *decision.reclaim(steps, needs(inventory.usage, policy, gained_bytes=gained)),
+    )
     kept = [step for step in steps if step.verdict is Verdict.KEEP]
-    return Plan(inventory.home, now, (*expiring, *removals, *kept), tuple(warnings))
+    # Steps are in the order of their ids, and sorting is stable: equal times leave them there.
+    removals = [step for step in steps if step.verdict is not Verdict.KEEP]
+    removals.sort(key=attrgetter("last_activity"))
+    return Plan(inventory.home, now, (*expired, *removals, *kept), warnings)
 
 
 class _Decision:
-    """The tables that one decision looks things up in."""
+    """The tables that one decision looks things up in; lists go by the place of a session among all ids."""
 
     def __init__(self, inventory: Inventory, policy: Policy, *, now: float) -> None:
-        self._policy = policy
-        self._now = now
-        self.activity = {session.id: session.last_activity for session in inventory.sessions}
-        self._assessments = assess(inventory, policy, self.activity, now=now)
-        self.activity.update(compression_ends(inventory.sessions, self.activity))
-        self._rank = _ranks(inventory.sessions, self.activity)
-        self._holds = inventory.holds
-        self._sessions = {session.id: session for session in inventory.sessions}
+        self._policy, self._now = policy, now
+        self._sessions = tuple(sorted(inventory.sessions, key=attrgetter("id")))
+        self._inventory = msgspec.structs.replace(inventory, sessions=self._sessions)
+        # Not a number, and times before all times, are no times: 0.0 stands for "nobody knows".
+        own = [newest if (newest := session.last_activity) > 0 else 0.0 for session in self._sessions]
+        related = families(self._sessions)
+        self._assessments = assess(self._inventory, policy, own, related.linked, now=now)
+        self._activity = _aged_as_one(own, related.continued)
+        self._ranks = self._newest_of_series()
+        self._fates = fates(policy)
+        self._waiting: list[int] = []
+        self._texts: dict[str, str] = {}
 
-    def step(self, session: Session) -> Step:
-        """What happens to the files of ``session``, before any budget."""
-        assessment = self._assessments[session.id]
+    def expired(self) -> list[Step]:
+        """What becomes of the archived copies."""
+        assessed = zip(self._sessions, self._assessments, strict=True)
+        live = (session.id for session, assessment in assessed if assessment.liveness is Liveness.LIVE)
+        return expiring(
+            self._inventory.archived,
+            self._policy,
+            protected={*self._inventory.holds, *live},
+            restored={it.id: it.restored_at for it in self._sessions if it.restored_at is not None},
+            now=self._now,
+        )
+
+    def steps(self) -> list[Step]:
+        """What happens to the files of every session, before any budget."""
+        return [self._step(place, session) for place, session in enumerate(self._sessions)]
+
+    def _step(self, place: int, session: Session) -> Step:
         if not session.artifacts:
-            return _keep(session, assessment, "no_files", "no files in the store")
-        if assessment.liveness is Liveness.LIVE:
-            return self._dumps_only(session, assessment) or _keep(
-                session, assessment, assessment.rule, assessment.reason
-            )
-        guard = self._kept_by_wish(session)
-        if guard is not None:
-            return self._dumps_only(session, assessment) or _keep(session, assessment, *guard)
-        due_after, rule = self._files_due(session, assessment)
-        idle = age(self.activity[session.id], now=self._now)
-        if due_after is None:
-            keeping = _keep(session, assessment, "never", f"{assessment.reason}; {rule} is never")
-        elif idle >= due_after:
-            return self._remove(session, assessment, session.artifacts, rule, _due_reason(assessment, idle, due_after))
-        else:
-            wait = format_duration(due_after - idle)
-            keeping = _keep(session, assessment, rule, f"{assessment.reason}; {rule} comes in {wait}")
-        return self._dumps_only(session, assessment) or keeping
-
-    def expiry(self, archived: ArchivedSession) -> Step | None:
-        """The step that drops an archived copy, when its class says so and no hold speaks against it."""
-        after = self._policy.lifecycles[archived.session_class].archive_after
-        old = self._now - archived.archived_at
-        if after is None or old < max(after, self._policy.settle_time) or archived.id in self._holds:
-            return None
-        return Step(
-            session_id=archived.id,
-            session_class=archived.session_class,
-            liveness=Liveness.ARCHIVED,
-            verdict=Verdict.EXPIRE_ARCHIVE,
-            rule="archive_after",
-            reason=f"archived {format_duration(old)} ago, expires after {format_duration(after)}",
-            bytes=archived.stored_bytes,
-            partition=archived.partition,
-        )
-
-    def reclaim(self, steps: list[Step], need: Need, *, already: int) -> list[str]:
-        """Turn keeps into removals in ``steps``, oldest superseded and ended first, until ``need`` is met."""
-        missing = need.bytes - already - sum(map(expected_gain, steps))
-        candidates = sorted(
-            (index for index, step in enumerate(steps) if self._budget_may_take(step)),
-            key=lambda index: self._budget_order(steps[index]),
-        )
-        for index in candidates:
-            if missing <= 0:
-                break
-            session = self._sessions[steps[index].session_id]
-            assessment = self._assessments[session.id]
-            reason = f"{assessment.reason}; {need.reason}"
-            before = expected_gain(steps[index])
-            steps[index] = self._remove(session, assessment, session.artifacts, need.rule, reason)
-            missing -= expected_gain(steps[index]) - before
-        if missing <= 0:
-            return []
-        return [
-            f"{need.rule}: {need.reason}, and about {format_size(missing)} of it cannot be reclaimed: all other "
-            "sessions are live, held or kept by a setting. Lower keep_last, keep_failed or files_after, let old "
-            "archives expire with archive_after, or raise the limit."
-        ]
-
-    def _budget_may_take(self, step: Step) -> bool:
-        if step.liveness is Liveness.LIVE or step.rule in _NOT_FOR_BUDGET:
-            return False
-        if step.verdict is Verdict.KEEP:
-            return True
-        # Its expired dumps go already; the rest of the files may go as well if nothing else protects them.
-        session = self._sessions[step.session_id]
-        return len(step.artifacts) < len(session.artifacts) and self._kept_by_wish(session) is None
-
-    def _budget_order(self, step: Step) -> tuple[int, float, str]:
-        first = step.liveness in (Liveness.SUPERSEDED, Liveness.ENDED)
-        return (0 if first else 1, self.activity[step.session_id], step.session_id)
-
-    def _kept_by_wish(self, session: Session) -> tuple[str, str] | None:
+            return self._keep(place, Rule.NO_FILES, "no files in the store")
+        assessment = self._assessments[place]
         lifecycle = self._policy.lifecycles[session.session_class]
+        idle = age(self._activity[place], now=self._now)
+        failed = self._kept_as_failed(lifecycle, idle) if session.failed else None
+        if assessment.guard is not None:
+            because = assessment.guard, assessment.reason
+        elif (wish := self._kept_by_wish(place, session, lifecycle) or failed) is not None:
+            because = wish
+        else:
+            fate = self._fates[session.session_class, assessment.liveness]
+            if fate.after is not None and idle >= fate.after:
+                idle_for = format_duration(idle)
+                reason = f"{assessment.reason}; idle for {idle_for} (due after {fate.limit})"
+                return self._remove(place, fate.verdict, fate.rule, reason, session.artifacts)
+            because = self._not_due(place, assessment, fate, idle)
+        # A failed run's dumps tell why it failed.
+        dumps = () if failed is not None else self._expired_dumps(session, assessment)
+        if not dumps:
+            return self._keep(place, *because)
+        limit = format_duration(self._policy.dumps_after or 0)
+        reason = f"request dump older than {limit}; the session itself stays: {because[1]}"
+        return self._remove(place, removal(lifecycle, assessment.liveness), Rule.DUMPS_AFTER, reason, dumps)
+
+    def _not_due(self, place: int, assessment: Assessment, fate: Fate, idle: float) -> _Because:
+        if fate.after is None:
+            return fate.rule, f"{assessment.reason}; files_after is never"
+        self._waiting.append(place)
+        wait = format_duration(fate.after - idle)
+        return fate.rule, f"{assessment.reason}; due in {wait} ({fate.rule}: {fate.limit})"
+
+    def _kept_by_wish(self, place: int, session: Session, lifecycle: Lifecycle) -> _Because | None:
         if session.restored_at is not None:
             since = age(session.restored_at, now=self._now)
             wait = lifecycle.files_after
             if wait is None or since < max(wait, self._policy.settle_time):
-                return "restored", f"restored {format_duration(since)} ago: its time starts anew"
-        rank = self._rank.get(session.id)
-        if rank is not None and rank < lifecycle.keep_last:
-            return "keep_last", f"number {rank + 1} of the newest {lifecycle.keep_last} of {printable(session.group or '')}"
-        if session.failed:
-            idle = age(self.activity[session.id], now=self._now)
-            if lifecycle.keep_failed is None:
-                return "keep_failed", "it failed; failed ones are kept"
-            if idle < lifecycle.keep_failed:
-                return "keep_failed", f"it failed; kept for {format_duration(lifecycle.keep_failed)}"
+                return Rule.RESTORED, f"restored {format_duration(since)} ago: its time starts anew"
+        rank = self._ranks.get(place)
+        if rank is not None:
+            series = printable(session.group or "")
+            return Rule.KEEP_LAST, f"number {rank} of the newest {lifecycle.keep_last} of {series}"
         return None
 
-    def _files_due(self, session: Session, assessment: Assessment) -> tuple[int | None, str]:
-        """After how long without activity the files go, and the setting that says so."""
-        policy = self._policy
-        lifecycle = policy.lifecycles[session.session_class]
-        if assessment.liveness is Liveness.SUPERSEDED and policy.on_reset is not OnReset.KEEP:
-            return policy.settle_time, "on_reset"
-        if not lifecycle.persist and assessment.liveness in (Liveness.ENDED, Liveness.STALE):
-            return policy.settle_time, "persist"
-        if lifecycle.files_after is None:
-            return None, "files_after"
-        return max(lifecycle.files_after, policy.settle_time), "files_after"
+    @staticmethod
+    def _kept_as_failed(lifecycle: Lifecycle, idle: float) -> _Because | None:
+        if lifecycle.keep_failed is None:
+            return Rule.KEEP_FAILED, "it failed; failed ones are kept"
+        if idle < lifecycle.keep_failed:
+            return Rule.KEEP_FAILED, f"it failed; kept for {format_duration(lifecycle.keep_failed)}"
+        return None
 
-    def _dumps_only(self, session: Session, assessment: Assessment) -> Step | None:
-        """The expired request dumps of a session whose other files stay. Held and busy ones keep all."""
+    def _expired_dumps(self, session: Session, assessment: Assessment) -> tuple[Artifact, ...]:
+        """The old request dumps of a session whose other files stay: a dump is no conversation."""
         after = self._policy.dumps_after
-        if after is None or assessment.rule in {"held", "busy"}:
-            return None
+        if after is None or assessment.keeps_dumps:
+            return ()
         limit = max(after, self._policy.settle_time)
-        dumps = tuple(
+        if session.restored_at is not None and age(session.restored_at, now=self._now) < limit:
+            return ()
+        return tuple(
             artifact
             for artifact in session.artifacts
-            if artifact.kind is ArtifactKind.REQUEST_DUMP and self._now - artifact.mtime_ns / 1e9 >= limit
+            if artifact.kind is ArtifactKind.REQUEST_DUMP
+            and artifact.mtime_ns > 0
+            and self._now - artifact.mtime_ns / 1e9 >= limit
         )
-        restored = session.restored_at
-        if not dumps or (restored is not None and self._now - restored < limit):
-            return None
-        reason = f"request dump older than {format_duration(after)}; the session itself stays ({assessment.reason})"
-        return self._remove(session, assessment, dumps, "dumps_after", reason)
+
+    def _newest_of_series(self) -> dict[int, int]:
+        """Place of each session that ``keep_last`` keeps → 1 for the newest of its series, 2 for the next."""
+        wanted = {name: lifecycle.keep_last for name, lifecycle in self._policy.lifecycles.items()}
+        series: defaultdict[tuple[SessionClass, str], list[int]] = defaultdict(list)
+        for place, session in enumerate(self._sessions):
+            if session.group is not None and wanted[session.session_class]:
+                series[session.session_class, session.group].append(place)
+        ranks: dict[int, int] = {}
+        for (session_class, _), members in series.items():
+            # Ids of a series tell the time as well: of equally old ones the last id is the newest.
+            members.sort(key=self._activity.__getitem__)
+            newest = members[: -wanted[session_class] - 1 : -1]
+            ranks.update((place, rank) for rank, place in enumerate(newest, 1))
+        return ranks
+
+    def reclaim(self, steps: list[Step], asked: Sequence[Need]) -> list[str]:
+        """Replace ``steps`` of waiting sessions until the needs are met; a line for each need that is not."""
+        candidates = iter(sorted(self._waiting, key=self._budget_order) if asked else ())
+        warnings: list[str] = []
+        freed = 0
+        for need in asked:
+            while freed < need.target_bytes and (place := next(candidates, None)) is not None:
+                step = self._taken(place, need)
+                gain = expected_gain(step) - expected_gain(steps[place])
+                if gain > 0:
+                    steps[place] = step
+                    freed += gain
+            if freed < need.least_bytes:
+                warnings.append(_unmet(need, need.least_bytes - freed))
+        return warnings
+
+    def _budget_order(self, place: int) -> tuple[bool, float, int]:
+        """Superseded and ended sessions first; of those the oldest first."""
+        settled = self._assessments[place].liveness in (Liveness.SUPERSEDED, Liveness.ENDED)
+        return not settled, self._activity[place], place
+
+    def _taken(self, place: int, need: Need) -> Step:
+        session, assessment = self._sessions[place], self._assessments[place]
+        verdict = self._fates[session.session_class, assessment.liveness].verdict
+        reason = f"{assessment.reason}; {need.reason}"
+        return self._remove(place, verdict, need.rule, reason, session.artifacts)
+
+    def clock_warnings(self) -> list[str]:
+        """One line when sessions claim to come from the future: a clock was wrong once, or is now."""
+        latest = self._now + _CLOCK_SLACK
+        ahead = [place for place, time in enumerate(self._activity) if time > latest]
+        if not ahead:
+            return []
+        example = printable(self._sessions[ahead[0]].id)
+        warning = (
+            f"{len(ahead)} session(s) have a time in the future, such as {example}: they count as active now "
+            "and are kept. Check the clock of this machine."
+        )
+        return [warning]
+
+    def _keep(self, place: int, rule: Rule, reason: str) -> Step:
+        size = _allocated_bytes(self._sessions[place].artifacts)
+        return self._build(place, Verdict.KEEP, (rule, reason), (), size)
 
     def _remove(
-        self, session: Session, assessment: Assessment, artifacts: tuple[Artifact, ...], rule: str, reason: str
+        self, place: int, verdict: Verdict, rule: Rule, reason: str, artifacts: tuple[Artifact, ...]
     ) -> Step:
+        return self._build(place, verdict, (rule, reason), artifacts, _allocated_bytes(artifacts))
+
+    def _build(
+        self, place: int, verdict: Verdict, because: _Because, artifacts: tuple[Artifact, ...], size: int
+    ) -> Step:
+        session = self._sessions[place]
+        rule, reason = because
         return Step(
-            session_id=session.id,
-            session_class=session.session_class,
-            liveness=assessment.liveness,
-            verdict=self._removal(session, assessment),
-            rule=rule,
-            reason=reason,
-            artifacts=artifacts,
-            bytes=sum(artifact.allocated_bytes for artifact in artifacts),
-            last_activity=min(self.activity[session.id], self._now),
+            session.id,
+            session.session_class,
+            self._assessments[place].liveness,
+            verdict,
+            rule,
+            self._texts.setdefault(reason, reason),  # equal texts are one object, among a million steps
+            artifacts,
+            size,
+            min(self._activity[place], self._now),
         )
 
-    def _removal(self, session: Session, assessment: Assessment) -> Verdict:
-        if assessment.liveness is Liveness.ORPHAN:
-            # Nobody knows whose it is: never deleted outright, whatever the class says.
-            return Verdict.ARCHIVE_FILES
-        if assessment.liveness is Liveness.SUPERSEDED and self._policy.on_reset is OnReset.DELETE:
-            return Verdict.DELETE_FILES
-        archive = self._policy.lifecycles[session.session_class].archive
-        return Verdict.ARCHIVE_FILES if archive else Verdict.DELETE_FILES
+
+def _aged_as_one(activity: Sequence[float], continued: Sequence[Sequence[int]]) -> list[float]:
+    """Last activity by place; all parts of a conversation that goes on under other ids have the newest's."""
+    ages = list(activity)
+    for family in continued:
+        newest = max(activity[place] for place in family)
+        for place in family:
+            ages[place] = newest
+    return ages
 
 
-def _keep(session: Session, assessment: Assessment, rule: str, reason: str) -> Step:
-    return Step(
-        session_id=session.id,
-        session_class=session.session_class,
-        liveness=assessment.liveness,
-        verdict=Verdict.KEEP,
-        rule=rule,
-        reason=reason,
-        bytes=session.allocated_bytes,
+def _allocated_bytes(artifacts: tuple[Artifact, ...]) -> int:
+    if len(artifacts) == 1:  # nearly always; and no new number for each
+        return artifacts[0].allocated_bytes
+    return sum(artifact.allocated_bytes for artifact in artifacts)
+
+
+def _unmet(need: Need, missing_bytes: int) -> str:
+    return (
+        f"{need.rule}: {need.reason}, and about {format_size(missing_bytes)} of it cannot be reclaimed: all "
+        "other sessions are live, held or kept by a setting. Lower keep_last, keep_failed or files_after, "
+        "let old archives expire with archive_after, or raise the limit."
     )
-
-
-def _due_reason(assessment: Assessment, idle: float, due_after: int) -> str:
-    return f"{assessment.reason}, idle for {format_duration(idle)} (due after {format_duration(due_after)})"
-
-
-def _ranks(sessions: Iterable[Session], activity: dict[str, float]) -> dict[str, int]:
-    """Session id → 0 for the newest of its group, 1 for the next …; sessions without a group have none."""
-    groups: dict[tuple[SessionClass, str], list[str]] = {}
-    for session in sessions:
-        if session.group is not None:
-            groups.setdefault((session.session_class, session.group), []).append(session.id)
-    ranks: dict[str, int] = {}
-    for members in groups.values():
-        members.sort(key=lambda member: (-activity[member], member))
-        ranks.update((member, rank) for rank, member in enumerate(members))
-    return ranks
-
-
-def _clock_warnings(inventory: Inventory, *, now: float) -> list[str]:
-    """One line when files claim to come from the future: a clock was wrong when they were written, or is now."""
-    slack = 60.0
-    ahead = [
-        artifact.name
-        for session in inventory.sessions
-        for artifact in session.artifacts
-        if artifact.mtime_ns / 1e9 > now + slack
-    ]
-    if not ahead:
-        return []
-    return [
-        f"{len(ahead)} file(s) have a time in the future, such as {printable(min(ahead))}: counted as changed now "
-        "and kept. Check the clock of this machine."
-    ]

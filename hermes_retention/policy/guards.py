@@ -1,44 +1,56 @@
-"""Why a session must stay: liveness, lineage and holds (invariant 2).
+"""Why a session must stay: liveness and holds (invariant 2).
 
-When two facts disagree the session is live. Every answer carries the fact that made it.
+When two facts disagree the session is live, and so it is when a fact is missing that would have to say it is
+not. Every answer carries the fact that made it. What must not live here: when a session that is over is due.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 
 import msgspec
 
-from hermes_retention.model import ONE_SHOT, Inventory, Lineage, Record, Route, Session, SessionClass
+from hermes_retention.model import ONE_SHOT, Inventory, Record, Session, SessionClass
 from hermes_retention.names import printable
-from hermes_retention.plan import Liveness
-from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.plan import Liveness, Rule
+from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.units import format_duration
 
-SUPERSEDING_REASONS = frozenset({"new_session", "session_reset", "session_switch", "suspended", "idle", "daily"})
+SUPERSEDING_REASONS = frozenset(
+    {"new_session", "session_reset", "session_switch", "suspended", "idle", "daily"}
+)
 """``end_reason`` values with which a gateway gives a chat's route to another session."""
 
 
 class Assessment(msgspec.Struct, frozen=True, gc=False):
-    """A session's liveness, the guard or fact behind it, and that fact in words."""
+    """A session's liveness, and the fact behind it in words."""
 
     liveness: Liveness
-    rule: str
     reason: str
+    guard: Rule | None = None
+    """What makes it live; ``None`` when it is not."""
+    keeps_dumps: bool = False
+    """Whether its request dumps must stay as well: those of other live sessions go when they are old."""
 
 
 def assess(
-    inventory: Inventory, policy: Policy, activity: Mapping[str, float], *, now: float
-) -> dict[str, Assessment]:
-    """The liveness of every session of ``inventory``, after its lineage has been taken into account.
+    inventory: Inventory,
+    policy: Policy,
+    activity: Sequence[float],
+    linked: Sequence[Sequence[int]],
+    *,
+    now: float,
+) -> list[Assessment]:
+    """The liveness of every session of ``inventory``, in its order.
 
-    ``activity`` is the last activity of each session itself, in Unix seconds.
+    ``activity`` is the last activity of each session itself in Unix seconds, 0.0 when nobody knows it;
+    ``linked`` are the families whose members keep one another alive, by place in the inventory.
     """
-    own = {
-        session.id: _assess_one(session, inventory.holds, policy, age(activity[session.id], now=now), now=now)
-        for session in inventory.sessions
-    }
-    return _spread_over_lineage(inventory.sessions, own)
+    assessor = _Assessor(inventory, policy, now=now)
+    found = list(map(assessor.assess, inventory.sessions, activity))
+    for family in linked:
+        _spread(inventory.sessions, family, found)
+    return found
 
 
 def age(activity: float, *, now: float) -> float:
@@ -46,125 +58,124 @@ def age(activity: float, *, now: float) -> float:
     return max(0.0, now - activity)
 
 
-def _assess_one(
-    session: Session, holds: Mapping[str, str], policy: Policy, idle: float, *, now: float
-) -> Assessment:
-    held = holds.get(session.id)
-    if held is not None:
-        return _live("held", f"held: {printable(held)}" if held else "held")
-    record = session.record
-    if record is not None and record.busy is not None:
-        return _live("busy", f"the host is at work on it: {record.busy}")
-    if idle < policy.settle_time:
-        return _live("min_age", f"active {format_duration(idle)} ago")
-    if session.routes:
-        return _assess_routed(session, policy.lifecycles[session.session_class], idle, now=now)
-    if record is None:
-        return Assessment(Liveness.ORPHAN, "orphan", "no record and no route knows it")
-    if session.successor is not None:
-        return Assessment(Liveness.SUPERSEDED, "superseded", f"superseded by {printable(session.successor)}")
-    return _assess_unrouted(session, record, policy.lifecycles[session.session_class], idle, now=now)
+def _spread(sessions: Sequence[Session], family: Sequence[int], found: list[Assessment]) -> None:
+    """A live session makes everything that is linked to it live."""
+    alive = [place for place in family if found[place].liveness is Liveness.LIVE]
+    if not alive:
+        return
+    strongest = next((place for place in alive if found[place].keeps_dumps), alive[0])
+    keeps_dumps = found[strongest].keeps_dumps
+    reason = f"linked to {printable(sessions[strongest].id)}, which is live: {found[strongest].reason}"
+    linked = _live(Rule.LINEAGE, reason, keeps_dumps=keeps_dumps)
+    for place in family:
+        if found[place].liveness is not Liveness.LIVE:
+            found[place] = linked
+        elif keeps_dumps and not found[place].keeps_dumps:
+            found[place] = msgspec.structs.replace(found[place], keeps_dumps=True)
 
 
-def _live(rule: str, reason: str) -> Assessment:
-    return Assessment(Liveness.LIVE, rule, reason)
+def _live(guard: Rule, reason: str, *, keeps_dumps: bool = False) -> Assessment:
+    return Assessment(Liveness.LIVE, reason, guard, keeps_dumps)
 
 
-def _assess_routed(session: Session, lifecycle: Lifecycle, idle: float, *, now: float) -> Assessment:
-    route = f"routed from {printable(_first(session.routes).key)}"
-    if session.session_class not in ONE_SHOT:
-        return _live("routed", route)
-    record = session.record
-    if record is not None and record.ended_at is not None:
-        return Assessment(Liveness.ENDED, "ended", f"its one run ended ({printable(record.end_reason or 'no reason')})")
-    over = _counts_as_over(session, lifecycle, idle, now=now)
-    if over is None:
-        return _live("routed", route)
-    return Assessment(Liveness.STALE, "stale", f"its one run is over: {over}")
+class _Assessor:
+    """Looks at one session at a time. Equal answers are one object: there may be a million sessions."""
 
+    def __init__(self, inventory: Inventory, policy: Policy, *, now: float) -> None:
+        self._holds = inventory.holds
+        self._policy = policy
+        self._settle_time = policy.settle_time
+        self._now = now
+        self._shared: dict[tuple[Liveness | Rule, str, str | None], Assessment] = {}
+        successors = {session.successor for session in inventory.sessions if session.successor is not None}
+        self._started = {
+            session.id: session.record.started_at
+            for session in inventory.sessions
+            if session.id in successors and session.record is not None
+        }
 
-def _assess_unrouted(
-    session: Session, record: Record, lifecycle: Lifecycle, idle: float, *, now: float
-) -> Assessment:
-    if record.ended_at is not None:
-        reason = printable(record.end_reason or "no reason")
-        if session.session_class is SessionClass.CHAT and record.end_reason in SUPERSEDING_REASONS:
-            return Assessment(Liveness.SUPERSEDED, "superseded", f"superseded ({reason})")
-        return Assessment(Liveness.ENDED, "ended", f"ended ({reason})")
-    over = _counts_as_over(session, lifecycle, idle, now=now)
-    if over is None:
-        return _live("running", f"never ended, idle for only {format_duration(idle)}")
-    return Assessment(Liveness.STALE, "stale", f"never ended, {over}")
-
-
-def _counts_as_over(session: Session, lifecycle: Lifecycle, idle: float, *, now: float) -> str | None:
-    if lifecycle.idle_after is not None and idle >= lifecycle.idle_after:
-        return f"idle for {format_duration(idle)}"
-    started = session.record.started_at if session.record is not None else session.last_activity
-    if lifecycle.max_age is not None and now - started >= lifecycle.max_age:
-        return f"{format_duration(now - started)} old"
-    return None
-
-
-def _first(routes: tuple[Route, ...]) -> Route:
-    return min(routes, key=lambda route: route.key)
-
-
-def _spread_over_lineage(sessions: Iterable[Session], own: dict[str, Assessment]) -> dict[str, Assessment]:
-    """A live session makes everything that is linked to it live: parents, children, and theirs."""
-    families = _Families()
-    for session in sessions:
-        parent = session.record.parent_id if session.record is not None else None
-        if parent is not None and parent in own:
-            families.join(session.id, parent)
-    for members in families.all():
-        alive = next((member for member in members if own[member].liveness is Liveness.LIVE), None)
-        if alive is None:
-            continue
-        for member in members:
-            if own[member].liveness is not Liveness.LIVE:
-                own[member] = _live("lineage", f"linked to {printable(alive)}, which is live")
-    return own
-
-
-def compression_ends(sessions: Iterable[Session], activity: Mapping[str, float]) -> dict[str, float]:
-    """Session id → last activity of its whole compression lineage, for members of one.
-
-    A compression child continues its parent: together they are one conversation and age as one.
-    """
-    families = _Families()
-    for session in sessions:
+    def assess(self, session: Session, activity: float) -> Assessment:  # noqa: PLR0911 - one for each guard
+        """The liveness of ``session`` by itself, without its lineage. Guards come in order of precedence."""
+        held = self._holds.get(session.id)
+        if held is not None:
+            return _live(Rule.HELD, f"held: {printable(held)}" if held else "held", keeps_dumps=True)
         record = session.record
-        parent = record.parent_id if record is not None and record.lineage is Lineage.COMPRESSION else None
-        if parent is not None and parent in activity:
-            families.join(session.id, parent)
-    ends: dict[str, float] = {}
-    for members in families.all():
-        newest = max(activity[member] for member in members)
-        ends.update(dict.fromkeys(members, newest))
-    return ends
+        if record is not None and record.busy is not None:
+            return _live(Rule.BUSY, f"the host is at work on it: {printable(record.busy)}", keeps_dumps=True)
+        if activity <= 0:
+            return _live(Rule.TIME_UNKNOWN, "nothing tells when it was last active")
+        idle = age(activity, now=self._now)
+        if idle < self._settle_time:
+            return self._guarded(Rule.MIN_AGE, f"active {format_duration(idle)} ago")
+        if session.routes:
+            return self._routed(session, activity, idle)
+        if record is None:
+            return self._over(Liveness.ORPHAN, "no record and no route knows it")
+        return self._unrouted(session, record, activity, idle)
+
+    def _routed(self, session: Session, activity: float, idle: float) -> Assessment:
+        record = session.record
+        # Without a record only the form of its id speaks for cron, and that does not outweigh a route.
+        one_shot = session.session_class in ONE_SHOT and (
+            record is not None or session.session_class is SessionClass.HOOK
+        )
+        if one_shot and record is not None and self._has_ended(record, activity):
+            return self._over(Liveness.ENDED, "its one run ended", _end_reason(record))
+        over = self._counts_as_over(session, activity, idle) if one_shot else None
+        if over is not None:
+            return self._over(Liveness.STALE, f"its one run {over}")
+        key = min(route.key for route in session.routes)
+        return _live(Rule.ROUTED, f"routed from {printable(key)}")
+
+    def _unrouted(self, session: Session, record: Record, activity: float, idle: float) -> Assessment:
+        successor = session.successor
+        if successor is not None and self._is_past(self._started.get(successor), activity):
+            return self._over(Liveness.SUPERSEDED, f"superseded by {printable(successor)}")
+        if self._has_ended(record, activity):
+            if session.session_class is SessionClass.CHAT and record.end_reason in SUPERSEDING_REASONS:
+                return self._over(Liveness.SUPERSEDED, "superseded", _end_reason(record))
+            return self._over(Liveness.ENDED, "ended", _end_reason(record))
+        history = "never ended"
+        if record.ended_at is not None:
+            history = f"went on after it ended ({printable(_end_reason(record))})"
+        over = self._counts_as_over(session, activity, idle)
+        if over is not None:
+            return self._over(Liveness.STALE, f"{history}, {over}")
+        after = self._policy.lifecycles[session.session_class].idle_after
+        limit = "idle_after: never" if after is None else f"counts as over after {format_duration(after)}"
+        return self._guarded(Rule.RUNNING, f"{history}, idle for {format_duration(idle)} ({limit})")
+
+    def _has_ended(self, record: Record, activity: float) -> bool:
+        return record.ended_at is not None and self._is_past(record.ended_at, activity)
+
+    def _is_past(self, end: float | None, activity: float) -> bool:
+        """Whether no activity speaks against that end. A host's last writes may come a little later."""
+        return end is None or activity - end <= self._settle_time
+
+    def _counts_as_over(self, session: Session, activity: float, idle: float) -> str | None:
+        """That a session which nobody ended counts as over, in words; ``None`` when it does not."""
+        lifecycle = self._policy.lifecycles[session.session_class]
+        if lifecycle.idle_after is not None and idle >= lifecycle.idle_after:
+            return f"counts as over after {format_duration(lifecycle.idle_after)} without activity"
+        started = activity if session.record is None else session.record.started_at
+        # A start that is no time at all says nothing about an age.
+        if lifecycle.max_age is not None and started > 0 and self._now - started >= lifecycle.max_age:
+            return f"counts as over at the age of {format_duration(lifecycle.max_age)}"
+        return None
+
+    def _over(self, liveness: Liveness, fact: str, detail: str | None = None) -> Assessment:
+        known = self._shared.get((liveness, fact, detail))
+        if known is None:
+            reason = fact if detail is None else f"{fact} ({printable(detail)})"
+            known = self._shared[liveness, fact, detail] = Assessment(liveness, reason)
+        return known
+
+    def _guarded(self, guard: Rule, reason: str) -> Assessment:
+        known = self._shared.get((guard, reason, None))
+        if known is None:
+            known = self._shared[guard, reason, None] = _live(guard, reason)
+        return known
 
 
-class _Families:
-    """Union-find over session ids; only linked sessions take part. Survives cycles."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def _root(self, member: str) -> str:
-        parent = self._parent
-        parent.setdefault(member, member)
-        while parent[member] != member:
-            parent[member] = parent[parent[member]]
-            member = parent[member]
-        return member
-
-    def join(self, left: str, right: str) -> None:
-        self._parent[self._root(left)] = self._root(right)
-
-    def all(self) -> list[list[str]]:
-        """Every family with its members in sorted order."""
-        families: dict[str, list[str]] = {}
-        for member in sorted(self._parent):
-            families.setdefault(self._root(member), []).append(member)
-        return list(families.values())
+def _end_reason(record: Record) -> str:
+    return record.end_reason or "no reason"

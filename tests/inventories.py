@@ -1,0 +1,191 @@
+"""Makes what decisions are made of: sessions, inventories and policies, in the words of a test.
+
+    plan = decide(inventory(chat("a", idle=8 * DAY, ended="idle")), policy(), now=NOW)
+
+Every time is told as seconds before ``NOW``. A session has a record and a snapshot unless a test says
+otherwise; a policy has one plain lifecycle for all classes, so that no test leans on a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from hermes_retention.model import (
+    ArchivedSession,
+    Artifact,
+    ArtifactKind,
+    Inventory,
+    Lineage,
+    Record,
+    Route,
+    Session,
+    SessionClass,
+    Usage,
+)
+from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.policy.decide import decide
+from hermes_retention.policy.lifecycle import Lifecycle, Policy
+
+Fact: TypeAlias = Any
+"""What a test says about a session, a lifecycle or a policy; its type depends on its name."""
+Facts: TypeAlias = dict[str, Fact]
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
+MINUTE, HOUR, DAY = 60, 3600, 86400
+FILE_BYTES = 73_728
+KEY = "agent:main:telegram:dm:1"
+
+
+def artifact(
+    name: str, kind: ArtifactKind = ArtifactKind.SNAPSHOT, *, age: float, size: int = FILE_BYTES
+) -> Artifact:
+    """A file that was last changed ``age`` seconds before ``NOW``."""
+    return Artifact(kind, name, size, size, round((NOW - age) * 1e9), inode=1)
+
+
+def session(
+    session_id: str,
+    kind: SessionClass,
+    /,
+    *,
+    idle: float = 30 * DAY,
+    started: float | None = None,
+    ended: str | None = None,
+    ended_ago: float | None = None,
+    recorded: bool = True,
+    routes: Sequence[str] = (),
+    dumps: Sequence[float] = (),
+    files: bool = True,
+    size: int = FILE_BYTES,
+    parent: str | None = None,
+    lineage: Lineage = Lineage.NONE,
+    busy: str | None = None,
+    successor: str | None = None,
+    group: str | None = None,
+    failed: bool = False,
+    restored: float | None = None,
+) -> Session:
+    """A session that was last active ``idle`` seconds ago.
+
+    It started an hour before that, and ended then if ``ended`` gives a reason. ``dumps`` has the age of each
+    of its request dumps, ``restored`` says how long ago a person put it back.
+    """
+    record = Record(
+        source=kind.value,
+        started_at=NOW - (idle + HOUR if started is None else started),
+        ended_at=None if ended is None else NOW - (idle if ended_ago is None else ended_ago),
+        end_reason=ended,
+        last_message_at=NOW - idle,
+        parent_id=parent,
+        lineage=lineage,
+        busy=busy,
+    )
+    snapshots = [artifact(f"session_{session_id}.json", age=idle, size=size)] if files else []
+    requests = [
+        artifact(f"request_dump_{session_id}_{number}.json", ArtifactKind.REQUEST_DUMP, age=age)
+        for number, age in enumerate(dumps, 1)
+    ]
+    return Session(
+        id=session_id,
+        session_class=kind,
+        artifacts=tuple(requests + snapshots),
+        record=record if recorded else None,
+        routes=tuple(Route(key, NOW - idle) for key in routes),
+        successor=successor,
+        group=group,
+        failed=failed,
+        restored_at=None if restored is None else NOW - restored,
+    )
+
+
+def chat(session_id: str = "chat", /, **facts: Fact) -> Session:
+    """A session of a chat platform."""
+    return session(session_id, SessionClass.CHAT, **facts)
+
+
+def cron(session_id: str = "cron_job_20261101_090000", /, **facts: Fact) -> Session:
+    """A run of a scheduled job, completed unless ``ended`` says otherwise."""
+    facts.setdefault("ended", "cron_complete")
+    return session(session_id, SessionClass.CRON, **facts)
+
+
+def hook(session_id: str = "hook", /, **facts: Fact) -> Session:
+    """A session for one delivery, routed as the host leaves it."""
+    facts.setdefault("routes", ["agent:main:webhook:dm:push:77"])
+    return session(session_id, SessionClass.HOOK, **facts)
+
+
+def archived(
+    session_id: str, kind: SessionClass = SessionClass.CHAT, *, age: float, size: int = 4096
+) -> ArchivedSession:
+    """A session in the vault, archived ``age`` seconds ago."""
+    return ArchivedSession(session_id, kind, NOW - age, size, "2026-10")
+
+
+def inventory(
+    *sessions: Session,
+    copies: Sequence[ArchivedSession] = (),
+    holds: Mapping[str, str] | None = None,
+    stored: int | None = None,
+    free: int | None = None,
+    warnings: Sequence[str] = (),
+) -> Inventory:
+    """The inventory of a home, which takes ``stored`` bytes (what its files take, unless given)."""
+    size = sum(one.allocated_bytes for one in sessions) if stored is None else stored
+    return Inventory(
+        home="/home/ada/.hermes",
+        sessions=tuple(sorted(sessions, key=lambda one: one.id)),
+        usage=Usage(size, free_bytes=free),
+        archived=tuple(copies),
+        holds=dict(holds or {}),
+        warnings=tuple(warnings),
+    )
+
+
+PLAIN: Facts = {"files_after": 7 * DAY, "idle_after": DAY}
+
+
+def policy(*, classes: Facts | None = None, min_age: int = 10 * MINUTE, **facts: Fact) -> Policy:
+    """One lifecycle for every class: ``PLAIN`` with ``classes`` changed in it."""
+    lifecycle = Lifecycle(**{**PLAIN, **(classes or {})})
+    return Policy(dict.fromkeys(SessionClass, lifecycle), min_age=min_age, **facts)
+
+
+def plan_for(*sessions: Session, by: Policy | None = None, holds: Mapping[str, str] | None = None) -> Plan:
+    """What is decided about these sessions alone."""
+    return decide(inventory(*sessions, holds=holds), by or policy(), now=NOW)
+
+
+def step_for(
+    one: Session, *others: Session, by: Policy | None = None, holds: Mapping[str, str] | None = None
+) -> Step:
+    """What is decided about the files of ``one``, among ``others``."""
+    return step_of(plan_for(one, *others, by=by, holds=holds), one.id)
+
+
+def step_of(plan: Plan, session_id: str) -> Step:
+    """The step of a plan about the files of this session."""
+    found = [
+        it for it in plan.steps if it.session_id == session_id and it.verdict is not Verdict.EXPIRE_ARCHIVE
+    ]
+    assert len(found) == 1, f"{session_id} has {len(found)} steps"
+    return found[0]
+
+
+def assert_kept_live(
+    one: Session,
+    *others: Session,
+    rule: Rule,
+    by: Policy | None = None,
+    holds: Mapping[str, str] | None = None,
+) -> None:
+    """The session is live by this rule, and nothing of it goes."""
+    step = step_for(one, *others, by=by, holds=holds)
+    assert (step.verdict, step.liveness, step.rule, step.artifacts) == (Verdict.KEEP, Liveness.LIVE, rule, ())
+
+
+def liveness_of(one: Session, *others: Session, **lifecycle: Fact) -> Liveness:
+    """What a session is under the plain policy with ``lifecycle`` changed in it."""
+    return step_for(one, *others, by=policy(classes=lifecycle)).liveness
