@@ -23,8 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stores.base", "gateway.hookspecs"),
     ("fsops", "archive", "ledger", "holds", "stores.hermes", "stores.openclaw"),
     ("settings", "workspace", "site", "archiving", "execute", "plugins"),
-    ("sweep", "restore", "search", "simulate", "status", "explain", "demo"),
-    ("gateway", "hermes_agent", "cli", "report", "__main__"),
+    ("sweep", "restore", "prune", "discard", "search", "simulate", "status", "explain", "lookup"),
+    ("gateway", "hermes_agent", "cli", "report", "demo", "__main__"),
 )
 """Lowest first. A name stands for a module, or for a package and all that is in it unless named apart."""
 

@@ -1,0 +1,142 @@
+"""``archive``: look into the vault, check it, take from it, remove from it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from hermes_retention.archive.partition import describe
+from hermes_retention.cli.context import Context
+from hermes_retention.discard import discard, require_not_held
+from hermes_retention.errors import ExitCode, VaultDamaged
+from hermes_retention.lookup import (
+    ArchiveEntry,
+    Copies,
+    archived_copies,
+    list_archive,
+    require_archived,
+    resolve_archived,
+)
+from hermes_retention.names import printable
+from hermes_retention.report.archive import entry_object, show_copies, show_entries
+from hermes_retention.report.json_output import print_object
+from hermes_retention.report.page import Style
+from hermes_retention.report.words import counted
+from hermes_retention.units import format_size
+
+
+def run_list(context: Context, arguments: argparse.Namespace) -> int:
+    """Every archived session, the newest first."""
+    listing = list_archive(context.site, arguments.classes or ())
+    if context.json:
+        print_object(
+            {
+                "sessions": [entry_object(entry) for entry in listing.entries],
+                "warnings": [printable(str(damage)) for damage in listing.damages],
+            }
+        )
+    else:
+        show_entries(context.page, listing.entries)
+    return _damaged(context, listing.damages)
+
+
+def run_show(context: Context, arguments: argparse.Namespace) -> int:
+    """One archived session with its files."""
+    site = context.site
+    (session_id,) = resolve_archived(site, [arguments.session])
+    copies, damages = archived_copies(site, session_id)
+    if context.json:
+        print_object(_session_object(session_id, copies, damages))
+    else:
+        show_copies(context.page, session_id, copies)
+    return _damaged(context, damages)
+
+
+def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
+    """A line for each partition; exit code 5 when one is damaged."""
+    context.site.workspace.check()
+    damaged = checked = 0
+    for name, damages in context.site.workspace.vault.verify():
+        checked += 1
+        damaged += bool(damages)
+        if not damages:
+            context.page.line(f"{name}  ok", Style.GOOD)
+        for damage in damages:
+            context.page.line(f"{name}  DAMAGED  {printable(damage.what)}", Style.BAD)
+    if not checked:
+        context.page.line("The archive is empty: there is nothing to verify.")
+    elif damaged:
+        context.page.line(
+            f"{damaged} of {counted(checked, 'partition')} damaged. Put these files back from a backup; the "
+            "others are not affected.",
+            Style.BAD,
+        )
+    else:
+        context.page.line(f"{counted(checked, 'partition')} read back whole.")
+    return ExitCode.VAULT_DAMAGED if damaged else ExitCode.DONE
+
+
+def run_export(context: Context, arguments: argparse.Namespace) -> int:
+    """The same as ``restore --to``, with a place to write to by default."""
+    from hermes_retention.cli.restoring import export
+
+    return export(context, arguments.sessions, arguments.to)
+
+
+def run_remove(context: Context, arguments: argparse.Namespace) -> int:
+    """Show what would go, ask, and remove it for good."""
+    site = context.site
+    session_ids = require_archived(site, arguments.sessions)
+    require_not_held(site, session_ids)
+    wanted = set(session_ids)
+    entries = [entry for entry in list_archive(site).entries if entry.session_id in wanted]
+    show_entries(context.page, entries)
+    context.page.line("Removing an archived copy is final: nothing can put it back.", Style.WARNING)
+    cure = "Run it with --yes to remove these copies for good."
+    if not context.require_yes(yes=arguments.yes, question=_question(entries), cure=cure):
+        return ExitCode.DONE
+    stored_bytes = discard(site, session_ids, now=context.clock())
+    context.page.line(
+        f"{counted(len(session_ids), 'session')} removed from the archive ({format_size(stored_bytes)}).",
+        Style.GOOD,
+    )
+    return ExitCode.DONE
+
+
+def _question(entries: Sequence[ArchiveEntry]) -> str:
+    return f"Remove {counted(len(entries), 'session')} from the archive for good?"
+
+
+def _session_object(
+    session_id: str, copies: Sequence[Copies], damages: Sequence[VaultDamaged]
+) -> dict[str, object]:
+    newest = copies[-1]
+    metadata = newest.metadata
+    return {
+        "session_id": printable(session_id),
+        "class": newest.session_class.value,
+        "last_activity": newest.last_activity,
+        **{
+            field: printable(value) if isinstance(value := getattr(metadata, field), str) else value
+            for field in metadata.__struct_fields__
+        },
+        "size": sum(one.size_bytes for one in copies),
+        "stored": sum(one.stored_bytes for one in copies),
+        "artifacts": [describe(artifact) for one in copies for artifact in one.artifacts],
+        "warnings": [printable(str(damage)) for damage in damages],
+    }
+
+
+def _damaged(context: Context, damages: Sequence[VaultDamaged]) -> int:
+    if not context.json:
+        context.warn([str(damage) for damage in damages])
+    return ExitCode.VAULT_DAMAGED if damages else ExitCode.DONE
+
+
+HANDLERS = {
+    "archive list": run_list,
+    "archive show": run_show,
+    "archive verify": run_verify,
+    "archive export": run_export,
+    "archive remove": run_remove,
+}

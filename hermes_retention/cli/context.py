@@ -1,0 +1,140 @@
+"""What every command needs: the home, its store and settings, where to write, and whom to ask.
+
+What must not live here: what a command does with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hermes_retention.errors import UsageError
+from hermes_retention.names import printable
+from hermes_retention.report.page import Page, Style, open_page
+
+if TYPE_CHECKING:
+    from hermes_retention.settings.load import Settings
+    from hermes_retention.site import Site
+    from hermes_retention.stores.base import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """One run of the program."""
+
+    home_argument: str | None
+    store_argument: str
+    verbose: bool
+    json: bool
+    environ: Mapping[str, str]
+    clock: Callable[[], float]
+    """Gives Unix seconds."""
+    command: str
+
+    @classmethod
+    def of(cls, namespace: argparse.Namespace, clock: Callable[[], float]) -> Context:
+        """The run that ``namespace`` asks for, in the environment of this process."""
+        return cls(
+            command=namespace.retention_command,
+            clock=clock,
+            home_argument=namespace.retention_home,
+            store_argument=namespace.retention_store or "auto",
+            verbose=bool(namespace.retention_verbose),
+            json=getattr(namespace, "json", False),
+            environ=os.environ,
+        )
+
+    @cached_property
+    def page(self) -> Page:
+        """Standard output, for people."""
+        return open_page(sys.stdout, self.environ)
+
+    @cached_property
+    def notes(self) -> Page:
+        """Standard error: warnings, and what must not disturb an output that a program reads."""
+        return open_page(sys.stderr, self.environ)
+
+    @cached_property
+    def home(self) -> Path:
+        """The home, as it was named. Raises ``UsageError`` when there is no such directory."""
+        from hermes_retention.cli.stores import find_home
+
+        return find_home(self.home_argument, self.store_argument, self.environ)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the home. Raises ``SettingsError``."""
+        from hermes_retention.settings.load import load_settings
+
+        return load_settings(self.home, self.environ)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of the home. Raises ``StoreUnreadable`` when this version does not serve its layout."""
+        from hermes_retention.cli.stores import open_store
+
+        return open_store(self.home, self.store_argument)
+
+    @cached_property
+    def site(self) -> Site:
+        """The home with everything that a use case needs."""
+        from hermes_retention.site import Site
+        from hermes_retention.workspace import Workspace
+
+        store = self.store
+        return Site(store, Workspace(store.home), self.settings.policy())
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether a person sits in front of this and can be asked."""
+        return not self.json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
+
+    def ask(self, question: str) -> bool:
+        """Whether the person says yes. Only when ``is_interactive``."""
+        sys.stdout.write(f"{question} [y/N] ")
+        sys.stdout.flush()
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):
+            sys.stdout.write(
+                "\n"
+            )  # the end of input instead of an answer leaves the cursor behind the question
+        return answer.strip().lower() in ("y", "yes")
+
+    def require_yes(self, *, yes: bool, question: str, cure: str) -> bool:
+        """Whether to go on: ``yes`` was given, or a person says so.
+
+        Raises ``UsageError`` when nobody can be asked.
+        """
+        if yes:
+            return True
+        if not self.is_interactive:
+            raise UsageError(
+                self.command,
+                "it asks before it changes anything, and there is no terminal to ask on",
+                consequence="nothing was changed",
+                cure=cure,
+            )
+        if self.ask(question):
+            return True
+        self.page.line("Nothing was changed.", Style.WARNING)
+        return False
+
+    def warn(self, warnings: list[str] | tuple[str, ...]) -> None:
+        """Show ``warnings`` on standard error, one line each."""
+        sys.stdout.flush()
+        for warning in warnings:
+            self.notes.line(f"warning: {printable(warning)}", Style.WARNING)
+
+
+def _is_terminal(stream: object) -> bool:
+    """Also for a stream that was closed or never there, as in a daemon."""
+    try:
+        return stream.isatty()  # type: ignore[attr-defined, no-any-return] # None and closed streams end below
+    except (AttributeError, ValueError):
+        return False

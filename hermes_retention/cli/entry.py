@@ -1,0 +1,157 @@
+"""From arguments to an exit code: finds the command, runs it, and turns every failure into one clear line.
+
+What must not live here: what commands do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from hermes_retention.cli.parsers import add_commands
+from hermes_retention.errors import ExitCode, RetentionError
+
+if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
+
+Handler: TypeAlias = "Callable[[Context, argparse.Namespace], int]"
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+READER_GONE = 141
+"""Exit code when whoever read the output stopped reading, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time.time) -> int:
+    """The program ``hermes-retention``; returns its exit code, never raises. ``clock`` gives Unix seconds."""
+    parser = argparse.ArgumentParser(prog="hermes-retention", allow_abbrev=False)
+    add_commands(parser)
+    try:
+        namespace = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said what it had to say
+        return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
+    return run(namespace, clock=clock)
+
+
+def run(namespace: argparse.Namespace, *, clock: Callable[[], float] = time.time) -> int:
+    """Run the command in ``namespace``, which parsers filled by ``add_commands`` have made.
+
+    Returns an exit code. Every error has been reported then, none is raised.
+    """
+    if namespace.retention_command is None:
+        namespace.retention_show_help()
+        return ExitCode.USAGE
+    _let_every_name_be_printed()
+    try:
+        return _run_and_report(namespace, clock)
+    except BrokenPipeError:
+        return _forget_output()
+    except KeyboardInterrupt:
+        _complain(
+            "interrupted; nothing is lost: all is in the store or the archive, and the next sweep goes on"
+        )
+        return INTERRUPTED
+
+
+def _run_and_report(namespace: argparse.Namespace, clock: Callable[[], float]) -> int:
+    try:
+        code = _run_command(namespace, clock)
+        sys.stdout.flush()
+    except RetentionError as error:
+        return _report_error(namespace, error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: a person gets one line, never a traceback
+        return _report_failure(namespace, error)
+    return code
+
+
+def _run_command(namespace: argparse.Namespace, clock: Callable[[], float]) -> int:
+    from hermes_retention.fsops import require_supported_platform
+
+    require_supported_platform()
+    from hermes_retention.cli.context import Context
+
+    handler = _handler(namespace.retention_command)
+    return handler(Context.of(namespace, clock), namespace)
+
+
+def _handler(command: str) -> Handler:
+    """The function behind a command; only its own module is imported."""
+    if command == "sweep":
+        from hermes_retention.cli.sweeping import run_sweep
+
+        return run_sweep
+    if command == "prune":
+        from hermes_retention.cli.pruning import run_prune
+
+        return run_prune
+    if command in ("restore", "undo"):
+        from hermes_retention.cli import restoring
+
+        return restoring.HANDLERS[command]
+    if command.startswith("hold "):
+        from hermes_retention.cli import holding
+
+        return holding.HANDLERS[command]
+    if command.startswith("archive "):
+        from hermes_retention.cli import archive
+
+        return archive.HANDLERS[command]
+    from hermes_retention.cli import showing
+
+    return showing.HANDLERS[command]
+
+
+def _let_every_name_be_printed() -> None:
+    """A terminal that lacks a character gets an escape in its place instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _report_error(namespace: argparse.Namespace, error: RetentionError) -> int:
+    _complain(str(error))
+    if getattr(namespace, "json", False):
+        from hermes_retention.report.json_output import error_object, print_object
+
+        try:
+            print_object(error_object(error))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:  # a full disk below the output may be the very error
+            _forget_output()
+    return error.exit_code
+
+
+def _report_failure(namespace: argparse.Namespace, error: Exception) -> int:
+    if namespace.retention_verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    from hermes_retention.cli.failures import as_retention_error
+
+    return _report_error(namespace, as_retention_error(error))
+
+
+def _forget_output() -> int:
+    """Nobody reads on (``| head``). Without this, Python would complain once more when it ends."""
+    import os
+
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file behind it, so nothing to complain about either
+        return READER_GONE
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, output)
+    os.close(devnull)
+    return READER_GONE
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"hermes-retention: {text}\n")

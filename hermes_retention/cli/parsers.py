@@ -1,0 +1,236 @@
+"""Every command with its options and help. What a command does is said in the module that ``entry`` names.
+
+The parsers assume nothing about the program that they are part of: a host may hang them below a sub-command
+of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from hermes_retention import __version__
+from hermes_retention.cli.options import (
+    EXACT_ID,
+    ID_OR_PREFIX,
+    Commands,
+    add_classes,
+    add_dry_run,
+    add_globals,
+    add_json,
+    add_session,
+    add_yes,
+    age,
+    command,
+    show_help_without_command,
+)
+
+DESCRIPTION = """\
+Keeps the session storage of an AI-agent gateway bounded. Sessions that are over move into a compressed
+archive; each copy is read back before its original is removed, and can be put back as it was."""
+
+EPILOG = """\
+examples:
+  %(prog)s sweep --dry-run      what would happen now, and why
+  %(prog)s sweep                archive what is due
+  %(prog)s undo                 put back what the last sweep archived
+  %(prog)s explain SESSION      where a session is, and what keeps it
+
+exit codes:
+  0 done   1 done, some items failed and were kept   2 wrong usage or settings   3 another sweep is running
+  4 a store could not be read, nothing was removed   5 the archive is damaged"""
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` all options and commands. Hand what it parses to ``run``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = parser.description or DESCRIPTION
+    parser.epilog = parser.epilog or EPILOG
+    add_globals(parser, default=None)
+    parser.add_argument("--version", action="version", version=f"hermes-retention {__version__}")
+    show_help_without_command(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (_add_sweep, _add_status, _add_explain, _add_restore, _add_undo, _add_hold):
+        add(commands)
+    for add in (_add_archive, _add_prune, _add_settings, _add_demo):
+        add(commands)
+
+
+def _add_sweep(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "sweep",
+        "archive and remove what is due",
+        handler="sweep",
+        about="""\
+The first sweep that would remove something shows its plan and asks. Without a terminal it only reports,
+unless HERMES_RETENTION_MODE=enforce is set or --yes is given. With HERMES_RETENTION_MODE=observe no sweep
+removes anything, with off there is none.""",
+        examples="""\
+  %(prog)s --dry-run
+  %(prog)s --yes --json
+  %(prog)s --dry-run --all      every session with its reason, the kept ones too""",
+    )
+    add_dry_run(parser)
+    add_json(parser)
+    parser.add_argument("--all", action="store_true", help="list every session, the kept ones too")
+    add_yes(parser)
+
+
+def _add_status(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "status",
+        "show sessions, archive, last sweeps and warnings",
+        handler="status",
+        examples="  %(prog)s\n  %(prog)s --json",
+    )
+    add_json(parser)
+
+
+def _add_explain(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "explain",
+        "show where a session is, what keeps it, and when it is due",
+        handler="explain",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015",
+    )
+    add_session(parser, ID_OR_PREFIX)
+    add_json(parser)
+
+
+def _add_restore(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "restore",
+        "put sessions back from the archive",
+        handler="restore",
+        about="""\
+The files get the bytes, time and mode that they had. Nothing is overwritten, the archived copy stays, and the
+time of a restored session starts anew, so that the next sweep leaves it alone.""",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to /tmp/look",
+    )
+    add_session(parser, ID_OR_PREFIX, several=True)
+    parser.add_argument("--to", metavar="DIR", help="write the files into DIR instead of the store")
+
+
+def _add_undo(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "undo",
+        "put back all that a sweep archived",
+        handler="undo",
+        about="Without an argument the last sweep that archived something and was not undone yet.",
+        examples="""\
+  %(prog)s
+  %(prog)s 20261120-101500-3f2a
+  %(prog)s --all --yes""",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "sweep", metavar="SWEEP", nargs="?", help="id of a sweep; 'status' lists the last ones"
+    )
+    which.add_argument("--all", action="store_true", help="every sweep that was not undone yet")
+    add_yes(parser)
+
+
+def _add_hold(commands: Commands) -> None:
+    hold = command(commands, "hold", "keep sessions from every sweep", examples="  %(prog)s list")
+    inner = hold.add_subparsers(title="commands", metavar="COMMAND")
+    add = command(
+        inner,
+        "add",
+        "hold a session: no sweep touches it or its archived copy",
+        handler="hold add",
+        examples='  %(prog)s 20261120_101500_1a2b3c4d --reason "needed for the report"',
+    )
+    add_session(add, EXACT_ID)
+    add.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever asks later")
+    remove = command(inner, "remove", "let go of a held session", handler="hold remove")
+    add_session(remove, EXACT_ID)
+    command(inner, "list", "show what is held, since when and why", handler="hold list")
+
+
+def _add_archive(commands: Commands) -> None:
+    archive = command(
+        commands,
+        "archive",
+        "look into the archive, check it, take from it",
+        examples="  %(prog)s list --class cron",
+    )
+    inner = archive.add_subparsers(title="commands", metavar="COMMAND")
+    listing = command(inner, "list", "list archived sessions, newest first", handler="archive list")
+    add_classes(listing, "only sessions of this class")
+    add_json(listing)
+    show = command(inner, "show", "show one archived session and its files", handler="archive show")
+    add_session(show, ID_OR_PREFIX)
+    add_json(show)
+    command(
+        inner,
+        "verify",
+        "read back every byte of the archive",
+        handler="archive verify",
+        about="Prints a line for each partition. The exit code is 5 when anything is damaged.",
+    )
+    export = command(
+        inner, "export", "write the files of archived sessions elsewhere", handler="archive export"
+    )
+    add_session(export, EXACT_ID, several=True)
+    export.add_argument("--to", metavar="DIR", default=".", help="where to (default: the current directory)")
+    remove = command(
+        inner,
+        "remove",
+        "remove sessions from the archive for good",
+        handler="archive remove",
+        about="This is final: the copy is overwritten. Files that are still in the store stay there.",
+    )
+    add_session(remove, EXACT_ID, several=True)
+    add_yes(remove)
+
+
+def _add_prune(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "prune",
+        "archive what is older than an age, once, whatever the settings say",
+        handler="prune",
+        about="""\
+Shows what would go and asks. Only FILES_AFTER and ON_RESET are set aside for this run: live and held sessions
+stay, and so does what KEEP_LAST, KEEP_FAILED and MIN_AGE keep. 'undo' puts it back.""",
+        examples="""\
+  %(prog)s --older-than 2d --dry-run
+  %(prog)s --older-than 12h --class cron --class hook --yes""",
+    )
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=age,
+        required=True,
+        help="without activity for this long: 12h, 7d, 2w",
+    )
+    add_classes(parser, "only sessions of this class")
+    add_dry_run(parser)
+    add_yes(parser)
+
+
+def _add_settings(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "settings",
+        "show every setting, its value and where it came from",
+        handler="settings",
+        about="With -v also what each of them does.",
+    )
+    add_json(parser)
+
+
+def _add_demo(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "demo",
+        "show it all on a home that is made up for this, in a temporary directory",
+        handler="demo",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave that home there to try other commands on it"
+    )

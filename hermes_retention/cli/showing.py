@@ -1,0 +1,73 @@
+"""``status``, ``explain``, ``settings`` and ``demo``: what only looks."""
+
+from __future__ import annotations
+
+import argparse
+
+from hermes_retention.cli.context import Context
+from hermes_retention.errors import ExitCode
+from hermes_retention.names import printable
+from hermes_retention.report.json_output import print_object
+
+
+def run_status(context: Context, _arguments: argparse.Namespace) -> int:
+    """How the home is doing; exit code 5 when the vault is damaged."""
+    from hermes_retention.report.status import show_status, status_object
+    from hermes_retention.status import take_status
+
+    now = context.clock()
+    status = take_status(context.site, now=now)
+    mode = context.settings.mode
+    if context.json:
+        print_object(status_object(status, mode))
+    else:
+        show_status(context.page, status, mode, now=now)
+        context.warn(status.warnings)
+        if status.vault_damage is not None:
+            context.warn([str(status.vault_damage)])
+    return ExitCode.DONE if status.vault_damage is None else ExitCode.VAULT_DAMAGED
+
+
+def run_explain(context: Context, arguments: argparse.Namespace) -> int:
+    """All about one session."""
+    from hermes_retention.explain import explain
+    from hermes_retention.report.explain import explanation_object, show_explanation
+
+    explanation = explain(context.site, arguments.session, now=context.clock())
+    if context.json:
+        print_object(explanation_object(explanation))
+    else:
+        show_explanation(context.page, explanation)
+        context.warn([str(damage) for damage in explanation.damages])
+    return ExitCode.VAULT_DAMAGED if explanation.damages else ExitCode.DONE
+
+
+def run_settings(context: Context, _arguments: argparse.Namespace) -> int:
+    """Every setting with its value and where it came from."""
+    from hermes_retention.report.settings import show_settings
+
+    lines = context.settings.describe()
+    if context.json:
+        settings = [
+            {
+                "name": line.name,
+                "value": line.value,
+                "origin": printable(line.origin),
+                "description": line.description,
+            }
+            for line in lines
+        ]
+        print_object({"settings": settings})
+    else:
+        show_settings(context.page, lines, descriptions=context.verbose)
+    return ExitCode.DONE
+
+
+def run_demo(context: Context, arguments: argparse.Namespace) -> int:
+    """The demonstration."""
+    from hermes_retention.demo.tour import run_demo as demonstrate
+
+    return demonstrate(context.page, clock=context.clock, keep=arguments.keep)
+
+
+HANDLERS = {"status": run_status, "explain": run_explain, "settings": run_settings, "demo": run_demo}

@@ -1,0 +1,112 @@
+"""Archived sessions: as a table of many, and one with its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hermes_retention.lookup import ArchiveEntry, Copies
+from hermes_retention.names import printable
+from hermes_retention.report.page import Column, Fit, Page, Style, Table
+from hermes_retention.report.words import counted, minute
+from hermes_retention.stores.base import SessionMetadata
+from hermes_retention.units import format_size, format_time
+
+
+def show_entries(page: Page, entries: Sequence[ArchiveEntry]) -> None:
+    """One line for each session."""
+    if not entries:
+        page.line("The archive has no such session.")
+        return
+    columns = (
+        Column("session", fit=Fit.NAME),
+        Column("class"),
+        Column("last activity"),
+        Column("size", right=True),
+        Column("stored", right=True),
+        Column("title", fit=Fit.WORDS),
+    )
+    rows = [
+        (
+            printable(entry.session_id),
+            entry.session_class.value,
+            minute(entry.last_activity),
+            format_size(entry.size_bytes),
+            format_size(entry.stored_bytes),
+            printable(entry.title or ""),
+        )
+        for entry in entries
+    ]
+    page.table(Table(columns, rows))
+    size, stored = sum(entry.size_bytes for entry in entries), sum(entry.stored_bytes for entry in entries)
+    page.line(f"{counted(len(entries), 'session')}, {format_size(size)} stored in {format_size(stored)}")
+
+
+def entry_object(entry: ArchiveEntry) -> dict[str, Any]:
+    """A line of the listing as data."""
+    return {
+        "session_id": printable(entry.session_id),
+        "class": entry.session_class.value,
+        "title": None if entry.title is None else printable(entry.title),
+        "last_activity": entry.last_activity,
+        "size": entry.size_bytes,
+        "stored": entry.stored_bytes,
+        "partitions": list(entry.partitions),
+    }
+
+
+def show_copies(page: Page, session_id: str, copies: Sequence[Copies]) -> None:
+    """A session with what is known of it and every file that the archive has."""
+    newest = copies[-1]
+    page.line(f"{printable(session_id)} ({newest.session_class})", Style.TITLE)
+    for line in metadata_lines(newest.metadata):
+        page.line(f"  {line}")
+    page.line(f"  last activity: {format_time(newest.last_activity)}")
+    show_files(page, copies)
+
+
+def show_files(page: Page, copies: Sequence[Copies]) -> None:
+    """The archived files, where they are and since when."""
+    columns = (
+        Column("archived file", fit=Fit.NAME),
+        Column("size", right=True),
+        Column("changed"),
+        Column("archived"),
+        Column("partition"),
+    )
+    rows = [
+        (
+            printable(artifact.name),
+            format_size(artifact.size_bytes),
+            minute(artifact.mtime_ns / 1e9),
+            minute(artifact.archived_at),
+            artifact.partition,
+        )
+        for one in copies
+        for artifact in one.artifacts
+    ]
+    page.table(Table(columns, rows))
+    size, stored = sum(one.size_bytes for one in copies), sum(one.stored_bytes for one in copies)
+    page.line(f"  {counted(len(rows), 'file')}, {format_size(size)} stored in {format_size(stored)}")
+
+
+def metadata_lines(metadata: SessionMetadata) -> list[str]:
+    """What the host's record says, one fact a line; unknown facts are left out."""
+    facts: list[tuple[str, object]] = [
+        ("title", metadata.title),
+        ("source", metadata.source),
+        ("model", metadata.model),
+        ("user", metadata.user_id),
+        ("route", metadata.route_key),
+        ("parent", metadata.parent_id),
+        ("messages", metadata.message_count),
+        ("started", None if metadata.started_at is None else format_time(metadata.started_at)),
+        ("ended", _ended(metadata)),
+    ]
+    return [f"{name}: {printable(str(value))}" for name, value in facts if value not in (None, "")]
+
+
+def _ended(metadata: SessionMetadata) -> str | None:
+    if metadata.ended_at is None:
+        return None
+    return f"{format_time(metadata.ended_at)} ({metadata.end_reason or 'no reason'})"

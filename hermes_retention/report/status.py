@@ -1,0 +1,195 @@
+"""The state of a home on one screen, or as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hermes_retention.ledger import SweepRow
+from hermes_retention.names import printable
+from hermes_retention.plan import Liveness
+from hermes_retention.report.page import Column, Fit, Page, Style, Table
+from hermes_retention.report.words import TO_DO, counted
+from hermes_retention.settings.forms import Mode
+from hermes_retention.status import Group, Status
+from hermes_retention.units import format_duration, format_size
+
+
+def show_status(page: Page, status: Status, mode: Mode | None, *, now: float) -> None:
+    """The whole screen."""
+    page.line(f"{printable(status.home)} ({status.store})", Style.TITLE)
+    if status.groups:
+        page.table(_sessions(status.groups))
+    else:
+        page.line("  no sessions")
+    for name, text in _facts(status, mode):
+        page.line(f"  {name:<9} {text}")
+    page.line()
+    if not status.sweeps:
+        page.line("No sweep has changed anything here yet.")
+        return
+    page.table(_sweeps(status, now=now))
+
+
+def _sessions(groups: tuple[Group, ...]) -> Table:
+    """A row for each class, a column for each liveness that occurs."""
+    present = [liveness for liveness in Liveness if any(group.liveness is liveness for group in groups)]
+    classes = list(dict.fromkeys(group.session_class for group in groups))
+    by_place = {(group.session_class, group.liveness): group for group in groups}
+    rows = []
+    for kind in classes:
+        own = [group for group in groups if group.session_class is kind]
+        cells = [by_place.get((kind, liveness)) for liveness in present]
+        rows.append((kind.value, *(f"{cell.sessions:,}" if cell else "–" for cell in cells), *_sums(own)))
+    if len(classes) > 1:
+        counts = [
+            f"{sum(group.sessions for group in groups if group.liveness is liveness):,}"
+            for liveness in present
+        ]
+        rows.append(("total", *counts, *_sums(groups)))
+    titles = [*(liveness.value for liveness in present), "sessions", "files", "size"]
+    columns = (Column("class"), *(Column(title, right=True) for title in titles))
+    return Table(columns, rows, last_is_total=len(classes) > 1)
+
+
+def _sums(groups: tuple[Group, ...] | list[Group]) -> tuple[str, str, str]:
+    return (
+        f"{sum(group.sessions for group in groups):,}",
+        f"{sum(group.files for group in groups):,}",
+        format_size(sum(group.bytes for group in groups)),
+    )
+
+
+def _facts(status: Status, mode: Mode | None) -> list[tuple[str, str]]:
+    due = ", ".join(f"{one.sessions:,} {TO_DO[one.verdict]} ({format_size(one.bytes)})" for one in status.due)
+    free = "unknown" if status.usage.free_bytes is None else format_size(status.usage.free_bytes)
+    unknown = counted(status.unknown, "entry", "entries")
+    return [
+        ("due now", due or "nothing"),
+        (
+            "unknown",
+            f"{unknown} left alone ({format_size(status.unknown_bytes)})" if status.unknown else "nothing",
+        ),
+        ("held", counted(status.holds, "session")),
+        ("archive", _archive(status)),
+        ("disk", f"{format_size(status.usage.total_bytes)} in sessions, archive and ledger; {free} free"),
+        ("state.db", f"{format_size(status.database_bytes)}; this version leaves it as it is"),
+        ("mode", _mode(status, mode)),
+    ]
+
+
+def _archive(status: Status) -> str:
+    vault = status.vault
+    if vault is None:
+        return "DAMAGED; 'hermes-retention archive verify' says where"
+    if not vault.artifacts:
+        return "empty"
+    ratio = vault.original_bytes / vault.stored_bytes if vault.stored_bytes else 0
+    return (
+        f"{counted(vault.sessions, 'session')}, {format_size(vault.original_bytes)} stored in "
+        f"{format_size(vault.stored_bytes)} ({ratio:.1f}×), {counted(vault.partitions, 'month')}"
+    )
+
+
+def _mode(status: Status, mode: Mode | None) -> str:
+    if mode is Mode.OBSERVE:
+        return "observe: sweeps only report"
+    if mode is Mode.OFF:
+        return "off: there are no sweeps"
+    if mode is Mode.ENFORCE:
+        return "enforce: sweeps archive and remove"
+    if status.swept_before:
+        return "not set: sweeps archive and remove, as the first one was agreed to"
+    return "not set: the first sweep that would remove something asks"
+
+
+def _sweeps(status: Status, *, now: float) -> Table:
+    columns = (
+        Column("last sweeps"),
+        Column("when"),
+        Column("by"),
+        Column("freed", right=True),
+        Column("what", fit=Fit.WORDS),
+    )
+    return Table(columns, [_sweep(sweep, now=now) for sweep in status.sweeps])
+
+
+def _sweep(sweep: SweepRow, *, now: float) -> tuple[str, ...]:
+    freed = freed_bytes(sweep)
+    return (
+        sweep.id,
+        f"{format_duration(now - sweep.started_at)} ago",
+        sweep.origin,
+        "?" if freed is None else format_size(freed),
+        _what(sweep),
+    )
+
+
+def _what(sweep: SweepRow) -> str:
+    if sweep.state == "running":
+        return "not finished"  # it still runs, or it died
+    if sweep.state != "done":
+        return f"{sweep.state}; the next sweep went on with it"
+    words = {"files_archived": "archived", "deleted": "deleted", "expired": "expired", "failed": "failed"}
+    numbers = [f"{sweep.totals[key]:,} {word}" for key, word in words.items() if sweep.totals.get(key)]
+    undone = [] if sweep.undone_at is None else ["undone"]
+    return ", ".join([*numbers, *undone]) or "nothing"
+
+
+def freed_bytes(sweep: SweepRow) -> int | None:
+    """What a sweep gave back to the file system; ``None`` when it died before it could say."""
+    totals = sweep.totals
+    return (
+        totals["bytes_before"] - totals["bytes_after"]
+        if {"bytes_before", "bytes_after"} <= totals.keys()
+        else None
+    )
+
+
+def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
+    """The state as plain JSON data."""
+    return {
+        "home": printable(status.home),
+        "store": status.store,
+        "mode": None if mode is None else mode.value,
+        "swept_before": status.swept_before,
+        "sessions": [
+            {
+                "class": group.session_class.value,
+                "liveness": group.liveness.value,
+                "sessions": group.sessions,
+                "files": group.files,
+                "bytes": group.bytes,
+            }
+            for group in status.groups
+        ],
+        "due": [
+            {"verdict": one.verdict.value, "sessions": one.sessions, "bytes": one.bytes} for one in status.due
+        ],
+        "unknown": {"entries": status.unknown, "bytes": status.unknown_bytes},
+        "holds": status.holds,
+        "archive": None if status.vault is None else msgspec.structs.asdict(status.vault),
+        "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},
+        "state_db_bytes": status.database_bytes,
+        "sweeps": [
+            {
+                "sweep": sweep.id,
+                "started_at": sweep.started_at,
+                "finished_at": sweep.finished_at,
+                "origin": sweep.origin,
+                "state": sweep.state,
+                "undone_at": sweep.undone_at,
+                "bytes_freed": freed_bytes(sweep),
+                "totals": sweep.totals,
+            }
+            for sweep in status.sweeps
+        ],
+        "warnings": [
+            printable(warning)
+            for warning in (
+                *status.warnings,
+                *([] if status.vault_damage is None else [str(status.vault_damage)]),
+            )
+        ],
+    }

@@ -1,0 +1,63 @@
+"""The rules and verdicts of the policy in words for people. A test compares the lists."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hermes_retention.plan import Rule, Step, Verdict
+
+REMOVED_BECAUSE = {
+    Rule.FILES_AFTER: "over, and older than FILES_AFTER",
+    Rule.ON_RESET: "their chat went on in a new session (ON_RESET)",
+    Rule.PERSIST: "runs that are over (CRON__PERSIST=false)",
+    Rule.DUMPS_AFTER: "only request dumps older than DUMPS_AFTER; the session stays",
+    Rule.MAX_DISK: "more is stored than MAX_DISK allows",
+    Rule.KEEP_FREE: "less is free than KEEP_FREE asks for",
+    Rule.ARCHIVE_AFTER: "archived longer ago than ARCHIVE_AFTER",
+    Rule.DISCARDED: "removed from the archive by a person",
+}
+KEPT_BECAUSE = {
+    Rule.NO_FILES: "nothing to remove: no files in the store",
+    Rule.ROUTED: "messages still go to it",
+    Rule.TIME_UNKNOWN: "nobody knows when it was active",
+    Rule.MIN_AGE: "active within MIN_AGE",
+    Rule.RUNNING: "never ended, and active within IDLE_AFTER",
+    Rule.BUSY: "the host is at work on it",
+    Rule.LINEAGE: "linked to a live session",
+    Rule.HELD: "held by a person",
+    Rule.KEEP_LAST: "among the newest of its job or chat (KEEP_LAST)",
+    Rule.KEEP_FAILED: "failed (KEEP_FAILED)",
+    Rule.RESTORED: "put back from the archive; its time starts anew",
+    Rule.NEVER: "FILES_AFTER is never",
+    Rule.FILES_AFTER: "over, but younger than FILES_AFTER",
+    Rule.ON_RESET: "just superseded; waits for MIN_AGE",
+    Rule.PERSIST: "just over; waits for MIN_AGE",
+}
+DONE = {
+    Verdict.ARCHIVE_FILES: "archived",
+    Verdict.DELETE_FILES: "deleted",
+    Verdict.EXPIRE_ARCHIVE: "expired",
+    Verdict.KEEP: "kept",
+}
+TO_DO = {
+    Verdict.ARCHIVE_FILES: "to archive",
+    Verdict.DELETE_FILES: "to delete",
+    Verdict.EXPIRE_ARCHIVE: "to expire",
+    Verdict.KEEP: "to keep",
+}
+
+
+def because(step: Step) -> str:
+    """Why steps like this one are kept or removed."""
+    words = KEPT_BECAUSE if step.verdict is Verdict.KEEP else REMOVED_BECAUSE
+    return words.get(step.rule, step.rule.value)
+
+
+def minute(timestamp: float) -> str:
+    """A Unix time in UTC to the minute, for tables."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 session``, ``1,204 sessions``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

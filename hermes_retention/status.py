@@ -1,0 +1,141 @@
+"""How a home is doing: its sessions, what is due, the vault, the last sweeps, and what a person should know.
+
+What must not live here: output.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from hermes_retention.archive.vault import VaultSummary
+from hermes_retention.errors import VaultDamaged
+from hermes_retention.ledger import SweepRow
+from hermes_retention.model import SessionClass, Usage
+from hermes_retention.plan import Liveness, Plan, Verdict
+from hermes_retention.policy.decide import decide
+from hermes_retention.site import Site
+from hermes_retention.sweep import FIRST_REMOVAL
+
+_LAST_SWEEPS = 5
+_DATABASE_FILES = ("state.db", "state.db-wal")
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The sessions of one class and liveness. ``files`` and ``bytes`` are what lies in the store."""
+
+    session_class: SessionClass
+    liveness: Liveness
+    sessions: int
+    files: int
+    bytes: int
+
+
+class DueNow(msgspec.Struct, frozen=True):
+    """What the next sweep would do."""
+
+    verdict: Verdict
+    sessions: int
+    bytes: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The state of a home. Sizes are bytes that the file system allocates."""
+
+    home: str
+    store: str
+    swept_before: bool
+    """Whether a sweep ever removed anything; until then the first one asks."""
+    groups: tuple[Group, ...]
+    due: tuple[DueNow, ...]
+    unknown: int
+    unknown_bytes: int
+    usage: Usage
+    vault: VaultSummary | None
+    """``None`` when a partition cannot be read."""
+    vault_damage: VaultDamaged | None
+    sweeps: tuple[SweepRow, ...]
+    """The last ones, newest first."""
+    holds: int
+    database_bytes: int
+    """What the host's own database takes; this version leaves it as it is."""
+    warnings: tuple[str, ...]
+
+
+def take_status(site: Site, *, now: float) -> Status:
+    """The state of ``site``. Reads only.
+
+    Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
+    """
+    inventory = site.take_inventory(now=now)
+    plan = decide(inventory, site.policy, now=now)
+    files = {session.id: len(session.artifacts) for session in inventory.sessions}
+    bytes_of = {session.id: session.allocated_bytes for session in inventory.sessions}
+    vault, damage = _vault(site)
+    sweeps, swept_before = _ledger(site)
+    return Status(
+        home=str(site.home),
+        store=site.store.name,
+        swept_before=swept_before,
+        groups=_groups(plan, files, bytes_of),
+        due=_due(plan),
+        unknown=len(inventory.unknown),
+        unknown_bytes=sum(unknown.allocated_bytes for unknown in inventory.unknown),
+        usage=inventory.usage,
+        vault=vault,
+        vault_damage=damage,
+        sweeps=sweeps,
+        holds=len(inventory.holds),
+        database_bytes=sum(_allocated(site.home / name) for name in _DATABASE_FILES),
+        warnings=(*plan.warnings, *site.store.host_warnings()),
+    )
+
+
+def _groups(plan: Plan, files: dict[str, int], bytes_of: dict[str, int]) -> tuple[Group, ...]:
+    sums: dict[tuple[SessionClass, Liveness], list[int]] = {}
+    for step in plan.steps:
+        if step.verdict is Verdict.EXPIRE_ARCHIVE:
+            continue  # concerns the vault, not the store
+        one = sums.setdefault((step.session_class, step.liveness), [0, 0, 0])
+        one[0] += 1
+        one[1] += files[step.session_id]
+        one[2] += bytes_of[step.session_id]
+    return tuple(
+        Group(kind, liveness, *sums[kind, liveness])
+        for kind in SessionClass
+        for liveness in Liveness
+        if (kind, liveness) in sums
+    )
+
+
+def _due(plan: Plan) -> tuple[DueNow, ...]:
+    removals = plan.removals()
+    verdicts = [verdict for verdict in Verdict if any(step.verdict is verdict for step in removals)]
+    return tuple(
+        DueNow(verdict, len(steps), sum(step.bytes for step in steps))
+        for verdict in verdicts
+        for steps in [[step for step in removals if step.verdict is verdict]]
+    )
+
+
+def _vault(site: Site) -> tuple[VaultSummary | None, VaultDamaged | None]:
+    try:
+        return site.workspace.vault.summary(), None
+    except VaultDamaged as error:
+        return None, error
+
+
+def _ledger(site: Site) -> tuple[tuple[SweepRow, ...], bool]:
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return (), False
+    with ledger:
+        return tuple(ledger.sweeps()[:_LAST_SWEEPS]), ledger.fact(FIRST_REMOVAL) is not None
+
+
+def _allocated(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * 512
+    except OSError:
+        return 0
