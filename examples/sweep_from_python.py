@@ -1,0 +1,53 @@
+"""Sweeps a Hermes home from Python, with a policy of your own, and says what it did.
+
+    python examples/sweep_from_python.py HOME            # only looks
+    python examples/sweep_from_python.py HOME --really   # archives and removes
+
+Everything that the command line does is a function: this is ``sweep`` for cron sessions alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from hermes_retention.errors import RetentionError
+from hermes_retention.model import SessionClass
+from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.site import Site
+from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.sweep import preview, sweep
+from hermes_retention.workspace import Workspace
+
+DAY = 86400
+
+
+def cron_only() -> Policy:
+    """Cron runs leave after a day, but for the newest ten of each job; everything else stays for ever."""
+    lifecycles = dict.fromkeys(SessionClass, Lifecycle(files_after=None))
+    lifecycles[SessionClass.CRON] = Lifecycle(files_after=DAY, keep_last=10, keep_failed=7 * DAY)
+    return Policy(lifecycles, dumps_after=None)
+
+
+def main(home: Path, *, really: bool) -> int:
+    """Sweep ``home`` and return the exit code that ``hermes-retention`` would return."""
+    store = HermesStore(home)
+    site = Site(store, Workspace(store.home), cron_only())
+    try:
+        report = sweep(site, clock=time.time, origin="example") if really else preview(site, clock=time.time)
+    except RetentionError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    verb = "archived" if really else "would archive"
+    print(
+        f"{verb} {report.counts.files_archived} of {report.sessions} sessions, "
+        f"{report.bytes_freed:,} bytes freed"
+    )
+    for outcome in report.failures:
+        print(f"kept: {outcome.error}", file=sys.stderr)
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), really="--really" in sys.argv[2:]))
