@@ -56,10 +56,18 @@ class _PackedStep(msgspec.Struct):
     """A step with what could be read of its artifacts, side by side with how it is packed and checked."""
 
     step: Step
+    metadata: SessionMetadata
     artifacts: list[Artifact]
     packed: list[Packed]
     checks: list[Check]
     errors: list[RetentionError]
+
+
+_UNDESCRIBED = SessionMetadata()
+
+
+def _failed(step: Step, error: RetentionError) -> _PackedStep:
+    return _PackedStep(step, _UNDESCRIBED, [], [], [], [error])
 
 
 class Archiver:
@@ -106,7 +114,7 @@ class Archiver:
                         self._commit(writer, batch)
                         yield batch
             except (RetentionError, sqlite3.Error, OSError) as error:
-                yield [_PackedStep(step, [], [], [], [vault_trouble(error)]) for step in members]
+                yield [_failed(step, vault_trouble(error)) for step in members]
 
     def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
         return [self._remove_checked(packed_step) for packed_step in committed]
@@ -139,10 +147,14 @@ class Archiver:
             yield _gathered(waiting.popleft())
 
     def _pack_all(self, steps: Sequence[Step], packing: Packing) -> list[_PackedStep]:
-        return [self._pack_step(step, packing) for step in steps]
+        try:
+            metadata = self._describe([step.session_id for step in steps])
+        except RetentionError as error:
+            return [_failed(step, error.with_traceback(None)) for step in steps]
+        return [self._pack_step(step, packing, metadata.get(step.session_id, _UNDESCRIBED)) for step in steps]
 
-    def _pack_step(self, step: Step, packing: Packing) -> _PackedStep:
-        result = _PackedStep(step, [], [], [], [])
+    def _pack_step(self, step: Step, packing: Packing, metadata: SessionMetadata) -> _PackedStep:
+        result = _PackedStep(step, metadata, [], [], [], [])
         for artifact in step.artifacts:
             try:
                 packed = self._pack_artifact(step.session_id, artifact, packing)
@@ -152,7 +164,7 @@ class Archiver:
                 result.errors.append(error)
             except ArtifactChanged as error:
                 # Somebody writes to this session: all of it stays.
-                return _PackedStep(step, [], [], [], [error])
+                return _failed(step, error)
             else:
                 result.artifacts.append(artifact)
                 result.packed.append(packed)
@@ -195,19 +207,17 @@ class Archiver:
     def _write(
         self, writer: PartitionWriter, batch: Sequence[_PackedStep], packed: Sequence[Packed]
     ) -> list[int]:
-        readable = [packed_step.step for packed_step in batch if packed_step.packed]
-        if not readable:
+        if not packed:
             return []
-        metadata = self._describe([step.session_id for step in readable])
-        nothing = SessionMetadata()
         entries = [
             SessionEntry(
-                step.session_id,
-                step.session_class,
-                step.last_activity,
-                metadata.get(step.session_id, nothing),
+                packed_step.step.session_id,
+                packed_step.step.session_class,
+                packed_step.step.last_activity,
+                packed_step.metadata,
             )
-            for step in readable
+            for packed_step in batch
+            if packed_step.packed
         ]
         return writer.write(entries, packed, sweep=self._sweep, archived_at=self._now)
 

@@ -6,7 +6,6 @@ What must not live here: output, and the clock (it is passed in).
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -44,7 +43,7 @@ class Site(msgspec.Struct, frozen=True):
         return Inventory(
             home=str(self.home),
             sessions=self._with_restores(scan),
-            usage=self.usage(),
+            usage=self._usage(_scanned_bytes(scan)),
             archived=archived,
             holds=self.workspace.holds.reasons(),
             unknown=scan.unknown,
@@ -53,8 +52,11 @@ class Site(msgspec.Struct, frozen=True):
 
     def usage(self) -> Usage:
         """What the file system allocates now."""
+        return self._usage(_allocated_bytes(self.store.files_directory))
+
+    def _usage(self, sessions_bytes: int) -> Usage:
         return Usage(
-            sessions_bytes=_allocated_bytes(self.store.files_directory),
+            sessions_bytes=sessions_bytes,
             vault_bytes=self.workspace.vault.allocated_bytes(),
             ledger_bytes=self.workspace.allocated_bytes(),
             free_bytes=free_bytes(self.home),
@@ -76,15 +78,17 @@ class Site(msgspec.Struct, frozen=True):
         )
 
 
+def _scanned_bytes(scan: Scan) -> int:
+    """Allocated bytes of all that a scan saw; the same as listing the directory once more."""
+    artifacts = sum(artifact.allocated_bytes for session in scan.sessions for artifact in session.artifacts)
+    return artifacts + sum(unknown.allocated_bytes for unknown in scan.unknown) + scan.other_bytes
+
+
 def _allocated_bytes(directory: Path) -> int:
-    """Allocated bytes of the regular files directly in ``directory``; 0 when it does not exist."""
+    """Allocated bytes of the entries directly in ``directory``; 0 when it does not exist."""
     try:
         entries = os.scandir(directory)
     except FileNotFoundError:
         return 0
     with entries:
-        return sum(
-            status.st_blocks * 512
-            for entry in entries
-            if stat.S_ISREG((status := entry.stat(follow_symlinks=False)).st_mode)
-        )
+        return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in entries)

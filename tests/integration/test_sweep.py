@@ -421,3 +421,11 @@ def test_nothing_but_sessions_is_ever_a_candidate(home: HomeBuilder) -> None:
         step.verdict is Verdict.KEEP or step.session_id not in ("fifo", "link", "notes.txt")
         for step in report.steps
     )
+
+
+def test_bytes_of_a_scan_are_those_of_a_listing(home: HomeBuilder) -> None:
+    (home.files / "saved").mkdir()
+    (home.files / "session_link.json").symlink_to("notes.txt")
+    home.file("session_20260901_080000_eeeeeeee.json", b"x" * 100_000, age=60 * DAY)
+    site = site_of(home)
+    assert site.take_inventory(now=NOW).usage == site.usage()
