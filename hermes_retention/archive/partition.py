@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from typing import Any, Self
 
 import msgspec
 
+from hermes_retention import fsops
 from hermes_retention.archive.codec import (
     Codec,
     FrameError,
@@ -154,17 +156,13 @@ class Partition:
 
     @classmethod
     def create(cls, path: Path) -> Partition:
-        """Open the partition at ``path``, making it (mode 0600) when it does not exist or was left empty."""
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        if path.stat().st_size:
-            return cls.open(path)
-        path.chmod(0o600)
-        connection = _connect(path)
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-        return cls(path, connection)
+        """Open the partition at ``path``, making it (mode 0600) when it does not exist or was left empty.
+
+        A new one appears whole or not at all: to whoever reads the vault, half of one would be a damaged one.
+        """
+        if not path.is_symlink() and (not path.exists() or path.stat().st_size == 0):
+            fsops.replace_private_file(path, _empty_partition())
+        return cls.open(path)
 
     def close(self) -> None:
         """Close the file; an open transaction is rolled back."""
@@ -503,10 +501,22 @@ class _Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._connection.execute("COMMIT")
-        elif self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        try:
+            if error is None:
+                self._connection.execute("COMMIT")
+        finally:
+            # Also after a commit that failed: what stays open would refuse every transaction after it.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _empty_partition() -> bytes:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        return connection.serialize()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 from vaults import MONTH, PARTITION, artifact_of, content_of, entry_of, fill
 
 from hermes_retention.archive.partition import Partition
@@ -267,6 +268,30 @@ def test_summary_counts_what_is_there(vault: Vault) -> None:
     assert (summary.sessions, summary.artifacts, summary.partitions) == (8, 8, 1)
     assert summary.original_bytes == sum(map(len, CONTENTS.values()))
     assert summary.stored_bytes == vault.allocated_bytes() > 0
+
+
+def test_new_partition_appears_whole_or_not_at_all(tmp_path: Path, mocker: MockerFixture) -> None:
+    vault = Vault(tmp_path)
+    mocker.patch("hermes_retention.fsops.os.replace", side_effect=RuntimeError("killed"))
+    with pytest.raises(RuntimeError):
+        PartitionWriter(vault, MONTH)
+    assert vault.partition_paths() == []
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_new_partition_has_the_form_that_its_format_names(tmp_path: Path, left: bytes | None) -> None:
+    if left is not None:
+        (tmp_path / PARTITION).write_bytes(left)
+    with PartitionWriter(Vault(tmp_path), MONTH):
+        pass
+    with closing(sqlite3.connect(tmp_path / PARTITION)) as connection:
+        pragmas = {
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "auto_vacuum", "application_id", "journal_mode")
+        }
+    assert pragmas == {
+        "page_size": 16384, "auto_vacuum": 2, "application_id": 0x48527631, "journal_mode": "delete"
+    }  # fmt: skip
 
 
 def test_missing_vault_is_an_empty_one(tmp_path: Path) -> None:
