@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
@@ -30,7 +31,8 @@ from hermes_retention.model import Artifact
 from hermes_retention.names import printable
 
 READ_BYTES = 8 * 2**20
-_TEMPORARY_PREFIX = ".hermes-retention-"
+_TEMPORARY = re.compile(r"\.hermes-retention-[0-9a-f]{16}\.tmp")
+"""The names that ``_temporary_name`` makes. Nothing else is ours, whatever it begins with."""
 _KEPT = "it was kept"
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What a file system answers that has no hard links (FAT, some network shares)."""
@@ -204,19 +206,30 @@ def recover(directory: Directory, aside: Directory) -> list[str]:
 
     A file stays aside when the host has meanwhile written another one under its name: neither is lost.
     """
-    left = [name for name in sorted(os.listdir(aside.descriptor)) if not _put_back(directory, aside, name)]
-    return [
-        f"{printable(name)}: taken aside by a sweep that died, and the host has written a new file of that "
-        f"name since; the older one is kept in {aside.path}. Compare the two, and delete the one that you "
-        "don't want."
-        for name in left
-    ]
+    left = []
+    for name in sorted(os.listdir(aside.descriptor)):
+        taken = f"{printable(name)}: taken aside by a sweep that died"
+        try:
+            if _put_back(directory, aside, name):
+                continue
+        except OSError as error:
+            left.append(
+                f"{taken}, and it cannot be put back ({_words(error)}); it is kept in {aside.path}. "
+                f"Move it to {directory.path} yourself."
+            )
+        else:
+            left.append(
+                f"{taken}, and the host has written a new file of that name since; the older one is kept in "
+                f"{aside.path}. Compare the two, and delete the one that you don't want."
+            )
+    return left
 
 
 def sweep_temporaries(directory: Directory) -> None:
-    """Remove half-written restores that a dead process left; their originals are in the vault."""
-    for name in os.listdir(directory.descriptor):
-        if name.startswith(_TEMPORARY_PREFIX):
+    """Remove what a dead process left half written; the vault has the whole of a restore."""
+    for name in filter(_TEMPORARY.fullmatch, os.listdir(directory.descriptor)):
+        status = directory.status(name)
+        if status is not None and stat.S_ISREG(status.st_mode):
             os.unlink(name, dir_fd=directory.descriptor)
 
 
@@ -230,7 +243,7 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
         raise RestoreConflict(
             printable(name), "it is not a plain file name", consequence="it was not written"
         )
-    temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+    temporary = _temporary_name()
     descriptor = os.open(
         temporary,
         os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
@@ -260,7 +273,7 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
 
 def replace_private_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` with mode 0600, synced, all at once or not at all."""
-    temporary = path.with_name(f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(_temporary_name())
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -287,6 +300,10 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _temporary_name() -> str:
+    return f".hermes-retention-{secrets.token_hex(8)}.tmp"
 
 
 def _put_back(directory: Directory, aside: Directory, name: str) -> bool:

@@ -21,6 +21,7 @@ from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.decide import decide
 from hermes_retention.site import Site
+from hermes_retention.workspace import FOLDER
 
 FIRST_REMOVAL = "first_removal"
 """The fact in the ledger that says when this home first lost something to a sweep."""
@@ -143,7 +144,7 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
             sweep_id = ledger.begin_sweep(started_at=now, origin=origin)
             if ledger.fact(FIRST_REMOVAL) is None:
                 ledger.remember(FIRST_REMOVAL, sweep_id)
-            with Directory.open(site.home, *_below_home(site)) as files, site.workspace.aside() as aside:
+            with Directory.create(site.home, *_below_home(site)) as files, site.workspace.aside() as aside:
                 effects = StoreEffects(
                     site.store, site.workspace.vault, files, aside, sweep=sweep_id, now=now
                 )
@@ -178,6 +179,9 @@ def recover(site: Site) -> list[str]:
         return []
     with files, site.workspace.aside() as aside:
         fsops.sweep_temporaries(files)
+        for below in (FOLDER,), (FOLDER, "archive"):
+            with Directory.open(site.home, *below) as own:
+                fsops.sweep_temporaries(own)
         return fsops.recover(files, aside)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -164,6 +165,16 @@ def test_expired_copy_leaves_the_vault(home: HomeBuilder) -> None:
     assert report.counts.expired == 2
     assert [path.stem for path in site.workspace.vault.partition_paths()] == ["2026-11"]
     assert archived(site, "20261101_080000_cccccccc") == [b"{}", b"{}"]
+
+
+def test_copies_expire_also_when_the_sessions_directory_is_gone(home: HomeBuilder) -> None:
+    run(site_of(home))
+    shutil.rmtree(home.files)
+    lifecycles = dict.fromkeys(SessionClass, Lifecycle(files_after=DAY, archive_after=30 * DAY))
+    report = sweep(
+        site_of(home, policy_of(lifecycles=lifecycles)), clock=lambda: NOW + 31 * DAY, origin="test"
+    )
+    assert report.counts.expired == 3
 
 
 def test_damaged_month_neither_expires_nor_stops_the_others(home: HomeBuilder) -> None:

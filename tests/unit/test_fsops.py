@@ -219,10 +219,28 @@ def test_file_goes_back_without_hard_links(files: Directory, aside: Directory, m
 
 def test_half_written_restores_are_swept_and_nothing_else(files: Directory) -> None:
     make(files)
-    (files.path / ".hermes-retention-0011.tmp").write_bytes(b"half")
-    (files.path / ".sessions_x.tmp").write_bytes(b"the host's own")
+    (files.path / ".hermes-retention-0011223344556677.tmp").write_bytes(b"half")
+    others = {".sessions_x.tmp", ".hermes-retention-notes.txt", ".hermes-retention-0123456789abcdef.tmp.bak"}
+    for name in others:
+        (files.path / name).write_bytes(b"not ours")
+    (files.path / ".hermes-retention-0123456789abcdef.tmp").mkdir()
     fsops.sweep_temporaries(files)
-    assert sorted(os.listdir(files.path)) == [".sessions_x.tmp", "session_a.json"]
+    assert set(os.listdir(files.path)) == {
+        *others, ".hermes-retention-0123456789abcdef.tmp", "session_a.json"
+    }  # fmt: skip
+
+
+def test_file_that_cannot_go_back_stays_aside_and_stops_nothing(
+    files: Directory, aside: Directory, mocker: MockerFixture
+) -> None:
+    make(aside, content=b"left behind")
+    mocker.patch(
+        "hermes_retention.fsops.os.link", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")
+    )
+    (line,) = recover(files, aside)
+    assert "session_a.json" in line
+    assert "invalid cross-device link" in line
+    assert (aside.path / "session_a.json").read_bytes() == b"left behind"
 
 
 # -- placing ----------------------------------------------------------------------------------------
