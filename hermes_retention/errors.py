@@ -97,3 +97,17 @@ class ArtifactUnreadable(RetentionError):
 
 class RestoreConflict(RetentionError):
     """Something else already has the name that a restored file needs. Nothing was overwritten."""
+
+
+class DatabaseInUse(RetentionError):
+    """Somebody has the host's database open, or wrote to it meanwhile. It was not changed."""
+
+    exit_code = ExitCode.BUSY
+
+
+class CompactionRefused(RetentionError):
+    """The host's database cannot be compacted safely here. It was not changed."""
+
+
+class CompactionFailed(RetentionError):
+    """Compacting the host's database broke off. The database is complete under its name."""

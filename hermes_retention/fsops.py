@@ -8,6 +8,7 @@ What must not live here: decisions, archives, databases.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -291,6 +292,33 @@ def remove_own_file(path: Path) -> None:
     """Remove a file that this project made (an empty partition). The directory is synced."""
     path.unlink()
     sync_directory(path.parent)
+
+
+def give_second_name(directory: Directory, name: str, other: Directory, second: str) -> None:
+    """Let the file ``name`` be found as ``second`` in ``other`` too, durably.
+
+    Raises ``OSError``, and changes nothing, when ``second`` is taken or the file system has no hard links.
+    """
+    os.link(name, second, src_dir_fd=directory.descriptor, dst_dir_fd=other.descriptor, follow_symlinks=False)
+    other.sync()
+
+
+def take_place(source: Directory, name: str, target: Directory, place: str) -> None:
+    """Put the file ``name`` in the place of ``place``, durably.
+
+    At every instant, also after a crash, ``place`` is one of the two files. The one that was there is lost
+    unless it has a second name.
+    """
+    os.rename(name, place, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
+    target.sync()
+    source.sync()
+
+
+def remove_own_entry(directory: Directory, name: str) -> None:
+    """Remove a file that this project made in ``directory``, if it is there. The directory is synced."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory.descriptor)
+        directory.sync()
 
 
 def sync_directory(path: Path) -> None:

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stores.base", "gateway.hookspecs"),
     ("fsops", "archive", "ledger", "holds", "stores.hermes", "stores.openclaw"),
     ("settings", "workspace", "site", "archiving", "execute", "plugins"),
-    ("sweep", "restore", "prune", "discard", "search", "simulate", "status", "explain", "lookup"),
+    ("sweep", "restore", "prune", "discard", "compact", "search", "simulate", "status", "explain", "lookup"),
     ("gateway", "hermes_agent", "cli", "report", "demo", "__main__"),
 )
 """Lowest first. A name stands for a module, or for a package and all that is in it unless named apart."""
@@ -38,7 +38,11 @@ REMOVERS = ("fsops",)
 """The only modules that remove or rename a file."""
 
 HOST_DATABASE = "state.db"
-HOST_DATABASE_OPENERS = ("stores.hermes.state_db", "demo")  # demo writes the one in the home that it makes up
+HOST_DATABASE_OPENERS = (
+    "stores.hermes.state_db",
+    "stores.hermes.compaction",  # a maintenance of the file as a whole, offline
+    "demo",  # writes the one in the home that it makes up
+)
 OWN_DATABASE_OPENERS = ("archive", "ledger")
 
 PURE = ("policy",)

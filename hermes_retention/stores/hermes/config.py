@@ -42,7 +42,7 @@ def warnings_about(home: Path) -> list[str]:
     """Settings in ``config.yaml`` that work against retention, one line each with its cure."""
     path = home / "config.yaml"
     try:
-        settings = _parse_yaml(path.read_bytes()) if path.is_file() else None
+        settings = parse_yaml(path.read_bytes()) if path.is_file() else None
     except OSError as error:
         return [_unread(path, words(error))]
     except ValueError as error:
@@ -55,7 +55,8 @@ def warnings_about(home: Path) -> list[str]:
     return []
 
 
-def _parse_yaml(content: bytes) -> object:
+def parse_yaml(content: bytes) -> object:
+    """The document in ``content``. Raises ``ValueError`` when it is not YAML."""
     import yaml  # most commands never come here
 
     try:
