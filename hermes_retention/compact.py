@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -78,10 +77,11 @@ def preview(
     For an instant it takes the database's lock, to see whether anybody else has it.
     """
     watch, path = _Stopwatch(), _database(site)
-    site.workspace.check()
-    figures, size = _figures(path), _size(path)
-    worthwhile = figures.free_share >= above
-    job = _examine(site, path, figures, environ) if worthwhile else None
+    with _system_errors_told(path):
+        site.workspace.check()
+        figures, size = _figures(path), _size(path)
+        worthwhile = figures.free_share >= above
+        job = _examine(site, path, figures, environ) if worthwhile else None
     return CompactReport(
         database=str(path),
         dry_run=True,
@@ -111,10 +111,18 @@ def compact(
     complete under its name, before or after, and the next run removes what is left over.
     """
     watch, path = _Stopwatch(), _database(site)
+    with _system_errors_told(path):
+        report = _compact(site, path, above, environ, observer)
+    return msgspec.structs.replace(report, dry_run=False, seconds=watch.seconds())
+
+
+def _compact(
+    site: Site, path: Path, above: float, environ: Mapping[str, str], observer: Observer
+) -> CompactReport:
     if not (site.workspace.root / _PART).exists():  # else something may be left to clear up
         first_look = preview(site, above=above, environ=environ)
         if not first_look.worthwhile:
-            return msgspec.structs.replace(first_look, dry_run=False)
+            return first_look
     site.workspace.check()
     with site.workspace.locked():
         recover(site)
@@ -125,7 +133,7 @@ def compact(
                 _replace(job, home, folder, observer)
                 _finish(job.path, folder)
             report = msgspec.structs.replace(report, compacted=True, bytes_after=_size(path))
-    return msgspec.structs.replace(report, dry_run=False, seconds=watch.seconds())
+    return report
 
 
 def recover(site: Site) -> None:
@@ -177,7 +185,7 @@ def _about(job: _Job) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _folder(site: Site, path: Path) -> Iterator[Directory]:
-    """Where the copies lie; emptied at the end. System errors become ``CompactionRefused``."""
+    """Where the copies lie; emptied at the end."""
     with Directory.create(site.home, FOLDER, _PART) as folder:
         if os.fstat(folder.descriptor).st_dev != path.lstat().st_dev:
             raise CompactionRefused(
@@ -189,21 +197,26 @@ def _folder(site: Site, path: Path) -> Iterator[Directory]:
         try:
             yield folder
         finally:
-            swapping.clear(folder)
+            with contextlib.suppress(OSError):  # the next run removes it
+                swapping.clear(folder)
 
 
 def _replace(job: _Job, home: Directory, folder: Directory, observer: Observer) -> None:
+    seen = _write_copy(job, folder, observer)
+    observer(Stage.SWAP)
+    swapping.seal(folder, swapping.NEW, job.path.lstat())
+    swapping.swap(home, folder, seen)
+
+
+@contextlib.contextmanager
+def _system_errors_told(path: Path) -> Iterator[None]:
+    """What the operating system refuses becomes ``CompactionRefused``."""
     try:
-        seen = _write_copy(job, folder, observer)
-        observer(Stage.SWAP)
-        swapping.seal(folder, swapping.NEW, job.path.lstat())
-        swapping.swap(home, folder, seen)
-    except sqlite3.Error as error:
-        raise compaction.as_error(job.path, error) from error
+        yield
     except OSError as error:
         why = f"the system refused ({(error.strerror or type(error).__name__).lower()})"
         cure = "Check the free space and the rights in its directory."
-        raise CompactionRefused(printable(str(job.path)), why, consequence=NOTHING, cure=cure) from error
+        raise CompactionRefused(printable(str(path)), why, consequence=NOTHING, cure=cure) from error
 
 
 def _write_copy(job: _Job, folder: Directory, observer: Observer) -> swapping.Stamp:
@@ -250,7 +263,14 @@ def _finish(path: Path, folder: Directory) -> None:
             consequence=f"the one from before is kept as {kept}",
             cure="Stop the host and move that one back.",
         ) from error
-    remove_own_entry(folder, swapping.OLD)
+    try:
+        remove_own_entry(folder, swapping.OLD)
+    except OSError as error:
+        raise CompactionFailed(
+            printable(str(folder.path / swapping.OLD)),
+            f"it cannot be removed ({(error.strerror or type(error).__name__).lower()})",
+            consequence="the database is compacted; the one from before takes space until the next run",
+        ) from error
 
 
 def _size(path: Path) -> int:

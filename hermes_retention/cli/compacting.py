@@ -1,0 +1,96 @@
+"""``compact``: free pages of the host's database back to the file system."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+import msgspec
+
+from hermes_retention.cli.context import Context
+from hermes_retention.compact import CompactReport, Stage, compact, preview
+from hermes_retention.errors import ExitCode
+from hermes_retention.names import printable
+from hermes_retention.report.json_output import print_object
+from hermes_retention.report.page import Style
+from hermes_retention.units import format_size
+
+ABOUT = """\
+The host reuses free pages, but its database file never shrinks by itself. This writes a copy without them,
+proves that it holds the same, and puts it in the place of the old one. Stop the gateway first: it refuses
+while any process has the database open. Nothing is done unless enough of it is free."""
+EXAMPLES = """\
+  %(prog)s --dry-run        how much is free, and what stands in the way
+  %(prog)s
+  %(prog)s --above 10%%      even if only a tenth is free"""
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
+
+
+def share(text: str) -> float:
+    """A share such as ``25%``, from 0 to 1, for ``argparse``."""
+    match = _SHARE.fullmatch(text.strip())
+    if match is None or float(match[1]) > 100:  # noqa: PLR2004 - per cent
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25%")
+    return float(match[1]) / 100
+
+
+def run_compact(context: Context, arguments: argparse.Namespace) -> int:
+    """Look, and unless ``--dry-run`` was given, compact."""
+    if arguments.dry_run:
+        report = preview(context.site, above=arguments.above, environ=context.environ)
+    else:
+        report = compact(
+            context.site,
+            above=arguments.above,
+            environ=context.environ,
+            observer=lambda stage: _show_stage(context, stage),
+        )
+    if context.json:
+        print_object(as_object(report))
+    else:
+        show_compact(context, report)
+    context.warn(report.warnings)
+    return ExitCode.DONE
+
+
+def show_compact(context: Context, report: CompactReport) -> None:
+    """What became of the database, in one or two lines."""
+    page, database = context.page, printable(report.database)
+    page.line(f"{database}: {format_size(report.bytes_before)}, {report.free_share:.0%} of it free.")
+    if not report.worthwhile:
+        page.line(
+            f"Not worth it below {report.above:.0%} (--above): the host fills free pages first. "
+            "Nothing was changed.",
+            Style.GOOD,
+        )
+    elif report.compacted:
+        freed = format_size(report.bytes_before - report.bytes_after)
+        page.line(
+            f"Now {format_size(report.bytes_after)}: {freed} freed in {report.seconds:.1f} s. "
+            "Every table and search index was compared.",
+            Style.GOOD,
+        )
+    else:
+        page.line(
+            f"Compacting would leave {format_size(report.bytes_after)} or less. "
+            "This is a dry run: nothing was changed.",
+            Style.WARNING,
+        )
+
+
+def as_object(report: CompactReport) -> dict[str, Any]:
+    """The report as data."""
+    return {
+        **msgspec.structs.asdict(report),
+        "database": printable(report.database),
+        "warnings": [printable(warning) for warning in report.warnings],
+    }
+
+
+def _show_stage(context: Context, stage: Stage) -> None:
+    if context.verbose:
+        context.notes.line(f"{stage} …", Style.FAINT)
+
+
+HANDLERS = {"compact": run_compact}
