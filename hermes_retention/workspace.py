@@ -2,6 +2,7 @@
 
     archive/     the vault, one SQLite file per month
     aside/       files between "archived" and "removed"; empty but while a sweep runs
+    compact/     copies of the host's database while it is compacted; empty otherwise
     ledger.db    what the sweeps did
     holds.json   what a person wants kept
     sweep.lock   held by whoever changes anything
