@@ -107,7 +107,7 @@ def _finish(
     """Show the report; ``why`` says why nothing was removed."""
     warnings = [*report.warnings, *context.store.host_warnings()]
     if context.json:
-        if why is not None:
+        if why not in (None, DRY_RUN):  # who asked for a dry run need not be told; `dry_run` says it
             warnings.insert(0, why)
         report = msgspec.structs.replace(report, warnings=tuple(warnings))
         print_object(sweep_object(report, kept_too=arguments.all))

@@ -210,14 +210,21 @@ def _show_balance(page: Page, report: SweepReport) -> None:
         page.line("Nothing is due." if not report.counts.failed else "Nothing was removed.", Style.GOOD)
     elif report.dry_run:
         page.line(
-            f"{before} would become about {after} at most: {format_size(report.bytes_freed)} freed, "
-            "with archive and ledger counted.",
+            f"Sessions, archive and ledger take {before} now and would take about {after}: "
+            f"{_freed(report)}, as far as can be told before compressing.",
         )
     else:
         page.line(
-            f"{before} → {after}: {format_size(report.bytes_freed)} freed in {report.seconds:.1f} s, "
-            "with archive and ledger counted.",
+            f"Sessions, archive and ledger took {before} and take {after} now: {_freed(report)} "
+            f"in {report.seconds:.1f} s.",
             Style.GOOD,
         )
     if report.sweep is not None and report.counts.files_archived:
         page.line(f"To put it all back: hermes-retention undo {report.sweep}")
+
+
+def _freed(report: SweepReport) -> str:
+    """What the disk gains. The archive of a few small sessions may take more than they did."""
+    if report.bytes_freed < 0:
+        return f"{format_size(-report.bytes_freed)} more"
+    return f"{format_size(report.bytes_freed)} freed"

@@ -70,7 +70,7 @@ def test_dry_run_speaks_of_the_future_and_changes_nothing(home: HomeBuilder) -> 
     assert result.code == 0
     assert "to archive" in result.out
     assert "archived" not in result.out
-    assert "would become" in result.out
+    assert "and would take about" in result.out
     assert result.out.rstrip().endswith("Nothing was removed: this is a dry run.")
     assert files(home) == before
     assert not (home.path / "retention").exists()
@@ -97,6 +97,7 @@ def test_json_has_the_promised_fields_and_nothing_else_is_printed(home: HomeBuil
 def test_json_of_a_dry_run_agrees_with_the_sweep_that_follows(home: HomeBuilder) -> None:
     foretold, done = run(home, "sweep", "--dry-run", "--json").json, sweep(home, "--json").json
     assert foretold["dry_run"] is True
+    assert foretold["warnings"] == []
     assert foretold["sweep"] is None
     assert foretold["steps"] == done["steps"]
     assert foretold["counts"] == done["counts"]
