@@ -14,6 +14,9 @@ from hermes_retention.names import printable
 from hermes_retention.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.site import Site
 
+REMOVAL = "archive remove"
+"""By whom the ledger says that such a removal was done."""
+
 
 def discard(site: Site, session_ids: Sequence[str], *, now: float) -> int:
     """Remove every archived copy of these sessions. Returns the stored bytes that they took.
@@ -32,7 +35,7 @@ def discard(site: Site, session_ids: Sequence[str], *, now: float) -> int:
             outcomes += [Outcome(_step(session_id, one)) for one in copies]
         with site.workspace.ledger() as ledger:
             before = site.usage().total_bytes
-            entry = ledger.begin_sweep(started_at=now, origin="archive remove")
+            entry = ledger.begin_sweep(started_at=now, origin=REMOVAL)
             site.workspace.vault.remove_sessions(session_ids)
             ledger.note(entry, outcomes)
             after = site.usage().total_bytes

@@ -35,8 +35,10 @@ def run_list(context: Context, arguments: argparse.Namespace) -> int:
                 "warnings": [printable(str(damage)) for damage in listing.damages],
             }
         )
-    else:
+    elif listing.entries or listing.damages or arguments.classes:
         show_entries(context.page, listing.entries)
+    else:
+        context.page.line("The archive is empty.")
     return _damaged(context, listing.damages)
 
 

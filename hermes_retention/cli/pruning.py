@@ -38,6 +38,7 @@ def run_prune(context: Context, arguments: argparse.Namespace) -> int:
     report = preview(site, clock=context.clock, observer=watch)
     show_totals(context.page, report, watch.found)
     context.page.line()
+    context.page.line(_age_of_this_run(arguments))
     context.page.line(STILL_KEPT)
     if all(step.verdict is Verdict.KEEP for step in report.steps):
         context.page.line(
@@ -58,6 +59,15 @@ def _one_off(site: Site, arguments: argparse.Namespace) -> Site:
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
     policy = prune_policy(site.policy, classes, older_than=arguments.older_than)
     return msgspec.structs.replace(site, policy=policy)
+
+
+def _age_of_this_run(arguments: argparse.Namespace) -> str:
+    """The reasons above speak of ``FILES_AFTER``, and in this run that is not what the settings say."""
+    age = format_duration(arguments.older_than)
+    if not arguments.classes:
+        return f"In this run FILES_AFTER is {age} for every class."
+    chosen = ", ".join(dict.fromkeys(arguments.classes))
+    return f"In this run FILES_AFTER is {age} for {chosen} and never for every other class."
 
 
 def _name_final_removals(context: Context, report: SweepReport) -> None:

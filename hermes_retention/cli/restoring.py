@@ -32,7 +32,9 @@ def run_restore(context: Context, arguments: argparse.Namespace) -> int:
     site = context.site
     report = restore_sessions(site, resolve_archived(site, arguments.sessions), now=context.clock())
     show_restore(context.page, report, every=context.verbose)
-    if report.sessions:
+    if report.sessions == 1:
+        context.page.line("Its time starts anew: no sweep takes it until it is due again.")
+    elif report.sessions:
         context.page.line("Their time starts anew: no sweep takes them until they are due again.")
     return report.exit_code
 
@@ -41,7 +43,7 @@ def export(context: Context, sessions: Sequence[str], directory: str) -> int:
     """Write the files of archived sessions into ``directory``; the store stays as it is."""
     site = context.site
     report = export_sessions(site, resolve_archived(site, sessions), Path(directory).expanduser())
-    show_restore(context.page, report, every=context.verbose)
+    show_restore(context.page, report, done="exported", every=context.verbose)
     return report.exit_code
 
 
@@ -58,18 +60,20 @@ def run_undo(context: Context, arguments: argparse.Namespace) -> int:
     return report.exit_code
 
 
-def show_restore(page: Page, report: RestoreReport, *, every: bool) -> None:
+def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
     """What is back, what was there already, and what could not be written."""
     placed = [one for one in report.results if one.error is None and not one.already_there]
     size = format_size(sum(one.artifact.size_bytes for one in placed))
-    page.line(
-        f"{counted(report.sessions, 'session')} back: {counted(len(placed), 'file')} ({size}) written into "
-        f"{printable(report.directory)}, each compared with its checksum.",
-        Style.GOOD if not report.failures else Style.NORMAL,
-    )
     there = sum(one.already_there for one in report.results)
+    if placed or not there:
+        page.line(
+            f"{counted(report.sessions, 'session')} {done}: {counted(len(placed), 'file')} ({size}) written "
+            f"into {printable(report.directory)}, each compared with its checksum.",
+            Style.GOOD if not report.failures else Style.NORMAL,
+        )
     if there:
-        page.line(f"{counted(there, 'file')} had the same content there already.")
+        nothing = "" if placed else "Nothing was written: "
+        page.line(f"{nothing}{counted(there, 'file')} had the same content there already.")
     if report.failures:
         page.line(f"{counted(len(report.failures), 'file')} could not be written:", Style.BAD)
         show_some(page, [str(one.error) for one in report.failures], every=every)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from hermes_retention.discard import REMOVAL
 from hermes_retention.ledger import SweepRow
 from hermes_retention.names import printable
 from hermes_retention.plan import Liveness
@@ -132,6 +133,8 @@ def _what(sweep: SweepRow) -> str:
     if sweep.state != "done":
         return f"{sweep.state}; the next sweep went on with it"
     words = {"files_archived": "archived", "deleted": "deleted", "expired": "expired", "failed": "failed"}
+    if sweep.origin == REMOVAL:
+        words["expired"] = "removed"
     numbers = [f"{sweep.totals[key]:,} {word}" for key, word in words.items() if sweep.totals.get(key)]
     undone = [] if sweep.undone_at is None else ["undone"]
     return ", ".join([*numbers, *undone]) or "nothing"

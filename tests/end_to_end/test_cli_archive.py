@@ -63,7 +63,8 @@ def test_list_as_json(home: HomeBuilder) -> None:
 
 def test_empty_archive(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path / "empty")
-    assert "no such session" in run(home, "archive", "list").out
+    assert "The archive is empty" in run(home, "archive", "list").out
+    assert "no such session" in run(home, "archive", "list", "--class", "cron").out
     result = run(home, "archive", "verify")
     assert (result.code, result.out) == (0, "The archive is empty: there is nothing to verify.\n")
     assert not (home.path / "retention").exists()

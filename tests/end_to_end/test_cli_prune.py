@@ -53,6 +53,19 @@ def test_only_the_chosen_classes(home: HomeBuilder) -> None:
     assert f"session_{CHAT}.json" in left(home)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ((), "In this run FILES_AFTER is 1 d for every class."),
+        (("--class", "cron"), "In this run FILES_AFTER is 1 d for cron and never for every other class."),
+    ],
+)
+def test_it_says_what_files_after_means_this_time(
+    home: HomeBuilder, chosen: tuple[str, ...], said: str
+) -> None:
+    assert said in run(home, "prune", "--older-than", "1d", "--dry-run", *chosen).out
+
+
 def test_dry_run_changes_nothing(home: HomeBuilder) -> None:
     before = left(home)
     result = run(home, "prune", "--older-than", "1d", "--dry-run")

@@ -94,7 +94,7 @@ def test_file_that_is_back_already_is_said_to_be(home: HomeBuilder) -> None:
     run(home, "restore", OLD)
     result = run(home, "restore", OLD)
     assert result.code == 0
-    assert "2 files had the same content there already" in result.out
+    assert "Nothing was written: 2 files had the same content there already" in result.out
 
 
 def test_undo_puts_back_the_last_sweep(home: HomeBuilder) -> None:
