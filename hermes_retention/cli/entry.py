@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time
     parser = argparse.ArgumentParser(prog="hermes-retention", allow_abbrev=False)
     add_commands(parser)
     try:
-        namespace = parser.parse_args(argv)
+        namespace, unknown = parser.parse_known_args(argv)
+        if unknown:
+            namespace.retention_complain(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:  # argparse has said what it had to say
         return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
     return run(namespace, clock=clock)

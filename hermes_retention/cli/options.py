@@ -63,6 +63,7 @@ def command(  # noqa: PLR0913 - a command is all of these
     )
     # Without a default: what was given before the command must not be overwritten by one after it.
     add_globals(parser, default=argparse.SUPPRESS)
+    parser.set_defaults(retention_complain=parser.error)  # with the usage of this command, not of all
     if handler is None:
         show_help_without_command(parser)
     else:

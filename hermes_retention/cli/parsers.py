@@ -25,8 +25,9 @@ from hermes_retention.cli.options import (
 )
 
 DESCRIPTION = """\
-Keeps the session storage of an AI-agent gateway bounded. Sessions that are over move into a compressed
-archive; each copy is read back before its original is removed, and can be put back as it was."""
+Keeps the session storage of an AI-agent gateway bounded. Sessions that are over
+move into a compressed archive; each copy is read back before its original is
+removed, and can be put back as it was."""
 
 EPILOG = """\
 examples:
@@ -36,8 +37,9 @@ examples:
   %(prog)s explain SESSION      where a session is, and what keeps it
 
 exit codes:
-  0 done   1 done, some items failed and were kept   2 wrong usage or settings   3 another sweep is running
-  4 a store could not be read, nothing was removed   5 the archive is damaged"""
+  0  done                                    3  another sweep is running
+  1  done, some items failed and were kept   4  store unreadable, nothing removed
+  2  wrong usage or settings                 5  something in the archive is damaged"""
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     parser.epilog = parser.epilog or EPILOG
     add_globals(parser, default=None)
     parser.add_argument("--version", action="version", version=f"hermes-retention {__version__}")
+    parser.set_defaults(retention_complain=parser.error)
     show_help_without_command(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (_add_sweep, _add_status, _add_explain, _add_restore, _add_undo, _add_hold):
@@ -62,13 +65,14 @@ def _add_sweep(commands: Commands) -> None:
         "archive and remove what is due",
         handler="sweep",
         about="""\
-The first sweep that would remove something shows its plan and asks. Without a terminal it only reports,
-unless HERMES_RETENTION_MODE=enforce is set or --yes is given. With HERMES_RETENTION_MODE=observe no sweep
-removes anything, with off there is none.""",
+The first sweep that would remove something shows its plan and asks. Without a
+terminal it only reports, unless HERMES_RETENTION_MODE=enforce is set or --yes is
+given. With HERMES_RETENTION_MODE=observe no sweep removes anything, with off
+there is none.""",
         examples="""\
   %(prog)s --dry-run
   %(prog)s --yes --json
-  %(prog)s --dry-run --all      every session with its reason, the kept ones too""",
+  %(prog)s --dry-run --all    every session with its reason""",
     )
     add_dry_run(parser)
     add_json(parser)
@@ -106,9 +110,10 @@ def _add_restore(commands: Commands) -> None:
         "put sessions back from the archive",
         handler="restore",
         about="""\
-The files get the bytes, time and mode that they had. Nothing is overwritten, the archived copy stays, and the
-time of a restored session starts anew, so that the next sweep leaves it alone.""",
-        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to /tmp/look",
+The files get the bytes, time and mode that they had. Nothing is overwritten, the
+archived copy stays, and the time of a restored session starts anew, so that the
+next sweep leaves it alone.""",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to ~/found",
     )
     add_session(parser, ID_OR_PREFIX, several=True)
     parser.add_argument("--to", metavar="DIR", help="write the files into DIR instead of the store")
@@ -120,10 +125,12 @@ def _add_undo(commands: Commands) -> None:
         "undo",
         "put back all that a sweep archived",
         handler="undo",
-        about="Without an argument the last sweep that archived something and was not undone yet.",
+        about="""\
+Without an argument the last sweep that archived something and was not undone
+yet. Shows what would come back and asks.""",
         examples="""\
   %(prog)s
-  %(prog)s 20261120-101500-3f2a
+  %(prog)s 20261120-101500
   %(prog)s --all --yes""",
     )
     which = parser.add_mutually_exclusive_group()
@@ -135,7 +142,12 @@ def _add_undo(commands: Commands) -> None:
 
 
 def _add_hold(commands: Commands) -> None:
-    hold = command(commands, "hold", "keep sessions from every sweep", examples="  %(prog)s list")
+    hold = command(
+        commands,
+        "hold",
+        "keep sessions from every sweep",
+        examples="  %(prog)s add 20261120_101500_1a2b3c4d\n  %(prog)s list",
+    )
     inner = hold.add_subparsers(title="commands", metavar="COMMAND")
     add = command(
         inner,
@@ -146,7 +158,13 @@ def _add_hold(commands: Commands) -> None:
     )
     add_session(add, EXACT_ID)
     add.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever asks later")
-    remove = command(inner, "remove", "let go of a held session", handler="hold remove")
+    remove = command(
+        inner,
+        "remove",
+        "let go of a held session",
+        handler="hold remove",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d",
+    )
     add_session(remove, EXACT_ID)
     command(inner, "list", "show what is held, since when and why", handler="hold list")
 
@@ -156,7 +174,7 @@ def _add_archive(commands: Commands) -> None:
         commands,
         "archive",
         "look into the archive, check it, take from it",
-        examples="  %(prog)s list --class cron",
+        examples="  %(prog)s list --class cron\n  %(prog)s verify",
     )
     inner = archive.add_subparsers(title="commands", metavar="COMMAND")
     listing = command(inner, "list", "list archived sessions, newest first", handler="archive list")
@@ -170,19 +188,26 @@ def _add_archive(commands: Commands) -> None:
         "verify",
         "read back every byte of the archive",
         handler="archive verify",
-        about="Prints a line for each partition. The exit code is 5 when anything is damaged.",
+        about="Prints a line for each partition (a month). The exit code is 5 when anything is\ndamaged.",
     )
     export = command(
-        inner, "export", "write the files of archived sessions elsewhere", handler="archive export"
+        inner,
+        "export",
+        "write the files of archived sessions elsewhere",
+        handler="archive export",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d --to ~/found",
     )
-    add_session(export, EXACT_ID, several=True)
+    add_session(export, ID_OR_PREFIX, several=True)
     export.add_argument("--to", metavar="DIR", default=".", help="where to (default: the current directory)")
     remove = command(
         inner,
         "remove",
         "remove sessions from the archive for good",
         handler="archive remove",
-        about="This is final: the copy is overwritten. Files that are still in the store stay there.",
+        about="""\
+This is final: the copy is overwritten. Shows what would go and asks. Files that
+are still in the store stay there.""",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d",
     )
     add_session(remove, EXACT_ID, several=True)
     add_yes(remove)
@@ -195,8 +220,9 @@ def _add_prune(commands: Commands) -> None:
         "archive what is older than an age, once, whatever the settings say",
         handler="prune",
         about="""\
-Shows what would go and asks. Only FILES_AFTER and ON_RESET are set aside for this run: live and held sessions
-stay, and so does what KEEP_LAST, KEEP_FAILED and MIN_AGE keep. 'undo' puts it back.""",
+Shows what would go and asks. Only FILES_AFTER and ON_RESET are set aside for
+this run: live and held sessions stay, and so does what KEEP_LAST, KEEP_FAILED
+and MIN_AGE keep. 'undo' puts it back.""",
         examples="""\
   %(prog)s --older-than 2d --dry-run
   %(prog)s --older-than 12h --class cron --class hook --yes""",

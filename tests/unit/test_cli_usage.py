@@ -1,0 +1,29 @@
+"""A mistyped option is answered with the usage of the command that it was meant for."""
+
+from __future__ import annotations
+
+import pytest
+
+from hermes_retention.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["sweep", "--dryrun"], "sweep"),
+        (["archive", "list", "--classes"], "archive list"),
+        (["hold", "--force"], "hold"),
+    ],
+)
+def test_unknown_option_shows_the_usage_of_its_command(
+    arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: hermes-retention {command} [-h]")
+    assert f"hermes-retention {command}: error: unrecognized arguments: {arguments[-1]}" in said
+
+
+def test_unknown_global_option_shows_the_usage_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--hom", "x"]) == 2
+    assert capsys.readouterr().err.startswith("usage: hermes-retention [-h]")
