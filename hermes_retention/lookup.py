@@ -6,9 +6,9 @@ What must not live here: output, and anything that changes a session.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from hermes_retention.stores.base import SessionMetadata
 
 SHORTEST_PREFIX = 6
 """Characters of an id from which a person may leave the rest away."""
+_Found = TypeVar("_Found")
 _NEAREST = 3
 _COMPARED = 20_000
 """Ids that are compared with a misspelt one at most: enough to help, few enough not to wait for."""
@@ -104,11 +105,9 @@ def require(wanted: str, known: Collection[str], *, where: str) -> str:
 
 def vault_ids(site: Site) -> VaultIds:
     """Every id in the vault. A damaged partition hides its own only."""
-    ids: set[str] = set()
     damages: list[VaultDamaged] = []
-    for partition in _partitions(site, damages):
-        ids.update(session.id for session in partition.sessions())
-    return VaultIds(frozenset(ids), tuple(damages))
+    ids = frozenset(entry.id for entry in _from_vault(site, damages, Partition.sessions))
+    return VaultIds(ids, tuple(damages))
 
 
 def resolve_archived(site: Site, wanted: Sequence[str]) -> list[str]:
@@ -127,23 +126,7 @@ def require_archived(site: Site, wanted: Sequence[str]) -> list[str]:
 def archived_copies(site: Site, session_id: str) -> tuple[list[Copies], list[VaultDamaged]]:
     """What each partition has of a session, oldest month first, and the partitions that cannot be read."""
     damages: list[VaultDamaged] = []
-    copies = []
-    for partition in _partitions(site, damages):
-        artifacts = partition.artifacts(session_id=session_id)
-        if not artifacts:
-            continue
-        entry = next(entry for entry in partition.sessions() if entry.id == session_id)
-        stored = sum(map(partition.stored_bytes, artifacts))
-        copies.append(
-            Copies(
-                partition.name,
-                entry.session_class,
-                entry.last_activity,
-                entry.metadata,
-                tuple(artifacts),
-                stored,
-            )
-        )
+    copies = list(_from_vault(site, damages, lambda partition: _copies(partition, session_id)))
     return copies, damages
 
 
@@ -151,19 +134,35 @@ def list_archive(site: Site, classes: Collection[str] = ()) -> Listing:
     """Every archived session of these classes, or of all."""
     damages: list[VaultDamaged] = []
     found: dict[str, ArchiveEntry] = {}
-    for partition in _partitions(site, damages):
-        for entry in _entries(partition):
-            if not classes or entry.session_class in classes:
-                known = found.get(entry.session_id)
-                found[entry.session_id] = entry if known is None else _joined_entry(known, entry)
+    for entry in _from_vault(site, damages, _entries):
+        if not classes or entry.session_class in classes:
+            known = found.get(entry.session_id)
+            found[entry.session_id] = entry if known is None else _joined_entry(known, entry)
     entries = sorted(found.values(), key=lambda entry: (-entry.last_activity, entry.session_id))
     return Listing(tuple(entries), tuple(damages))
 
 
-def _partitions(site: Site, damages: list[VaultDamaged]) -> Iterator[Partition]:
-    """Each readable partition, open while the loop is at it; what is wrong with the others is added."""
+def _from_vault(
+    site: Site, damages: list[VaultDamaged], read: Callable[[Partition], Iterable[_Found]]
+) -> Iterator[_Found]:
+    """What ``read`` finds in each partition; what is wrong with the others is added to ``damages``."""
     site.workspace.check()
-    return site.workspace.vault.readable_partitions(damages)
+    return site.workspace.vault.from_readable(damages, read)
+
+
+def _copies(partition: Partition, session_id: str) -> Iterator[Copies]:
+    artifacts = partition.artifacts(session_id=session_id)
+    if not artifacts:
+        return
+    entry = next(entry for entry in partition.sessions() if entry.id == session_id)
+    yield Copies(
+        partition.name,
+        entry.session_class,
+        entry.last_activity,
+        entry.metadata,
+        tuple(artifacts),
+        sum(map(partition.stored_bytes, artifacts)),
+    )
 
 
 def _entries(partition: Partition) -> Iterator[ArchiveEntry]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from hermes_retention.archive.partition import SessionEntry
@@ -54,3 +56,13 @@ def content_of(vault: Vault, session_id: str) -> list[bytes]:
     """The bytes of every archived artifact of a session."""
     with vault.reader() as reader:
         return [b"".join(reader.read(artifact)) for artifact in vault.artifacts(session_id=session_id)]
+
+
+def damage_table(partition: Path, table: str) -> None:
+    """Overwrite the first page of ``table``: the file opens as before, but not all of it can be read."""
+    with closing(sqlite3.connect(partition)) as connection:
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    with open(partition, "r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xaa" * page_bytes)

@@ -13,7 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -33,6 +33,7 @@ from hermes_retention.names import printable
 
 Check = Callable[[], RetentionError | None]
 """Answers ``None`` when a copy is good, else why its original must stay."""
+_Found = TypeVar("_Found")
 _PARTITION_NAME = re.compile(r"\d{4}-\d{2}\.db", re.ASCII)
 _WORTH_REPLACING = 0.75
 """A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
@@ -73,33 +74,35 @@ class Vault:
             with Partition.open(path) as partition:
                 yield partition
 
-    def readable_partitions(self, damages: list[VaultDamaged]) -> Iterator[Partition]:
-        """Like ``partitions``, but one that cannot be read is added to ``damages`` and passed over."""
+    def from_readable(
+        self, damages: list[VaultDamaged], read: Callable[[Partition], Iterable[_Found]]
+    ) -> Iterator[_Found]:
+        """All that ``read`` finds, partition by partition, oldest month first.
+
+        A partition that cannot be opened, or cannot be read to its end, gives nothing and is added to
+        ``damages``: it costs its own month only.
+        """
         for path in self.partition_paths():
             try:
                 with Partition.open(path) as partition:
-                    yield partition
+                    found = list(read(partition))
             except VaultDamaged as error:
                 damages.append(error)
-            except sqlite3.Error as error:
-                damages.append(unreadable(path, error))
+            except (sqlite3.Error, ValueError) as error:
+                damages.append(_unreadable(path, error))
+            else:
+                yield from found
 
     def archived_sessions(self, damages: list[VaultDamaged]) -> tuple[ArchivedSession, ...]:
         """Every archived session with its age and size, once per readable partition that it is in."""
-        return tuple(
-            session
-            for partition in self.readable_partitions(damages)
-            for session in partition.archived_sessions()
-        )
+        return tuple(self.from_readable(damages, Partition.archived_sessions))
 
     def find(
         self, damages: list[VaultDamaged], *, session_id: str | None = None, sweep: str | None = None
     ) -> list[ArchivedArtifact]:
         """Like ``artifacts``, of the partitions that can be read; the others are added to ``damages``."""
         return _oldest_first(
-            artifact
-            for partition in self.readable_partitions(damages)
-            for artifact in partition.artifacts(session_id=session_id, sweep=sweep)
+            self.from_readable(damages, lambda it: it.artifacts(session_id=session_id, sweep=sweep))
         )
 
     def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
@@ -115,15 +118,17 @@ class Vault:
         return VaultReader(self.root)
 
     def summary(self) -> VaultSummary:
-        """Counts and sizes over all partitions."""
+        """Counts and sizes over all partitions. Raises ``VaultDamaged``."""
         sessions: set[str] = set()
         artifacts = original = 0
         paths = self.partition_paths()
-        for partition in self.partitions():
-            for artifact in partition.artifacts():
-                sessions.add(artifact.session_id)
-                artifacts += 1
-                original += artifact.size_bytes
+        damages: list[VaultDamaged] = []
+        for artifact in self.from_readable(damages, Partition.artifacts):
+            sessions.add(artifact.session_id)
+            artifacts += 1
+            original += artifact.size_bytes
+        if damages:
+            raise damages[0]
         return VaultSummary(len(sessions), artifacts, original, self.allocated_bytes(), len(paths))
 
     def allocated_bytes(self) -> int:
@@ -140,6 +145,8 @@ class Vault:
                     yield path.stem, _verify_partition(partition)
             except VaultDamaged as error:
                 yield path.stem, [Damage(path.stem, str(error))]
+            except sqlite3.Error as error:
+                yield path.stem, [Damage(path.stem, str(_unreadable(path, error)))]
 
     def remove_sessions(self, session_ids: Iterable[str], *, partition: str | None = None) -> None:
         """Remove sessions for good, from one partition or from all; an emptied partition is unlinked."""
@@ -149,11 +156,12 @@ class Vault:
                 _remove_from(path, wanted)
 
 
-def unreadable(path: Path, error: sqlite3.Error) -> VaultDamaged:
+def _unreadable(path: Path, error: sqlite3.Error | ValueError) -> VaultDamaged:
     """What SQLite met in a partition that it could open, as an error that people understand."""
+    why = f"SQLite cannot read it ({error})" if isinstance(error, sqlite3.Error) else "it holds nonsense"
     return VaultDamaged(
         printable(str(path)),
-        f"SQLite cannot read it ({error})",
+        why,
         consequence="the sessions in it cannot be read until it is mended; other months are not affected",
         cure="Run 'hermes-retention archive verify', and put the file back from a backup.",
     )
@@ -273,7 +281,7 @@ class PartitionWriter:
             try:
                 with Partition.open(path) as other:
                     known = other.newest_dictionary()
-            except VaultDamaged:
+            except (VaultDamaged, sqlite3.Error, ValueError):
                 continue  # its owner hears of it from verify; here a fresh dictionary does as well
             return (known[1], known[2]) if known else (b"", [])
         return b"", []

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from homes import NOW, HomeBuilder, name_of
 from sites import DAY, site_of, snapshot_of
+from vaults import damage_table
 
 from hermes_retention.errors import ExitCode, RestoreConflict, UsageError, VaultDamaged
+from hermes_retention.lookup import archived_copies, list_archive
 from hermes_retention.restore import RestoreReport, export_sessions, restore_sessions, undo, undoable_sweeps
 from hermes_retention.site import Site
 from hermes_retention.sweep import sweep
@@ -117,6 +119,23 @@ def test_damaged_month_does_not_keep_the_others_from_coming_back(home: HomeBuild
     assert report.exit_code is ExitCode.VAULT_DAMAGED
     with pytest.raises(VaultDamaged):
         restore_sessions(site, ["perhaps in the damaged month"], now=NOW)
+
+
+@pytest.mark.parametrize("table", ["sessions", "artifacts"])
+def test_month_with_a_damaged_page_hides_its_own_sessions_only(
+    home: HomeBuilder, site: Site, table: str
+) -> None:
+    home.session("20260921_080000_dddddddd", age=60 * DAY)
+    run(site)
+    damage_table(site.workspace.vault.root / "2026-09.db", table)
+    listing = list_archive(site)
+    assert [entry.session_id for entry in listing.entries] == [OLD, OLDER]
+    assert len(listing.damages) == 1
+    assert len(archived_copies(site, OLD)[0]) == 1
+    assert restore_sessions(site, [OLD], now=NOW).failures == ()
+    assert len(os.listdir(home.files)) == 2
+    with pytest.raises(VaultDamaged):
+        site.workspace.vault.summary()
 
 
 def test_undo_over_a_damaged_month_can_be_tried_again(home: HomeBuilder, site: Site) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
-from vaults import MONTH, PARTITION, artifact_of, content_of, entry_of, fill
+from vaults import MONTH, PARTITION, artifact_of, content_of, damage_table, entry_of, fill
 
 from hermes_retention.archive.partition import Partition
 from hermes_retention.archive.vault import PartitionWriter, Vault, pack, pack_large, partition_name
@@ -292,6 +292,27 @@ def test_new_partition_has_the_form_that_its_format_names(tmp_path: Path, left: 
     assert pragmas == {
         "page_size": 16384, "auto_vacuum": 2, "application_id": 0x48527631, "journal_mode": "delete"
     }  # fmt: skip
+
+
+def test_damaged_month_does_not_keep_a_new_one_from_being_made(vault: Vault) -> None:
+    damage_table(vault.root / PARTITION, "dictionaries")
+    with PartitionWriter(vault, "2026-12") as writer:
+        assert writer.choose_packing(list(CONTENTS.items()), 10**6).dictionary_id is not None
+
+
+def test_month_that_cannot_be_opened_does_not_end_the_check_of_the_others(
+    vault: Vault, mocker: MockerFixture
+) -> None:
+    fill(vault.root, CONTENTS, month="2026-12")
+    connect = sqlite3.connect
+
+    def refuse(path: Path, **options: object) -> sqlite3.Connection:
+        if path.name == PARTITION:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(path, **options)  # type: ignore[call-overload, no-any-return]  # as it was called
+
+    mocker.patch("hermes_retention.archive.partition.sqlite3.connect", refuse)
+    assert {name: len(damages) for name, damages in vault.verify()} == {MONTH: 1, "2026-12": 0}
 
 
 def test_missing_vault_is_an_empty_one(tmp_path: Path) -> None:
