@@ -50,4 +50,6 @@ def main(home: Path, *, really: bool) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:  # noqa: PLR2004 - the name of the program and HOME
+        sys.exit(__doc__)
     sys.exit(main(Path(sys.argv[1]), really="--really" in sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 
 from hermes_retention.archive.partition import describe
@@ -63,8 +64,9 @@ def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
         damaged += bool(damages)
         if not damages:
             context.page.line(f"{name}  ok", Style.GOOD)
-        for damage in damages:
-            context.page.line(f"{name}  DAMAGED  {printable(damage.what)}", Style.BAD)
+        for what, times in Counter(printable(damage.what) for damage in damages).items():
+            files = f" ({times:,} files)" if times > 1 else ""
+            context.page.line(f"{name}  DAMAGED  {what}{files}", Style.BAD)
     if not checked:
         context.page.line("The archive is empty: there is nothing to verify.")
     elif damaged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,7 +77,9 @@ def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every
         page.line(f"{nothing}{counted(there, 'file')} had the same content there already.")
     if report.failures:
         page.line(f"{counted(len(report.failures), 'file')} could not be written:", Style.BAD)
-        show_some(page, [str(one.error) for one in report.failures], every=every)
+        errors = Counter(str(one.error) for one in report.failures)
+        lines = [f"{error} ({times:,} files)" if times > 1 else error for error, times in errors.items()]
+        show_some(page, lines, every=every)
     for damage in report.damages:
         page.line(f"A part of the archive could not be searched: {damage}", Style.BAD)
 
