@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any
 
 import msgspec
@@ -16,33 +15,16 @@ from hermes_retention.report.json_output import print_object
 from hermes_retention.report.page import Style
 from hermes_retention.units import format_size
 
-ABOUT = """\
-The host reuses free pages, but its database file never shrinks by itself. This writes a copy without them,
-proves that it holds the same, and puts it in the place of the old one. Stop the gateway first: it refuses
-while any process has the database open. Nothing is done unless enough of it is free."""
-EXAMPLES = """\
-  %(prog)s --dry-run        how much is free, and what stands in the way
-  %(prog)s
-  %(prog)s --above 10%%      even if only a tenth is free"""
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%", re.ASCII)
-
-
-def share(text: str) -> float:
-    """A share such as ``25%``, from 0 to 1, for ``argparse``."""
-    match = _SHARE.fullmatch(text.strip())
-    if match is None or float(match[1]) > 100:  # noqa: PLR2004 - per cent
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25%")
-    return float(match[1]) / 100
-
 
 def run_compact(context: Context, arguments: argparse.Namespace) -> int:
     """Look, and unless ``--dry-run`` was given, compact."""
+    above = context.settings.compact_above if arguments.above is None else arguments.above
     if arguments.dry_run:
-        report = preview(context.site, above=arguments.above, environ=context.environ)
+        report = preview(context.site, above=above, environ=context.environ)
     else:
         report = compact(
             context.site,
-            above=arguments.above,
+            above=above,
             environ=context.environ,
             observer=lambda stage: _show_stage(context, stage),
         )
@@ -60,8 +42,8 @@ def show_compact(context: Context, report: CompactReport) -> None:
     page.line(f"{database}: {format_size(report.bytes_before)}, {report.free_share:.0%} of it free.")
     if not report.worthwhile:
         page.line(
-            f"Not worth it below {report.above:.0%} (--above): the host fills free pages first. "
-            "Nothing was changed.",
+            f"Not worth it below {report.above:.0%} (COMPACT_ABOVE, or --above): the host fills free pages "
+            "first. Nothing was changed.",
             Style.GOOD,
         )
     elif report.compacted:
@@ -91,6 +73,3 @@ def as_object(report: CompactReport) -> dict[str, Any]:
 def _show_stage(context: Context, stage: Stage) -> None:
     if context.verbose:
         context.notes.line(f"{stage} …", Style.FAINT)
-
-
-HANDLERS = {"compact": run_compact}

@@ -81,7 +81,7 @@ def _run_command(namespace: argparse.Namespace, clock: Callable[[], float]) -> i
     return handler(Context.of(namespace, clock), namespace)
 
 
-def _handler(command: str) -> Handler:
+def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of commands
     """The function behind a command; only its own module is imported."""
     if command == "sweep":
         from hermes_retention.cli.sweeping import run_sweep
@@ -91,6 +91,10 @@ def _handler(command: str) -> Handler:
         from hermes_retention.cli.pruning import run_prune
 
         return run_prune
+    if command == "compact":
+        from hermes_retention.cli.compacting import run_compact
+
+        return run_compact
     if command in ("restore", "undo"):
         from hermes_retention.cli import restoring
 

@@ -124,3 +124,11 @@ def age(text: str) -> int:
         return parse_duration(text)
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def share(text: str) -> float:
+    """A share such as ``25%``, from 0 to 1, for ``argparse``."""
+    number = text.strip().removesuffix("%").rstrip()
+    if not text.strip().endswith("%") or not number.isascii() or not number.isdecimal() or int(number) > 100:  # noqa: PLR2004 - per cent
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25%")
+    return int(number) / 100

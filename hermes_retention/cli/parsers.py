@@ -21,6 +21,7 @@ from hermes_retention.cli.options import (
     add_yes,
     age,
     command,
+    share,
     show_help_without_command,
 )
 
@@ -54,7 +55,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (_add_sweep, _add_status, _add_explain, _add_restore, _add_undo, _add_hold):
         add(commands)
-    for add in (_add_archive, _add_prune, _add_settings, _add_demo):
+    for add in (_add_archive, _add_prune, _add_compact, _add_settings, _add_demo):
         add(commands)
 
 
@@ -237,6 +238,31 @@ and MIN_AGE keep. 'undo' puts it back.""",
     add_classes(parser, "only sessions of this class")
     add_dry_run(parser)
     add_yes(parser)
+
+
+def _add_compact(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "compact",
+        "give free pages of the host's database back to the disk",
+        handler="compact",
+        about="""\
+The host reuses free pages, but state.db never shrinks by itself. This writes a
+copy without them, proves that it holds the same, and puts it in the place of the
+old one. Stop the gateway first: it refuses while any process has the database
+open. Nothing is done unless enough of it is free.""",
+        examples="""\
+  %(prog)s --dry-run        how much is free, and what stands in the way
+  %(prog)s --above 10%%      even if only a tenth is free""",
+    )
+    parser.add_argument(
+        "--above",
+        metavar="SHARE",
+        type=share,
+        help="the share of free pages from which it is worth it, such as 10%% (default: COMPACT_ABOVE)",
+    )
+    add_dry_run(parser)
+    add_json(parser)
 
 
 def _add_settings(commands: Commands) -> None:

@@ -137,6 +137,11 @@ class Values(BaseSettings):
         3 * _DAY,
         description="A request dump goes at this age, also that of a live session. A duration, or never.",
     )
+    compact_above: Share = Field(
+        0.25,
+        description="The share of free pages in the host's database from which 'compact' is worth it. "
+        "Above 0 and up to 1, or a percentage.",
+    )
     chat: ClassSettings = ClassSettings()
     cron: CronSettings = CronSettings()
     subagent: SubagentSettings = SubagentSettings()

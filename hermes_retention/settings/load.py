@@ -54,9 +54,14 @@ class Settings:
         """What sweeps may do; ``None`` when nobody has said so."""
         return self.values.mode
 
+    @property
+    def compact_above(self) -> float:
+        """The share of free pages, from 0 to 1, from which compacting the host's database is worth it."""
+        return self.values.compact_above
+
     def policy(self) -> Policy:
         """What ``decide`` follows."""
-        fields = self.values.model_dump(exclude={"mode"})
+        fields = self.values.model_dump(exclude={"mode", "compact_above"})
         lifecycles = {SessionClass(name): Lifecycle(**fields.pop(name)) for name in CLASSES}
         return Policy(lifecycles=lifecycles, **fields)
 

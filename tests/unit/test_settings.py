@@ -32,6 +32,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "keep_free": ("3GiB", 3 * 2**30),
     "on_reset": ("keep", OnReset.KEEP),
     "dumps_after": ("5d", 5 * DAY),
+    "compact_above": ("0.4", 0.4),
     "files_after": ("3h", 3 * HOUR),
     "archive_after": ("9d", 9 * DAY),
     "keep_last": ("11", 11),
@@ -77,8 +78,8 @@ def load(home: Path, **variables: str) -> Settings:
 
 
 def field_of(settings: Settings, path: SettingPath) -> object:
-    if path == ("mode",):
-        return settings.mode
+    if path in {("mode",), ("compact_above",)}:
+        return getattr(settings, path[0])
     policy = settings.policy()
     if len(path) == 1:
         return getattr(policy, path[0])
@@ -125,7 +126,7 @@ def test_defaults_agree_with_those_of_the_policy_itself(tmp_path: Path) -> None:
 def test_every_part_of_a_policy_can_be_set() -> None:
     general = {path[0] for path in DESCRIPTIONS if len(path) == 1}
     of_class = {path[1] for path in DESCRIPTIONS if len(path) > 1}
-    assert general == {*Policy.__struct_fields__, "mode"} - {"lifecycles"}
+    assert general == {*Policy.__struct_fields__, "mode", "compact_above"} - {"lifecycles"}
     assert of_class == set(Lifecycle.__struct_fields__)
     assert set(CLASSES) == {str(it) for it in SessionClass}
 
@@ -315,13 +316,15 @@ def _size(least: int) -> st.SearchStrategy[str]:
 
 _OFF = st.sampled_from(["never", "off", "OFF", "false"])
 _FLAG = st.sampled_from(["true", "false", "yes", "no", "on", "off", "1", "0", "True"])
+_SHARE = st.one_of(
+    st.floats(1e-9, 1).map(lambda share: f"{share:.12f}"), st.integers(1, 100).map("{}%".format)
+)
 TEXTS: dict[str, st.SearchStrategy[str]] = {
     "mode": st.sampled_from(["enforce", "observe", "off", "Enforce"]),
     "min_age": st.builds("{}{}".format, st.integers(60, 10**6), st.sampled_from("smhdw")),
     "max_disk": _OFF | _size(1),
-    "low_watermark": st.one_of(
-        st.floats(1e-9, 1).map(lambda share: f"{share:.12f}"), st.integers(1, 100).map("{}%".format)
-    ),
+    "low_watermark": _SHARE,
+    "compact_above": _SHARE,
     "keep_free": _OFF | _size(0),
     "on_reset": st.sampled_from([str(it) for it in OnReset]),
     "keep_last": st.integers(0, 999_999_999).map(str),
@@ -350,7 +353,8 @@ def test_host_that_rewrites_its_config_changes_no_setting(
     tmp_path_factory: pytest.TempPathFactory, texts: dict[SettingPath, str]
 ) -> None:
     home = tmp_path_factory.mktemp("home")
-    texts.pop(("low_watermark",), None)  # a share of 0.00001 would come back as 1.0e-05
+    for share in ("low_watermark", "compact_above"):
+        texts.pop((share,), None)  # a share of 0.00001 would come back as 1.0e-05
     settings = load_settings(home, {variable(path): text for path, text in texts.items()})
     described = values_of(settings)
     write_config(home, nested({path: described[variable(path)] for path in DESCRIPTIONS}))
