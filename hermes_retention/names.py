@@ -17,6 +17,22 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else _escape(character) for character in name)
 
 
+def is_text(name: str) -> bool:
+    """Whether databases and JSON can take ``name``: it holds no stray bytes and no half characters."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def storable(name: str) -> str:
+    """``name`` if it is text, else its printable form."""
+    return name if is_text(name) else printable(name)
+
+
 def _escape(character: str) -> str:
     if ord(character) in _STRAY_BYTES:
         return f"\\x{ord(character) - 0xDC00:02x}"

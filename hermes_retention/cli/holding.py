@@ -8,7 +8,7 @@ from hermes_retention.cli.context import Context
 from hermes_retention.errors import ExitCode
 from hermes_retention.holds import Hold
 from hermes_retention.lookup import require, vault_ids
-from hermes_retention.names import printable
+from hermes_retention.names import printable, storable
 from hermes_retention.report.page import Column, Fit, Style, Table
 from hermes_retention.report.words import minute
 
@@ -23,7 +23,7 @@ def add_hold(context: Context, arguments: argparse.Namespace) -> int:
     )
     # Under the lock: a sweep that runs has read the holds already and would not see this one.
     with site.workspace.locked():
-        site.workspace.holds.add(session_id, Hold(arguments.reason, context.clock()))
+        site.workspace.holds.add(session_id, Hold(storable(arguments.reason), context.clock()))
     context.page.line(
         f"{printable(session_id)} is held: no sweep touches it or its archived copy.", Style.GOOD
     )

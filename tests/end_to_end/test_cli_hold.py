@@ -34,6 +34,11 @@ def test_list_shows_since_when_and_why(home: HomeBuilder) -> None:
     assert "2026-11-20 12:00Z" in out
 
 
+def test_reason_may_hold_any_byte(home: HomeBuilder) -> None:
+    assert run(home, "hold", "add", OLD, "--reason", "for \udcff").code == 0
+    assert r"for \xff" in run(home, "hold", "list").out
+
+
 def test_removed_hold_lets_go(home: HomeBuilder) -> None:
     run(home, "hold", "add", OLD)
     assert run(home, "hold", "remove", OLD).code == 0

@@ -24,6 +24,7 @@ from hermes_retention.model import Artifact, Inventory, SessionClass
 from hermes_retention.plan import Plan, Verdict
 from hermes_retention.policy.lifecycle import Lifecycle
 from hermes_retention.site import Site
+from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.sweep import SweepReport, has_removed_before, preview, sweep
 
 LIVE_KEY = "agent:main:telegram:dm:1"
@@ -370,6 +371,27 @@ def test_odd_names_come_back(home: HomeBuilder, middle: bytes) -> None:
     assert name not in os.listdir(os.fsencode(home.files))
     names = [os.fsencode(artifact.name) for artifact in site.workspace.vault.artifacts()]
     assert name in names
+
+
+def test_row_whose_id_is_no_text_stays_and_the_others_go(home: HomeBuilder) -> None:
+    session_id = b"\xffA"
+    name = f"session_{safe_name(os.fsdecode(session_id))}.json"
+    home.execute(
+        "INSERT INTO sessions(id, source, started_at, ended_at) VALUES (CAST(? AS TEXT), 'cli', 1.0, 1.0)",
+        session_id,
+    )
+    home.file(name, age=60 * DAY).index({"agent:main:webhook:1": {"session_id": "\udc00"}})
+    report = run(site_of(home))
+    assert (report.counts.files_archived, report.counts.failed) == (3, 0)
+    assert name in hot(home)
+
+
+def test_title_that_is_no_text_is_archived_escaped(home: HomeBuilder) -> None:
+    home.execute("UPDATE sessions SET title = CAST(x'ff41' AS TEXT) WHERE id = ?", "20261010_080000_bbbbbbbb")
+    site = site_of(home)
+    assert run(site).counts.failed == 0
+    entries = {entry.id: entry for it in site.workspace.vault.partitions() for entry in it.sessions()}
+    assert entries["20261010_080000_bbbbbbbb"].metadata.title == "\\xffA"
 
 
 def test_file_larger_than_a_batch_is_streamed(home: HomeBuilder, mocker: MockerFixture) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.fsops import Directory
 from hermes_retention.model import Artifact, ArtifactKind, Unknown
-from hermes_retention.names import printable
+from hermes_retention.names import printable, storable
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.hermes.ids import (
     STAMP_LENGTH,
@@ -187,7 +187,7 @@ def assign_owners(files: Files, known: Collection[str]) -> Ownership:
             moved.extend((owners[0], artifact) for artifact in found)
         else:
             orphaned, strangers = _orphaned(part, found)
-            moved.extend((_orphan_id(part), artifact) for artifact in orphaned)
+            moved.extend((storable(part), artifact) for artifact in orphaned)
             unknown.extend(strangers)
     for owner, artifact in moved:
         _add(files, owner, artifact)
@@ -206,15 +206,6 @@ def _aliases(known: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def _disputed(artifact: Artifact, owners: tuple[str, ...]) -> Unknown:
     names = " or ".join(sorted(map(printable, owners)))
     return Unknown(artifact.name, f"it may belong to {names}", artifact.allocated_bytes)
-
-
-def _orphan_id(part: str) -> str:
-    """The id under which an orphan is known: text that databases and people can take, whatever the name."""
-    try:
-        part.encode()
-    except UnicodeEncodeError:
-        return printable(part)
-    return part
 
 
 def _orphaned(part: str, found: tuple[Artifact, ...]) -> tuple[list[Artifact], list[Unknown]]:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.names import printable
+from hermes_retention.names import printable, storable
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
@@ -106,7 +106,7 @@ def read_metadata(path: Path, session_ids: Sequence[str]) -> dict[str, SessionMe
 
 
 def _metadata(values: Sequence[Value]) -> SessionMetadata:
-    """Values of another type than the host writes are left out."""
+    """Values of another type than the host writes are left out, and bytes that are no text are escaped."""
     known: dict[str, Value] = {}
     for field, value in zip(_METADATA, values, strict=True):
         if field in _NUMBERS:
@@ -114,6 +114,8 @@ def _metadata(values: Sequence[Value]) -> SessionMetadata:
         else:
             kind = int if field == "message_count" else str
             known[field] = value if isinstance(value, kind) else None
+        if isinstance(value, str) and known[field] is not None:
+            known[field] = storable(value)
     return SessionMetadata(**known)  # type: ignore[arg-type]  # checked against the field's type just above
 
 

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.model import Lineage, Record, Route, Session, SessionClass
-from hermes_retention.names import printable
+from hermes_retention.names import is_text, printable
 from hermes_retention.stores.base import Scan, SessionMetadata
 from hermes_retention.stores.hermes import config, cron, files, state_db
 from hermes_retention.stores.hermes.classes import Classifier
@@ -119,6 +121,12 @@ class HermesStore:
         return f"{database} {why}: {consequence}. If this is not the home you mean, name it with --home."
 
 
+def _unclear(record: Record | None) -> Record:
+    """A record that keeps its session in the store: neither vault nor ledger can take its id."""
+    record = record if record is not None else Record(source="", started_at=0.0)
+    return msgspec.structs.replace(record, busy=record.busy or "unclear record: its id is no valid text")
+
+
 class _Assembly:
     """Joins what the sources say about one session. Called once per session: no work twice."""
 
@@ -132,6 +140,8 @@ class _Assembly:
     def session(self, session_id: str) -> Session:
         """Everything that the store knows of ``session_id``."""
         record = self._records.get(session_id)
+        if not is_text(session_id):
+            record = _unclear(record)
         key = self._keys.get(session_id)
         routes = self._routing.routes_to(session_id) if session_id in self._routed else ()
         if record is not None:
