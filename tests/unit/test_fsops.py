@@ -1,3 +1,5 @@
+"""The only module that removes files: what it notices, what it refuses, what lies there after a failure."""
+
 from __future__ import annotations
 
 import errno
@@ -241,6 +243,15 @@ def test_file_that_cannot_go_back_stays_aside_and_stops_nothing(
     assert "session_a.json" in line
     assert "invalid cross-device link" in line
     assert (aside.path / "session_a.json").read_bytes() == b"left behind"
+
+
+def test_what_vanishes_while_it_is_counted_counts_as_nothing(files: Directory, mocker: MockerFixture) -> None:
+    artifact = make(files, content=b"x" * 10_000)
+    gone = mocker.Mock(**{"stat.side_effect": FileNotFoundError(2, "No such file or directory")})
+    entries = mocker.MagicMock()
+    entries.__iter__.return_value = iter([gone, *os.scandir(files.path)])
+    mocker.patch("hermes_retention.fsops.os.scandir", return_value=entries)
+    assert fsops.allocated_bytes(files.path) == artifact.allocated_bytes
 
 
 # -- placing ----------------------------------------------------------------------------------------

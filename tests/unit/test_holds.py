@@ -1,3 +1,5 @@
+"""The file of holds: what it remembers, and that an unreadable one stops every removal."""
+
 from __future__ import annotations
 
 import stat

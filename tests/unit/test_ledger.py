@@ -1,3 +1,5 @@
+"""The ledger: what it remembers of sweeps and sessions, and of those that died."""
+
 from __future__ import annotations
 
 import sqlite3

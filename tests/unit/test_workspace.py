@@ -1,3 +1,5 @@
+"""The directory of our own in a home: what it refuses, and who may lock it."""
+
 from __future__ import annotations
 
 import os

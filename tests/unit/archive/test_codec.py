@@ -1,3 +1,5 @@
+"""Frames: what goes in comes out, with nothing but zstd, and a damaged one is an error."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,3 +1,5 @@
+"""The vault on real partitions: what it keeps, shares, removes, and says of damage."""
+
 from __future__ import annotations
 
 import os
