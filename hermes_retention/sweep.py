@@ -11,8 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from hermes_retention import fsops
-from hermes_retention.errors import ExitCode, VaultDamaged
+from hermes_retention import compact, fsops
+from hermes_retention.errors import CompactionRefused, ExitCode, VaultDamaged
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
 from hermes_retention.fsops import Directory
 from hermes_retention.ledger import Ledger, Outcome
@@ -173,6 +173,19 @@ def has_removed_before(site: Site) -> bool:
 
 def recover(site: Site) -> list[str]:
     """Put right what a dead process left half done; a line for each thing that a person must settle."""
+    return [*_recover_files(site), *_recover_database(site)]
+
+
+def _recover_database(site: Site) -> list[str]:
+    """A compaction that died leaves copies as large as the database: they must not wait for the next one."""
+    try:
+        compact.recover(site)
+    except CompactionRefused as error:
+        return [str(error)]
+    return []
+
+
+def _recover_files(site: Site) -> list[str]:
     try:
         files = Directory.open(site.home, *_below_home(site))
     except FileNotFoundError:

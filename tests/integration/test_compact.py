@@ -21,7 +21,7 @@ import msgspec
 import pytest
 from databases import RARE, facts, thinned_home
 from homes import HomeBuilder
-from sites import site_of, snapshot_of
+from sites import clock, site_of, snapshot_of
 
 from hermes_retention import compact as compacting
 from hermes_retention.compact import CompactReport, Stage, compact, preview
@@ -34,6 +34,7 @@ from hermes_retention.errors import (
 )
 from hermes_retention.fsops import take_place
 from hermes_retention.stores.hermes import compaction, replicas, swapping
+from hermes_retention.sweep import sweep
 
 
 @pytest.fixture
@@ -572,3 +573,12 @@ def test_database_that_is_unreadable_in_its_place_keeps_the_old_one(
         run(home)
     assert leftovers(home) == ["old.db"]
     assert facts(home.path / "retention" / "compact" / "old.db") == before
+
+
+def test_sweep_clears_up_after_a_compaction_that_died(tmp_path: Path) -> None:
+    home = HomeBuilder(tmp_path / "home")
+    folder = home.path / "retention" / "compact"
+    folder.mkdir(parents=True)
+    (folder / "new.db").write_bytes(b"half a copy")
+    sweep(site_of(home), clock=clock, origin="test")
+    assert not folder.exists() or os.listdir(folder) == []
