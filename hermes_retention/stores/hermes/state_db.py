@@ -1,7 +1,8 @@
-"""The host's SQLite databases, read only; the only module that opens them.
+"""The host's SQLite databases; the only module that opens them.
 
 Each is read in one transaction, so that rows and routes are of one moment. Texts that are not UTF-8 keep
-their bytes as surrogates, like file names. What the rows mean is said in ``records``, ``routing``, ``cron``.
+their bytes as surrogates, like file names. What the rows mean is said in ``records``, ``routing``, ``cron``;
+what is written, and in how short transactions, in ``row_writer`` and ``turns``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ DATABASE = "state.db"
 BUSY_SECONDS = 5.0
 _IDS_PER_QUERY = 500
 _NOTHING = "nothing was removed"
+_UNCHANGED = "nothing was changed"
+_UNFINISHED = "the transaction at hand was rolled back and the rest was not begun"
+_CACHE_KIB = 16_384
+"""Pages that a writing connection keeps: enough for the inner pages of the search tables."""
 
 RouteRow: TypeAlias = tuple[Value, Value, Value]
 """Scope, route key and entry of a row of ``gateway_routing``."""
@@ -146,6 +151,55 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         raise _unreadable(path, error) from error
 
 
+@contextlib.contextmanager
+def writing(path: Path, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection that may write, in autocommit: transactions are up to ``Turns``.
+
+    Foreign keys are enforced, as the host does. Checkpoints are the caller's. Without ``durable`` a loss of
+    power may undo the last transactions, never parts of one: what was removed is there again then. Raises
+    ``StoreUnreadable`` when there is no database, or for any error of SQLite in the block.
+    """
+    if not _exists(path):
+        why, cure = "there is no such database", "Name the home with --home DIR or HERMES_HOME."
+        raise StoreUnreadable(printable(str(path)), why, consequence=_UNCHANGED, cure=cure)
+    address = f"file://{quote(bytes(path))}?mode=rw"
+    try:
+        with contextlib.closing(
+            sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        ) as database:
+            database.text_factory = _text
+            _prepare(database, durable=durable)
+            yield database
+    except sqlite3.Error as error:
+        raise _unwritable(path, error) from error
+
+
+def _prepare(database: sqlite3.Connection, *, durable: bool) -> None:
+    """All of these hold for this connection only; none is stored in the database."""
+    (journal,) = database.execute("PRAGMA journal_mode").fetchone()
+    database.execute("PRAGMA foreign_keys = ON")
+    database.execute("PRAGMA wal_autocheckpoint = 0")
+    # Without a WAL, NORMAL could damage the database where the file system reorders writes.
+    database.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' and not durable else 'FULL'}")
+    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+def _unwritable(path: Path, error: sqlite3.Error) -> StoreUnreadable:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    known = {
+        sqlite3.SQLITE_BUSY: ("another process holds its lock", "Try again when the host is less busy."),
+        sqlite3.SQLITE_READONLY: (
+            "it is read-only",
+            "Run hermes-retention as the user that the host runs as.",
+        ),
+        sqlite3.SQLITE_FULL: ("the disk is full", "Free some space on the disk."),
+    }
+    if code not in known:
+        return _unreadable(path, error, consequence=_UNFINISHED)
+    why, cure = known[code]
+    return StoreUnreadable(printable(str(path)), why, consequence=_UNFINISHED, cure=cure)
+
+
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
@@ -170,7 +224,7 @@ def _exists(path: Path) -> bool:
     )
 
 
-def _unreadable(path: Path, error: sqlite3.Error) -> StoreUnreadable:
+def _unreadable(path: Path, error: sqlite3.Error, *, consequence: str = _NOTHING) -> StoreUnreadable:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
     said = printable(str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -182,7 +236,7 @@ def _unreadable(path: Path, error: sqlite3.Error) -> StoreUnreadable:
     else:
         why = f"it cannot be read ({said})"
         cure = "Run hermes-retention as the user that the host runs as; if the host crashed, start it once."
-    return StoreUnreadable(printable(str(path)), why, consequence=_NOTHING, cure=cure)
+    return StoreUnreadable(printable(str(path)), why, consequence=consequence, cure=cure)
 
 
 def _routes(database: sqlite3.Connection, path: Path) -> list[RouteRow]:
