@@ -89,7 +89,7 @@ def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str]
         if type(session_id) is not str:
             nameless += 1
             continue
-        lineage = unlinked if parent is None and marks is None else _lineage(cause, marks)
+        lineage = unlinked if parent is None and marks is None else lineage_of(cause, marks)
         work = busy.get(session_id) if busy else None
         if type(key) is str and key:
             keys[session_id] = intern(key)
@@ -141,7 +141,7 @@ def _complaints(nameless: int, doubts: Sequence[tuple[str, str]], where: str) ->
         )
 
 
-def _lineage(parent_reason: Value, marks: Value) -> Lineage:
+def lineage_of(parent_reason: Value, marks: Value) -> Lineage:
     """How the host's own queries tell a subagent, a branch and a continuation apart."""
     if isinstance(marks, str):
         with contextlib.suppress(ValueError):
