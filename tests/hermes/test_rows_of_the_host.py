@@ -85,7 +85,7 @@ def test_messages_leave_and_come_back(path: Path) -> None:
     assert found(path, "zebra") == {f"s{number}" for number in range(20, 30)}
     with state_db.writing(path, durable=True) as database:
         for _, items in taken:
-            RowRestorer(database).insert_rows(lambda items=items: iter(items))
+            RowRestorer(database).insert_rows(items.copy)
     assert dump(path) == before
     assert found(path, "zebra") == {f"s{number}" for number in range(30)}
     with closing(SessionDB(db_path=path)) as host:

@@ -27,6 +27,7 @@ _VARINT_BYTES = 9
 _MARGIN = 1.4
 """A turn may write this many times more pages than the last ones let expect."""
 _MOST_PAGES = 128
+_RESERVE_PAGES = 16
 
 
 class Structure(msgspec.Struct, frozen=True):
@@ -45,6 +46,11 @@ class Structure(msgspec.Struct, frozen=True):
     def would_merge(self) -> bool:
         """Whether one more segment makes a merge due."""
         return self.is_merge_due or (bool(self.segments) and self.segments[0] >= _MERGE_AT_SEGMENTS - 1)
+
+    @property
+    def is_next_critical(self) -> bool:
+        """Whether one more segment makes ``would_merge`` true."""
+        return bool(self.segments) and self.segments[0] >= _MERGE_AT_SEGMENTS - 2
 
     @property
     def pages_left(self) -> int:
@@ -109,9 +115,17 @@ class Index:
         """How much of ``budget`` (bytes of rows) the next turn can do without setting off a merge."""
         structure = self.structure()
         self._written = None if structure is None else structure.written_pages
-        if structure is None or not structure.would_merge:
+        if structure is None:
             return budget
-        return min(budget, int((structure.pages_left - 1) / (self._pages_per_byte * _MARGIN)))
+        room = structure.pages_left - 1
+        if not structure.would_merge:
+            expected = budget * self._pages_per_byte
+            if not structure.is_next_critical or room < expected:
+                return budget  # those pages may fill up now: there is nothing to merge
+            room -= _RESERVE_PAGES  # the next turn may not fill them up, and has to take a long row too
+            if room <= 0:
+                return budget
+        return min(budget, int(room / (self._pages_per_byte * _MARGIN)))
 
     def learn(self, weight: int) -> None:
         """Note how many pages the turn wrote since ``limit`` was asked, for ``weight`` bytes of rows."""
