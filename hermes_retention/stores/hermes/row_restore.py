@@ -37,7 +37,7 @@ from hermes_retention.stores.hermes.rows import (
 from hermes_retention.stores.hermes.turns import Pace, Turns
 
 Content = Callable[[], Iterable[Header | Row]]
-"""Gives the archived rows from the beginning each time it is called; they are read twice."""
+"""Gives the archived rows from the beginning each time it is called: more than once."""
 _NOTHING = "nothing was changed"
 _SAME_SESSION = ("source", "started_at")
 """What never changes in a session's record: two that differ here are two sessions."""
@@ -144,11 +144,10 @@ class RowRestorer:
     # -- inserting -------------------------------------------------------------------------------------------
 
     def _insert(self, content: Content) -> None:
-        tables = sections(content())
-        records: list[tuple[Header, list[Row]]] = []
-        for header, rows in tables:
+        # Wherever they stand: messages refer to records.
+        records = [(header, list(rows)) for header, rows in sections(content()) if header.table != MESSAGES]
+        for header, rows in sections(content()):
             if header.table != MESSAGES:
-                records.append((header, list(rows)))
                 continue
             fit = self._fit(header)
             there = self._there.get(MESSAGES, set())

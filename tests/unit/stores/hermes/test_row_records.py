@@ -169,7 +169,7 @@ def test_unit_with_many_messages_stays_until_they_are_gone(database: HostDatabas
     remove_messages(database, seen)
     unit, record = read(database, "s1")
     assert remove(database, unit)[0].state is State.DONE
-    assert restore(database, [*record, *messages]) == Restored(1, 60, 0, ())
+    assert restore(database, [*messages, *record]) == Restored(1, 60, 0, ())
     assert database.dump() == before
 
 
