@@ -321,6 +321,25 @@ def remove_own_entry(directory: Directory, name: str) -> None:
         directory.sync()
 
 
+def allocated_bytes(directory: Path, *, regular_only: bool = False) -> int:
+    """What the file system gives to the entries directly in ``directory``; 0 when there is no such directory.
+
+    What vanishes meanwhile (the host's temporary files, journals of SQLite) counts as nothing.
+    """
+    try:
+        entries = os.scandir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    total = 0
+    with entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) or not regular_only:
+                    total += status.st_blocks * 512
+    return total
+
+
 def sync_directory(path: Path) -> None:
     """Make the entries of ``path`` durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -5,12 +5,12 @@ What must not live here: output, and the clock (it is passed in).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from hermes_retention.errors import VaultDamaged
+from hermes_retention.fsops import allocated_bytes
 from hermes_retention.model import Inventory, Session, Usage
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import Scan, Store
@@ -52,7 +52,7 @@ class Site(msgspec.Struct, frozen=True):
 
     def usage(self) -> Usage:
         """What the file system allocates now."""
-        return self._usage(_allocated_bytes(self.store.files_directory))
+        return self._usage(allocated_bytes(self.store.files_directory))
 
     def _usage(self, sessions_bytes: int) -> Usage:
         return Usage(
@@ -82,13 +82,3 @@ def _scanned_bytes(scan: Scan) -> int:
     """Allocated bytes of all that a scan saw; the same as listing the directory once more."""
     artifacts = sum(artifact.allocated_bytes for session in scan.sessions for artifact in session.artifacts)
     return artifacts + sum(unknown.allocated_bytes for unknown in scan.unknown) + scan.other_bytes
-
-
-def _allocated_bytes(directory: Path) -> int:
-    """Allocated bytes of the entries directly in ``directory``; 0 when it does not exist."""
-    try:
-        entries = os.scandir(directory)
-    except FileNotFoundError:
-        return 0
-    with entries:
-        return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in entries)

@@ -13,7 +13,6 @@ What must not live here: the host's own files.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ import filelock
 
 from hermes_retention.archive.vault import Vault
 from hermes_retention.errors import RetentionError, SweepRunning
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops import Directory, allocated_bytes
 from hermes_retention.holds import Holds
 from hermes_retention.ledger import Ledger
 from hermes_retention.names import printable
@@ -75,13 +74,7 @@ class Workspace:
 
     def allocated_bytes(self) -> int:
         """What the file system gives to everything in the folder but the vault."""
-        if not self.root.is_dir():
-            return 0
-        return sum(
-            status.st_blocks * 512
-            for entry in os.scandir(self.root)
-            if stat.S_ISREG((status := entry.stat(follow_symlinks=False)).st_mode)
-        )
+        return allocated_bytes(self.root, regular_only=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

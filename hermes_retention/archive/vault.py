@@ -133,9 +133,7 @@ class Vault:
 
     def allocated_bytes(self) -> int:
         """What the file system gives to the vault, journals included."""
-        if not self.root.is_dir():
-            return 0
-        return sum(path.lstat().st_blocks * 512 for path in self.root.iterdir())
+        return fsops.allocated_bytes(self.root)
 
     def verify(self) -> Iterator[tuple[str, list[Damage]]]:
         """Check every byte of every partition; yields each partition's name with what is wrong in it."""
