@@ -38,9 +38,9 @@ examples:
   %(prog)s explain SESSION      where a session is, and what keeps it
 
 exit codes:
-  0  done                                    3  another sweep is running
-  1  done, some items failed and were kept   4  store unreadable, nothing removed
-  2  wrong usage or settings                 5  something in the archive is damaged"""
+  0  done                                   3  another sweep is running
+  1  done, but some items failed            4  store unreadable, nothing removed
+  2  wrong usage or settings                5  something in the archive is damaged"""
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +67,8 @@ def _add_sweep(commands: Commands) -> None:
         handler="sweep",
         about="""\
 The first sweep that would remove something shows its plan and asks. Without a
-terminal it only reports, unless HERMES_RETENTION_MODE=enforce is set or --yes is
-given. With HERMES_RETENTION_MODE=observe no sweep removes anything, with off
+terminal it only reports, unless HERMES_RETENTION_MODE=enforce is set or --yes
+is given. With HERMES_RETENTION_MODE=observe no sweep removes anything, with off
 there is none.""",
         examples="""\
   %(prog)s --dry-run
@@ -252,8 +252,8 @@ copy without them, proves that it holds the same, and puts it in the place of th
 old one. Stop the gateway first: it refuses while any process has the database
 open. Nothing is done unless enough of it is free.""",
         examples="""\
-  %(prog)s --dry-run        how much is free, and what stands in the way
-  %(prog)s --above 10%%      even if only a tenth is free""",
+  %(prog)s --dry-run      how much is free, what is in the way
+  %(prog)s --above 10%%    even if only a tenth is free""",
     )
     parser.add_argument(
         "--above",
