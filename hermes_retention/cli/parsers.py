@@ -38,9 +38,9 @@ examples:
   %(prog)s explain SESSION      where a session is, and what keeps it
 
 exit codes:
-  0  done                                   3  another sweep is running
-  1  done, but some items failed            4  store unreadable, nothing removed
-  2  wrong usage or settings                5  something in the archive is damaged"""
+  0  done                          3  another sweep is running
+  1  done, but some items failed   4  store unreadable, nothing removed
+  2  wrong usage or settings       5  something in the archive is damaged"""
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -111,9 +111,9 @@ def _add_restore(commands: Commands) -> None:
         "put sessions back from the archive",
         handler="restore",
         about="""\
-The files get the bytes, time and mode that they had. Nothing is overwritten, the
-archived copy stays, and the time of a restored session starts anew, so that the
-next sweep leaves it alone.""",
+The files get the bytes, time and mode that they had. Nothing is overwritten,
+the archived copy stays, and the time of a restored session starts anew, so that
+the next sweep leaves it alone.""",
         examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to ~/found",
     )
     add_session(parser, ID_OR_PREFIX, several=True)
@@ -155,7 +155,7 @@ def _add_hold(commands: Commands) -> None:
         "add",
         "hold a session: no sweep touches it or its archived copy",
         handler="hold add",
-        examples='  %(prog)s 20261120_101500_1a2b3c4d --reason "needed for the report"',
+        examples='  %(prog)s 20261120_101500_1a2b3c4d --reason "tax audit"',
     )
     add_session(add, EXACT_ID)
     add.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever asks later")
@@ -248,9 +248,9 @@ def _add_compact(commands: Commands) -> None:
         handler="compact",
         about="""\
 The host reuses free pages, but state.db never shrinks by itself. This writes a
-copy without them, proves that it holds the same, and puts it in the place of the
-old one. Stop the gateway first: it refuses while any process has the database
-open. Nothing is done unless enough of it is free.""",
+copy without them, proves that it holds the same, and puts it in the place of
+the old one. Stop the gateway first: it refuses while any process has the
+database open. Nothing is done unless enough of it is free.""",
         examples="""\
   %(prog)s --dry-run      how much is free, what is in the way
   %(prog)s --above 10%%    even if only a tenth is free""",

@@ -1,4 +1,4 @@
-"""A mistyped option is answered with the usage of the command that it was meant for."""
+"""Help fits a terminal, and a mistyped option is answered with the usage of its command."""
 
 from __future__ import annotations
 
@@ -27,3 +27,20 @@ def test_unknown_option_shows_the_usage_of_its_command(
 def test_unknown_global_option_shows_the_usage_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--hom", "x"]) == 2
     assert capsys.readouterr().err.startswith("usage: hermes-retention [-h]")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "sweep", "status", "explain", "restore", "undo"),
+        *("hold", "hold add", "hold remove", "hold list"),
+        *("archive", "archive list", "archive show", "archive verify", "archive export", "archive remove"),
+        *("prune", "compact", "settings", "demo"),
+    ],
+)
+def test_help_fits_80_columns(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command.split(), "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
