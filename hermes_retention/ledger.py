@@ -6,6 +6,7 @@ Holds live in ``holds`` and archived content in the vault. What must not live he
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -24,20 +25,32 @@ from hermes_retention.plan import Step
 FORMAT = 1
 KEEP_DAYS = 730
 """How long the steps of a sweep stay in the ledger; its totals stay for ever."""
+_REPLACE = "Move the file away: a new one is made, and no session depends on the old one."
+_OWNER = "Run as the user who owns the home."
+_SPACE = "Free some space on the disk."
+_CURES = {
+    sqlite3.SQLITE_FULL: _SPACE,
+    sqlite3.SQLITE_IOERR: _SPACE,
+    sqlite3.SQLITE_BUSY: "Try again when the other process has finished.",
+    sqlite3.SQLITE_READONLY: _OWNER,
+    sqlite3.SQLITE_CANTOPEN: _OWNER,
+}
+"""What helps where the file itself is as good as ever."""
 _SCHEMA = f"""
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE sweeps(
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sweeps(
     id TEXT PRIMARY KEY, started_at REAL NOT NULL, finished_at REAL, origin TEXT NOT NULL,
     state TEXT NOT NULL, undone_at REAL, totals TEXT);
-CREATE TABLE steps(
+CREATE TABLE IF NOT EXISTS steps(
     sweep TEXT NOT NULL REFERENCES sweeps(id), session_id TEXT NOT NULL, class TEXT NOT NULL,
     liveness TEXT NOT NULL, verdict TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,
     bytes INTEGER NOT NULL, error TEXT);
-CREATE INDEX steps_by_sweep ON steps(sweep);
-CREATE INDEX steps_by_session ON steps(session_id);
-CREATE TABLE restored(session_id TEXT PRIMARY KEY, restored_at REAL NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES('format', '{FORMAT}');
+CREATE INDEX IF NOT EXISTS steps_by_sweep ON steps(sweep);
+CREATE INDEX IF NOT EXISTS steps_by_session ON steps(session_id);
+CREATE TABLE IF NOT EXISTS restored(session_id TEXT PRIMARY KEY, restored_at REAL NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO meta VALUES('format', '{FORMAT}');
 """
+"""Two processes may find the file empty at the same moment: the later one changes nothing."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -93,7 +106,8 @@ class Ledger:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         except OSError as error:
-            raise _unusable(path, (error.strerror or "cannot be opened").lower()) from error
+            cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)
+            raise _unusable(path, (error.strerror or "cannot be opened").lower(), cure) from error
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
@@ -103,7 +117,7 @@ class Ledger:
             row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.Error as error:
             connection.close()
-            raise _unusable(path, str(error)) from error
+            raise _refused(path, error) from error
         if row is None or row[0] != str(FORMAT):
             connection.close()
             raise _unusable(path, "it has a format that this version does not know")
@@ -224,10 +238,15 @@ class Ledger:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
-def _unusable(path: Path, why: str) -> RetentionError:
+def _unusable(path: Path, why: str, cure: str = _REPLACE) -> RetentionError:
     return RetentionError(
         printable(str(path)),
         f"the ledger cannot be used: {why}",
         consequence="nothing was changed",
-        cure="Move the file away: a new one is made, and no session depends on the old one.",
+        cure=cure,
     )
+
+
+def _refused(path: Path, error: sqlite3.Error) -> RetentionError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
+    return _unusable(path, str(error), _CURES.get(code, _REPLACE))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from pytest_mock import MockerFixture
 
 from hermes_retention.errors import ArtifactChanged, RetentionError
 from hermes_retention.ledger import KEEP_DAYS, Ledger, Outcome
@@ -102,6 +107,39 @@ def test_damaged_ledger_is_an_error_with_a_cure_and_is_not_touched(path: Path) -
     with pytest.raises(RetentionError, match="Move the file away"):
         Ledger.open(path)
     assert path.read_bytes() == b"no database" * 400
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [(errno.ENOSPC, "Free some space"), (errno.EACCES, "Run as the user who owns the home")],
+)
+def test_ledger_that_is_as_good_as_ever_is_not_to_be_moved_away(
+    path: Path, mocker: MockerFixture, number: int, cure: str
+) -> None:
+    mocker.patch("hermes_retention.ledger.os.open", side_effect=OSError(number, os.strerror(number)))
+    with pytest.raises(RetentionError, match=cure):
+        Ledger.open(path)
+
+
+def test_full_disk_is_not_to_be_cured_by_moving_the_ledger_away(path: Path, mocker: MockerFixture) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    mocker.patch("hermes_retention.ledger.sqlite3.connect").return_value.execute.side_effect = full
+    with pytest.raises(RetentionError, match="Free some space"):
+        Ledger.open(path)
+
+
+def test_ledger_that_several_make_at_once_is_one_ledger(tmp_path: Path) -> None:
+    def make(path: Path, start: Barrier) -> int:
+        start.wait()
+        with Ledger.open(path) as ledger:
+            return len(ledger.sweeps())
+
+    with ThreadPoolExecutor(4) as pool:
+        for turn in range(10):
+            start = Barrier(4)
+            made = [pool.submit(make, tmp_path / f"{turn}.db", start) for _ in range(4)]
+            assert [one.result() for one in made] == [0] * 4
 
 
 def test_ledger_of_a_newer_version_is_not_touched(path: Path) -> None:
