@@ -46,6 +46,7 @@ def run(namespace: argparse.Namespace, *, clock: Callable[[], float] = time.time
     if namespace.retention_command is None:
         namespace.retention_show_help()
         return ExitCode.USAGE
+    _put_something_behind_closed_outputs()
     _let_every_name_be_printed()
     try:
         return _run_and_report(namespace, clock)
@@ -110,6 +111,15 @@ def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of
     from hermes_retention.cli import showing
 
     return showing.HANDLERS[command]
+
+
+def _put_something_behind_closed_outputs() -> None:
+    """A job may close them (``>&-``); then Python has no stream at all, and nobody reads what is written."""
+    import os
+
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _let_every_name_be_printed() -> None:

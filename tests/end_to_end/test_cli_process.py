@@ -81,6 +81,16 @@ def test_output_on_a_full_disk_is_one_clear_line(tmp_path: Path, options: tuple[
     assert b"no space left" in done.stderr
 
 
+def test_sweep_works_with_every_stream_closed(tmp_path: Path) -> None:
+    home = HomeBuilder(tmp_path / "home").session(OLD, age=aged(40 * DAY))
+    command = 'exec "$@" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", *PROGRAM, "--home", str(home.path), "sweep", "--yes"], check=False
+    )
+    assert done.returncode == 0
+    assert os.listdir(home.files) == []
+
+
 def test_ctrl_c_at_the_question_changes_nothing(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path / "home").session(OLD, age=aged(40 * DAY))
     result = type_at("sweep", "--home", str(home.path), answer="\x03")
