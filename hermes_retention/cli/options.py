@@ -127,8 +127,12 @@ def age(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """A share such as ``25%``, from 0 to 1, for ``argparse``."""
-    number = text.strip().removesuffix("%").rstrip()
-    if not text.strip().endswith("%") or not number.isascii() or not number.isdecimal() or int(number) > 100:  # noqa: PLR2004 - per cent
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25%")
-    return int(number) / 100
+    """A share such as ``25%`` or ``0.25``, from 0 to 1, for ``argparse``."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if rest or not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25% or 0.25")
+    return value
