@@ -91,6 +91,16 @@ def test_sweep_works_with_every_stream_closed(tmp_path: Path) -> None:
     assert os.listdir(home.files) == []
 
 
+def test_live_session_is_known_by_its_name_in_any_locale(tmp_path: Path) -> None:
+    key, session_id = "agent:main:telegram:dm:1", "größe"
+    home = HomeBuilder(tmp_path / "home").route(key, session_id, age=aged(40 * DAY))
+    home.session(session_id, age=aged(40 * DAY), ended=None, key=key)
+    environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = start("--home", str(home.path), "sweep", "--yes", "--json", environ=environ)
+    assert (result.code, json.loads(result.out)["counts"]["files_archived"]) == (0, 0)
+    assert (home.files / f"session_{session_id}.json").exists()
+
+
 def test_ctrl_c_at_the_question_changes_nothing(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path / "home").session(OLD, age=aged(40 * DAY))
     result = type_at("sweep", "--home", str(home.path), answer="\x03")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +31,7 @@ from hermes_retention.stores.hermes.ids import (
 DIRECTORY = "sessions"
 INDEX = "sessions.json"
 
+_NAMES_ARE_UTF8 = sys.getfilesystemencoding() == "utf-8"
 _BLOCK = 512  # the unit of st_blocks, whatever the file system's own blocks are
 _SNAPSHOT, _DUMP = "session_", "request_dump_"
 _MICROSECONDS = len("_000001")
@@ -86,7 +88,7 @@ def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
             continue
         mode = status.st_mode
         allocated = status.st_blocks * _BLOCK
-        parts = split_name(name) if stat.S_ISREG(mode) else None
+        parts = split_name(_as_written(name)) if stat.S_ISREG(mode) else None
         if parts is not None:
             kind, part = parts
             allocated = shared.setdefault(allocated, allocated)
@@ -100,6 +102,13 @@ def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
         else:
             unknown.append(Unknown(name, _why_unknown(mode), allocated))
     return Listing(files, unknown, other_bytes)
+
+
+def _as_written(name: str) -> str:
+    """``name`` as the host meant it, which writes UTF-8, whatever the locale of this process."""
+    if name.isascii() or _NAMES_ARE_UTF8:
+        return name
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def split_name(name: str) -> tuple[ArtifactKind, str] | None:
