@@ -67,9 +67,8 @@ def restore_sessions(site: Site, session_ids: Sequence[str], *, now: float) -> R
     Raises ``UsageError`` for an id that the vault does not have; nothing is written then. A file that exists
     with other content is a conflict: it stays as it is.
     """
-    found = _newest_of_all(site, session_ids)
-    with site.workspace.locked():
-        return _into_store(site, found, now=now)
+    with site.workspace.locked():  # looked up under the lock, lest an expiry comes in between
+        return _into_store(site, _newest_of_all(site, session_ids), now=now)
 
 
 def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> RestoreReport:

@@ -319,6 +319,9 @@ class Partition:
             self._connection.execute(
                 "UPDATE artifacts SET dictionary_id = ? WHERE id = ?", (new_id, artifact.id)
             )
+            # These may be the only copies: what was packed anew is read back before anything is committed.
+            for _ in self.read(msgspec.structs.replace(artifact, dictionary_id=new_id)):
+                pass
         if new_id == dictionary_id:
             sources = json.dumps(sorted({artifact.session_id for artifact in sample}))
             self._connection.execute(

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -106,7 +107,7 @@ class Vault:
         )
 
     def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
-        """Artifacts of one session or one sweep, oldest archived first. Raises ``VaultDamaged``."""
+        """Artifacts of one session or one sweep, oldest version first. Raises ``VaultDamaged``."""
         return _oldest_first(
             artifact
             for partition in self.partitions()
@@ -166,7 +167,8 @@ def _unreadable(path: Path, error: sqlite3.Error | ValueError) -> VaultDamaged:
 
 
 def _oldest_first(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
-    return sorted(artifacts, key=lambda artifact: (artifact.archived_at, artifact.partition, artifact.id))
+    """By the time of the file itself: a sweep may have had a wrong clock, and a later version is newer."""
+    return sorted(artifacts, key=attrgetter("mtime_ns", "archived_at", "partition", "id"))
 
 
 class VaultReader:

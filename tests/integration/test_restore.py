@@ -78,6 +78,16 @@ def test_newest_version_comes_back(home: HomeBuilder, site: Site) -> None:
     assert (home.files / name_of("snapshot", OLD)).read_bytes() == b"a later version"
 
 
+def test_newest_version_comes_back_also_after_a_sweep_by_a_clock_in_the_future(
+    home: HomeBuilder, site: Site
+) -> None:
+    run(site, now=NOW + 3650 * DAY)
+    home.file(name_of("snapshot", OLD), b"a later version", age=30 * DAY)
+    run(site, now=NOW)
+    restore_sessions(site, [OLD], now=NOW)
+    assert (home.files / name_of("snapshot", OLD)).read_bytes() == b"a later version"
+
+
 def test_existing_file_is_never_overwritten(home: HomeBuilder, site: Site) -> None:
     run(site)
     home.file(name_of("snapshot", OLD), b"written since")

@@ -13,6 +13,7 @@ import pytest
 from pytest_mock import MockerFixture
 from vaults import MONTH, PARTITION, artifact_of, content_of, damage_table, entry_of, fill
 
+from hermes_retention.archive.codec import Codec
 from hermes_retention.archive.partition import Partition
 from hermes_retention.archive.vault import PartitionWriter, Vault, pack, pack_large, partition_name
 from hermes_retention.errors import FrameCorrupt, VaultDamaged
@@ -220,6 +221,19 @@ def test_dictionary_built_from_a_removed_session_goes_too(tmp_path: Path) -> Non
     assert secret not in known[1]
     assert "confidential" not in known[2]
     for session_id, content in CONTENTS.items():
+        assert content_of(vault, session_id) == [content]
+
+
+def test_copies_that_would_not_read_back_with_the_new_dictionary_stay_as_they_are(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    vault = fill(tmp_path / "archive", {"leaving": SYSTEM + b"\nleaving", **CONTENTS})
+    compress = Codec.compress
+    mocker.patch.object(Codec, "compress", lambda self, plain: compress(self, plain[::-1]))
+    with pytest.raises(FrameCorrupt):
+        vault.remove_sessions(["leaving"])
+    mocker.stopall()
+    for session_id, content in {"leaving": SYSTEM + b"\nleaving", **CONTENTS}.items():
         assert content_of(vault, session_id) == [content]
 
 
