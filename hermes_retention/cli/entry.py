@@ -132,16 +132,16 @@ def _let_every_name_be_printed() -> None:
 
 def _report_error(namespace: argparse.Namespace, error: RetentionError) -> int:
     _complain(str(error))
-    if getattr(namespace, "json", False):
-        from hermes_retention.report.json_output import error_object, print_object
+    try:
+        if getattr(namespace, "json", False):
+            from hermes_retention.report.json_output import error_object, print_object
 
-        try:
             print_object(error_object(error))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError:  # a full disk below the output may be the very error
-            _forget_output()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk below the output may be the very error, and Python tries again at its end
+        _forget_output()
     return error.exit_code
 
 
