@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from hermes_retention.archive.partition import Packed, SessionEntry
+from hermes_retention.archive.entries import Packed, SessionEntry
 from hermes_retention.archive.vault import (
     Check,
     Packing,

@@ -12,7 +12,8 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from hermes_retention.archive.partition import ArchivedArtifact, Partition
+from hermes_retention.archive.entries import ArchivedArtifact
+from hermes_retention.archive.partition import Partition
 from hermes_retention.errors import UsageError, VaultDamaged
 from hermes_retention.model import SessionClass
 from hermes_retention.names import printable

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.archive.partition import ArchivedArtifact
+from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.errors import ExitCode, RestoreConflict, RetentionError, UsageError, VaultDamaged
 from hermes_retention.fsops import Directory, place_file
 from hermes_retention.ledger import SweepRow

@@ -20,14 +20,8 @@ import msgspec
 
 from hermes_retention import fsops
 from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
-from hermes_retention.archive.partition import (
-    ArchivedArtifact,
-    Frame,
-    Packed,
-    Partition,
-    SessionEntry,
-    unpack,
-)
+from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
+from hermes_retention.archive.partition import Partition
 from hermes_retention.errors import FrameCorrupt, RetentionError, VaultDamaged
 from hermes_retention.model import ArchivedSession, Artifact
 from hermes_retention.names import printable

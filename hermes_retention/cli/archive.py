@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from hermes_retention.archive.partition import describe
+from hermes_retention.archive.entries import describe
 from hermes_retention.cli.context import Context
 from hermes_retention.discard import discard, require_not_held
 from hermes_retention.errors import ExitCode, VaultDamaged

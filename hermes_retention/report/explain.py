@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hermes_retention.archive.partition import describe
+from hermes_retention.archive.entries import describe
 from hermes_retention.explain import Explanation, setting_behind, setting_of
 from hermes_retention.ledger import StepRow
 from hermes_retention.model import Session

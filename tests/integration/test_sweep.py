@@ -14,7 +14,7 @@ from pytest_mock import MockerFixture
 from sites import DAY, clock, policy_of, site_of, snapshot_of
 
 from hermes_retention import archiving
-from hermes_retention.archive.partition import Packed
+from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
 from hermes_retention.errors import ExitCode, StoreUnreadable, SweepRunning
 from hermes_retention.fsops import Remover

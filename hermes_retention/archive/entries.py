@@ -1,0 +1,112 @@
+"""What lies in a partition, as values: frames, artifacts, sessions; and how frames become bytes again.
+
+What must not live here: the file that they lie in (``partition``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from hermes_retention.archive.codec import Codec, FrameError
+from hermes_retention.errors import FrameCorrupt
+from hermes_retention.model import ArtifactKind, SessionClass
+from hermes_retention.names import printable
+from hermes_retention.stores.base import SessionMetadata
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """A piece of an artifact: its plain size in bytes and the compressed bytes."""
+
+    size_bytes: int
+    content: bytes
+
+
+class Packed(msgspec.Struct, frozen=True, gc=False):
+    """An artifact ready to be written: what it is, its hash, and its frames in order.
+
+    ``frames`` may be an iterator that reads the file while it is consumed; it raises when the file changed.
+    """
+
+    session_id: str
+    kind: ArtifactKind
+    name: str
+    size_bytes: int
+    mtime_ns: int
+    mode: int
+    sha256: bytes
+    dictionary_id: int | None
+    frames: Iterable[Frame]
+
+
+class ArchivedArtifact(msgspec.Struct, frozen=True, gc=False):
+    """An artifact as the partition describes it, without its content."""
+
+    id: int
+    session_id: str
+    kind: ArtifactKind
+    name: str
+    size_bytes: int
+    mtime_ns: int
+    mode: int
+    sha256: bytes
+    dictionary_id: int | None
+    archived_at: float
+    sweep: str
+    partition: str
+
+
+class SessionEntry(msgspec.Struct, frozen=True):
+    """A session as the partition describes it."""
+
+    id: str
+    session_class: SessionClass
+    last_activity: float
+    metadata: SessionMetadata
+
+
+def unpack(
+    artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec, partition_file: str
+) -> Iterator[bytes]:
+    """Decompress ``frames`` and compare size and sha256 with what ``artifact`` says.
+
+    The comparison comes after the last piece: a receiver must not act on the pieces before the iterator ends.
+    Raises ``FrameCorrupt``.
+    """
+    digest, total = hashlib.sha256(), 0
+    try:
+        for frame in frames:
+            piece = codec.decompress(frame.content, frame.size_bytes)
+            digest.update(piece)
+            total += len(piece)
+            yield piece
+    except FrameError as error:
+        raise _corrupt(artifact, partition_file, str(error)) from error
+    if total != artifact.size_bytes or digest.digest() != artifact.sha256:
+        raise _corrupt(artifact, partition_file, "size or sha256 differs from what was archived")
+
+
+def _corrupt(artifact: ArchivedArtifact, partition_file: str, why: str) -> FrameCorrupt:
+    return FrameCorrupt(
+        f"{partition_file}, session {printable(artifact.session_id)}, {printable(artifact.name)}",
+        why,
+        consequence="nothing was removed on its account",
+    )
+
+
+def describe(artifact: ArchivedArtifact) -> dict[str, Any]:
+    """The artifact as plain JSON data, for listings."""
+    return {
+        "kind": artifact.kind.value,
+        "name": printable(artifact.name),
+        "size": artifact.size_bytes,
+        "sha256": artifact.sha256.hex(),
+        "mtime_ns": artifact.mtime_ns,
+        "mode": f"{artifact.mode:04o}",
+        "archived_at": artifact.archived_at,
+        "sweep": artifact.sweep,
+        "partition": artifact.partition,
+    }
