@@ -99,6 +99,10 @@ class RestoreConflict(RetentionError):
     """Something else already has the name that a restored file needs. Nothing was overwritten."""
 
 
+class SessionGone(RetentionError):
+    """The session of an archived copy is nowhere any more, so the copy has no place to go back to."""
+
+
 class DatabaseInUse(RetentionError):
     """Somebody has the host's database open, or wrote to it meanwhile. It was not changed."""
 

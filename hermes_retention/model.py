@@ -29,11 +29,21 @@ ONE_SHOT = frozenset({SessionClass.HOOK, SessionClass.CRON})
 
 
 class ArtifactKind(enum.StrEnum):
-    """Which of the things that a session leaves on disk this one is."""
+    """Which of the things that a session leaves on disk this one is: a file, or rows of a database."""
 
     SNAPSHOT = "snapshot"
     TRANSCRIPT = "transcript"
     REQUEST_DUMP = "request_dump"
+    MESSAGES = "messages"
+    """All its messages, with its record as it was then."""
+    TOOL_OUTPUT = "tool_output"
+    """The messages whose body gave way to a marker."""
+    RECORD = "record"
+    """Its record with everything that goes with it but its messages."""
+
+
+ROW_KINDS = frozenset({ArtifactKind.MESSAGES, ArtifactKind.TOOL_OUTPUT, ArtifactKind.RECORD})
+"""What is no file but rows, which go back into the database."""
 
 
 class Lineage(enum.StrEnum):
@@ -71,6 +81,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     lineage: Lineage = Lineage.NONE
     busy: str | None = None
     """Why the host is still at work on it (``compression lock``, ``hand-off pending`` …), else ``None``."""
+    message_count: int = 0
+    """As the host counts; it stays when messages go. Good for estimates only: inactive ones are left out."""
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether rows of messages are left."""
+        return self.last_message_at is not None
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +112,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     failed: bool = False
     restored_at: float | None = None
     """When a person last put this session back from the vault."""
+    tool_output_done: bool = False
+    """Whether a sweep has looked through these very messages for tool output."""
 
     @property
     def last_activity(self) -> float:
@@ -144,13 +163,15 @@ class Usage(msgspec.Struct, frozen=True):
     sessions_bytes: int
     vault_bytes: int = 0
     ledger_bytes: int = 0
+    database_bytes: int = 0
+    """Used pages of the host's database. Those that rows leave are used again: the file stays as large."""
     free_bytes: int | None = None
     """What is left on the home's file system for ordinary users; ``None`` when it cannot be read."""
 
     @property
     def total_bytes(self) -> int:
         """Everything that counts against the budget."""
-        return self.sessions_bytes + self.vault_bytes + self.ledger_bytes
+        return self.sessions_bytes + self.vault_bytes + self.ledger_bytes + self.database_bytes
 
 
 class Inventory(msgspec.Struct, frozen=True):
@@ -164,3 +185,5 @@ class Inventory(msgspec.Struct, frozen=True):
     """Session id → the reason that a person gave."""
     unknown: tuple[Unknown, ...] = ()
     warnings: tuple[str, ...] = ()
+    bytes_per_message: float = 0.0
+    """What a message takes in the database on average, search tables included: for estimates."""

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -56,6 +57,10 @@ _TABLES_019 = {
         session_id TEXT PRIMARY KEY, holder TEXT NOT NULL, acquired_at REAL NOT NULL,
         expires_at REAL NOT NULL
     """,
+    "async_delegations": """
+        delegation_id TEXT PRIMARY KEY, origin_session TEXT NOT NULL, parent_session_id TEXT,
+        state TEXT NOT NULL, result_json TEXT
+    """,
     "telegram_dm_topic_bindings": """
         chat_id TEXT NOT NULL, thread_id TEXT NOT NULL, session_key TEXT NOT NULL,
         session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE, PRIMARY KEY (chat_id, thread_id)
@@ -93,6 +98,12 @@ class HostDatabase:
                 f"{tables} CREATE INDEX idx_messages_session ON messages(session_id, timestamp);"
                 f"CREATE INDEX idx_sessions_parent ON sessions(parent_session_id); {searches}"
             )
+
+    def copy(self, path: Path) -> Self:
+        """The same database at ``path``. Nobody has it open, so there is no log beside it."""
+        made = object.__new__(type(self))
+        made.path = shutil.copyfile(self.path, path)
+        return made
 
     def execute(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         """Run a statement as the host would, foreign keys enforced, and commit."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from hermes_retention.model import Session, Unknown
+from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -19,6 +21,8 @@ class Scan(msgspec.Struct, frozen=True):
     other_bytes: int = 0
     """Allocated bytes of known files that belong to no session (the index, the host's temporary files)."""
     warnings: tuple[str, ...] = ()
+    database_bytes: int = 0
+    """Used pages of the host's database, in bytes."""
 
 
 class SessionMetadata(msgspec.Struct, frozen=True):
@@ -34,6 +38,24 @@ class SessionMetadata(msgspec.Struct, frozen=True):
     ended_at: float | None = None
     end_reason: str | None = None
     message_count: int | None = None
+
+
+class DatabaseSpace(msgspec.Struct, frozen=True):
+    """How a host's database fills its file."""
+
+    file_bytes: int
+    free_bytes: int
+    """Pages inside the file that nothing uses: the host fills them again, the file stays as large."""
+
+    @property
+    def free_share(self) -> float:
+        """How much of the file is free pages, from 0 to 1."""
+        return self.free_bytes / self.file_bytes if self.file_bytes else 0.0
+
+    @property
+    def used_bytes(self) -> int:
+        """Pages that hold something, in bytes."""
+        return self.file_bytes - self.free_bytes
 
 
 class Store(Protocol):
@@ -59,5 +81,31 @@ class Store(Protocol):
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
         """What is known of these sessions; ids without a record are missing from the answer."""
 
+    def database_space(self) -> DatabaseSpace | None:
+        """How full the host's database is now; ``None`` when there is none.
+
+        Raises ``StoreUnreadable`` when it cannot be read.
+        """
+
+    def reading_rows(self) -> AbstractContextManager[RowReader]:
+        """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open."""
+
+    def removing_rows(self) -> AbstractContextManager[RowRemover]:
+        """Change rows, from one thread. Raises ``StoreUnreadable``."""
+
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""
+
+    def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
+        """For putting archived rows back into the host's database, also while the host runs.
+
+        Raises ``StoreUnreadable`` when there is no database, and for whatever the database refuses within the
+        block: its lock, for a minute, or a write. What was told as done is committed then.
+        """
+
+    def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
+        """Versions of one kind of one session as one: what a restore would put back of them.
+
+        ``versions`` stand in the order in which they were archived. Touches no database. Raises
+        ``VaultDamaged``.
+        """

@@ -20,10 +20,27 @@ PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "names", "model", "plan"),
     ("policy",),
-    ("stores.base", "gateway.hookspecs"),
+    ("stores.base", "stores.rows", "gateway.hookspecs"),
     ("fsops", "archive", "ledger", "holds", "stores.hermes", "stores.openclaw"),
-    ("settings", "workspace", "site", "archiving", "execute", "plugins"),
-    ("sweep", "restore", "prune", "discard", "compact", "search", "simulate", "status", "explain", "lookup"),
+    (
+        *("settings", "workspace", "site", "archiving"),
+        *("row_order", "row_loading", "row_archiving", "execute"),
+        *("placing", "restoring_rows", "plugins"),
+    ),
+    (
+        "recovery",
+        "sweep_report",
+        "sweep",
+        "restore",
+        "prune",
+        "discard",
+        "compact",
+        "search",
+        "simulate",
+        "status",
+        "explain",
+        "lookup",
+    ),
     ("gateway", "hermes_agent", "cli", "report", "demo", "__main__"),
 )
 """Lowest first. A name stands for a module, or for a package and all that is in it unless named apart."""

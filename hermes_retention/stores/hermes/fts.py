@@ -28,6 +28,8 @@ _MARGIN = 1.4
 """A turn may write this many times more pages than the last ones let expect."""
 _MOST_PAGES = 128
 _RESERVE_PAGES = 16
+_PAGES_OF_A_MESSAGE = 2
+_MOST_RESTARTS = 3
 
 
 class Structure(msgspec.Struct, frozen=True):
@@ -35,7 +37,13 @@ class Structure(msgspec.Struct, frozen=True):
 
     written_pages: int
     segments: tuple[int, ...]
-    merging: bool
+    merging_segments: int
+    """How many segments a merge is at that was begun, the largest of them; 0 when there is none."""
+
+    @property
+    def merging(self) -> bool:
+        """Whether a merge was begun and goes on with the next piece."""
+        return self.merging_segments > 0
 
     @property
     def is_merge_due(self) -> bool:
@@ -51,6 +59,11 @@ class Structure(msgspec.Struct, frozen=True):
     def is_next_critical(self) -> bool:
         """Whether one more segment makes ``would_merge`` true."""
         return bool(self.segments) and self.segments[0] >= _MERGE_AT_SEGMENTS - 2
+
+    def with_more(self, segments: int) -> Structure:
+        """What it is after others have written so many segments."""
+        newest, *others = self.segments or (0,)
+        return msgspec.structs.replace(self, segments=(newest + segments, *others))
 
     @property
     def pages_left(self) -> int:
@@ -72,11 +85,11 @@ def _parse(block: bytes) -> Structure | None:
     levels, at = _varint(block, at)
     _, at = _varint(block, at)
     written, at = _varint(block, at)
-    segments, merging = [], False
+    segments, merging = [], 0
     for _ in range(levels):
         merged, at = _varint(block, at)
         number, at = _varint(block, at)
-        merging = merging or merged > 0
+        merging = max(merging, merged)
         segments.append(number)
         for _ in range(number * (8 if newer else 3)):
             _, at = _varint(block, at)
@@ -98,6 +111,7 @@ class Index:
 
     def __init__(self, database: sqlite3.Connection, table: str) -> None:
         self._database, self.table = database, table
+        self._merge = f"INSERT INTO {quoted(table)}({quoted(table)}, rank) VALUES('merge', ?)"
         self._pages_per_byte = 1e-3
         self._written: int | None = None
         self._pace = Pace(start=32, least=4, most=_MOST_PAGES)
@@ -111,13 +125,17 @@ class Index:
             return None
         return parse_structure(found[0]) if found and isinstance(found[0], bytes) else None
 
-    def limit(self, budget: int) -> int:
-        """How much of ``budget`` (bytes of rows) the next turn can do without setting off a merge."""
+    def limit(self, budget: int, *, between: int = 0) -> int:
+        """How much of ``budget`` (bytes of rows) the next turn can do without setting off a merge.
+
+        ``between`` is how many segments of others may come in before that turn begins.
+        """
         structure = self.structure()
         self._written = None if structure is None else structure.written_pages
         if structure is None:
             return budget
-        room = structure.pages_left - 1
+        structure = structure.with_more(between)
+        room = structure.pages_left - 1 - between * _PAGES_OF_A_MESSAGE
         if not structure.would_merge:
             expected = budget * self._pages_per_byte
             if not structure.is_next_critical or room < expected:
@@ -138,17 +156,37 @@ class Index:
 
     def settle(self, turns: Turns) -> None:
         """Do the merges that are due, in turns of their own. Nothing is lost when this is interrupted."""
-        command = f"INSERT INTO {quoted(self.table)}({quoted(self.table)}, rank) VALUES('merge', ?)"
         while (structure := self.structure()) is not None and structure.is_merge_due:
             pages = self._pace.budget
             before = self._database.total_changes
             with turns.turn():
-                self._database.execute(command, (pages,))
+                self._database.execute(self._merge, (pages,))
             if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
                 return
             after = self.structure()
             if (after is not None and after.is_merge_due) or turns.held_seconds > self._pace.budget * 1e-3:
                 self._pace.learn(pages, turns.held_seconds)  # a piece that came to its end early says nothing
+
+    def condense(self, turns: Turns) -> None:
+        """Merge everything, so that what was removed gives its pages back, in turns of their own.
+
+        FTS5 notes a removal beside the entry that it takes back, and only a merge of both frees their pages.
+        A negative number asks for all segments at once, whatever their levels; the next pieces go on with
+        that. Nothing is lost when this is interrupted.
+        """
+        restarts = 0
+        while (structure := self.structure()) is not None and sum(structure.segments) > 1:
+            goes_on = structure.merging_segments >= _MERGE_AT_SEGMENTS
+            restarts += not goes_on and turns.contended
+            if restarts > _MOST_RESTARTS:
+                return  # every restart beside a writer adds a level, and levels make the host's merges longer
+            pages = self._pace.budget
+            before = self._database.total_changes
+            with turns.turn():
+                self._database.execute(self._merge, (pages if goes_on else -pages,))
+            if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
+                return
+            self._pace.learn(pages, turns.held_seconds)
 
 
 class Indexes:
@@ -164,9 +202,13 @@ class Indexes:
         written = "\n".join(sql for (sql,) in triggers.fetchall() if sql)
         self._indexes = [Index(database, name) for (name,) in names.fetchall() if name in written]
 
-    def limit(self, budget: int) -> int:
-        """How much of ``budget`` the next turn should do; may be less than a single row."""
-        return min([budget, *(index.limit(budget) for index in self._indexes)])
+    def limit(self, budget: int, turns: Turns) -> int:
+        """How much of ``budget`` the next turn should do; may be less than a single row.
+
+        While another process writes, one write of it may come between this look and the turn.
+        """
+        between = int(turns.contended)
+        return min([budget, *(index.limit(budget, between=between) for index in self._indexes)])
 
     def settle(self, turns: Turns, weight: int) -> None:
         """After a turn of ``weight`` bytes of rows: learn from it and do the merges that are due."""
@@ -174,3 +216,8 @@ class Indexes:
             index.learn(weight)
         for index in self._indexes:
             index.settle(turns)
+
+    def condense(self, turns: Turns) -> None:
+        """Give back the pages of what was removed. Takes about as long as reading the search tables once."""
+        for index in self._indexes:
+            index.condense(turns)

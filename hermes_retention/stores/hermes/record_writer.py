@@ -12,15 +12,18 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from hermes_retention.model import Lineage
 from hermes_retention.names import printable
+from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.records import lineage_of
 from hermes_retention.stores.hermes.row_codec import Header, Row, Value, encode_header, encode_row
 from hermes_retention.stores.hermes.row_queue import Change, State
 from hermes_retention.stores.hermes.rows import (
     MESSAGES,
     META,
+    ROW_WEIGHT,
     SESSIONS,
     VARIABLES,
     Seen,
@@ -37,13 +40,15 @@ from hermes_retention.stores.hermes.rows import (
     select,
 )
 from hermes_retention.stores.hermes.turns import Pace, Turns
+from hermes_retention.stores.hermes.watch import Unwatched, Watch, why_any_is_live
 
 CHILDREN = Header(":children", ("id", "parent_session_id"))
 """Not a table: which sessions lost their parent, so that restoring it can put them back below it."""
 MOST_MESSAGES = 50
 """A unit with more messages than these is not removed: they would hold the lock for too long."""
 _FACTS = ("id", "parent_session_id", "end_reason", "model_config")
-_MOST_UNITS = 100
+_MOST_SESSIONS = 100
+"""In one transaction: what belongs to a session is looked up for each, also where no bytes tell of it."""
 
 
 class Unit:
@@ -54,8 +59,35 @@ class Unit:
         self.session_ids: tuple[str, ...] = ()
         """All of them, sorted; empty when the session has no record."""
         self.messages = 0
+        self.weight = 0
+        """What removing it costs, told in bytes of rows."""
+        self.children: frozenset[Row] = frozenset()
+        """What loses its parent with it: session id and parent."""
         self.digest: bytes | None = None
-        """``None`` until the reading came to its end."""
+        """Of all but ``children`` and ``parents``; ``None`` until the reading came to its end."""
+        self.parents: dict[Value, Value] = {}
+        """Session id → its parent, where that is another unit's: it may leave before."""
+
+    def __len__(self) -> int:
+        return self.messages
+
+    def without_parent(self, header: Header, row: Row) -> Row:
+        """A row for the digest. Parents outside of the unit are noted and taken out of their records."""
+        if header.table != SESSIONS or not {*header.columns} >= {*CHILDREN.columns}:
+            return row
+        own, at = (header.columns.index(name) for name in CHILDREN.columns)
+        if row[at] is None or row[at] in self.session_ids:
+            return row
+        self.parents[row[own]] = row[at]
+        return (*row[:at], None, *row[at + 1 :])
+
+    def why_changed(self, now: Unit) -> str:
+        """What is different in ``now``, read later; empty when only parents or children have left."""
+        if now.children - self.children:
+            return "it has other children now"
+        if now.digest != self.digest or not now.parents.items() <= self.parents.items():
+            return "something of it was changed"
+        return ""
 
 
 def find_unit(database: sqlite3.Connection, session_id: str) -> tuple[str, ...]:
@@ -102,23 +134,40 @@ def _attached(database: sqlite3.Connection, own: Row) -> list[str]:
 def read_unit(database: sqlite3.Connection, unit: Unit) -> Iterator[Header | Row]:
     """Everything that leaves with a unit, for the vault; ``unit`` is complete when this has come to its end.
 
-    Records, what goes with them, children that lose their parent, and the messages of each session.
+    Records, what goes with them, the messages of each session, and children that lose their parent.
     """
     unit.session_ids = find_unit(database, unit.session_id)
     unit.messages = sum(len(message_ids(database, one)) for one in unit.session_ids)
+    unit.weight = 0
+    children = _children(database, unit.session_ids, of=unit.session_ids)
+    unit.children = frozenset(children)
     digest = hashlib.blake2b()
+    header = CHILDREN
     for item in _items(database, unit.session_ids):
-        digest.update(encode_header(item) if isinstance(item, Header) else encode_row(item))
+        if isinstance(item, Header):
+            header, line = item, encode_header(item)
+        else:
+            line = encode_row(unit.without_parent(header, item))
+        unit.weight += len(line) + ROW_WEIGHT
+        digest.update(line)
         yield item
+    yield from _section(CHILDREN, children)
     unit.digest = digest.digest()
+
+
+def read_detached(database: sqlite3.Connection, session_id: str) -> Iterator[Header | Row]:
+    """The children that lose this parent when its unit goes; nothing when there are none."""
+    yield from _section(CHILDREN, _children(database, find_unit(database, session_id), of=[session_id]))
+
+
+def _section(header: Header, rows: Sequence[Row]) -> Iterator[Header | Row]:
+    if rows:
+        yield header
+        yield from rows
 
 
 def _items(database: sqlite3.Connection, session_ids: Sequence[str]) -> Iterator[Header | Row]:
     yield from read_record(database, session_ids)
-    children = _children(database, session_ids)
-    if children:
-        yield CHILDREN
-        yield from children
     for one in session_ids:
         seen = Seen(one)
         messages = read_messages(database, seen)
@@ -129,102 +178,143 @@ def _items(database: sqlite3.Connection, session_ids: Sequence[str]) -> Iterator
             yield row
 
 
-def _children(database: sqlite3.Connection, session_ids: Sequence[str]) -> list[Row]:
+def _children(database: sqlite3.Connection, session_ids: Sequence[str], *, of: Sequence[str]) -> list[Row]:
+    """Children of the sessions ``of`` outside of the unit ``session_ids``."""
     if "parent_session_id" not in columns_in_order(database, SESSIONS):
         return []
-    pair = Header(SESSIONS, CHILDREN.columns)
-    return [
-        row for row in select(database, pair, "parent_session_id", session_ids) if row[0] not in session_ids
-    ]
+    pair, own = Header(SESSIONS, CHILDREN.columns), {*session_ids}
+    return [row for row in select(database, pair, "parent_session_id", of) if row[0] not in own]
 
 
 class RecordWriter:
     """Removes units on a connection from ``state_db.writing``. For one thread."""
 
-    def __init__(self, database: sqlite3.Connection, turns: Turns | None = None) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, turns: Turns | None = None, watch: Watch | None = None
+    ) -> None:
         self._database = database
+        self._watch = watch or Unwatched()
         self.turns = turns or Turns(database)
-        self._pace = Pace(start=10, least=1, most=_MOST_UNITS)
+        self._indexes = Indexes(database)
+        self._pace = Pace()
+        self._unsettled = 0
 
     def remove_records(self, units: Iterable[Unit]) -> Iterator[Change]:
         """Remove each unit that is still what was read; each is gone as a whole or as it was.
 
-        Raises ``ValueError`` for a unit that was not read to its end or has more than ``VARIABLES`` sessions,
-        ``sqlite3.Error`` when the database cannot be written; outcomes that were told are committed.
+        Raises ``ValueError`` for a unit that was not read to its end, ``sqlite3.Error`` when the database
+        cannot be written; outcomes that were told are committed.
         """
+        waiting = iter(units)
         batch: list[Unit] = []
-        for unit in units:
+        room = self._indexes.limit(self._pace.budget, self.turns)
+        while (unit := next(waiting, None)) is not None:
             _require_complete(unit)
-            batch.append(unit)
-            if len(batch) >= self._pace.budget:
+            if batch and not _fits(unit, batch, room):
                 yield from self._take_turn(batch)
-                batch = []
+                self._settle()
+                batch, room = [], self._indexes.limit(self._pace.budget, self.turns)
+            batch.append(unit)
         if batch:
             yield from self._take_turn(batch)
+            self._settle()
         self.turns.finish()
 
-    def _take_turn(self, units: Sequence[Unit]) -> list[Change]:
+    def _take_turn(self, units: Sequence[Unit]) -> Iterator[Change]:
+        """One transaction; ``_settle`` does the merges that it made due, once the outcomes are told."""
+        self._settle()
+        self._watch.look()
         try:
             with self.turns.turn():
                 self._database.execute("PRAGMA defer_foreign_keys = ON")  # until the end of this transaction
-                changes = [self._remove(unit) for unit in units]
+                self._watch.look()
+                changes = self._remove(units)
         except sqlite3.IntegrityError as error:
-            if len(units) == 1:
-                return [Change(units[0].session_id, State.CHANGED, 0, f"the database refuses ({error})")]
-            # Something refers to one of them: find out which, so that the others are not kept too.
-            return [change for unit in units for change in self._take_turn([unit])]
-        self._pace.learn(len(units), self.turns.held_seconds)
-        return changes
+            refused = f"the database refuses ({error})"
+        else:
+            done = {change.session_id for change in changes if change.state is State.DONE}
+            self._unsettled = sum(unit.weight for unit in units if unit.session_id in done)
+            yield from changes
+            return
+        if len(units) == 1:
+            yield Change(units[0].session_id, State.CHANGED, 0, refused)
+            return
+        for unit in units:  # something refers to one of them: find out which, so that the others may go
+            yield from self._take_turn([unit])
 
-    def _remove(self, unit: Unit) -> Change:
-        why = self._why_not(unit)
-        if why:
-            return Change(unit.session_id, State.CHANGED, 0, why)
-        before = self._database.total_changes
-        self._delete(unit.session_ids)
-        return Change(unit.session_id, State.DONE, self._database.total_changes - before)
+    def _settle(self) -> None:
+        if self._unsettled:
+            weight, self._unsettled = self._unsettled, 0
+            self._pace.learn(weight, self.turns.held_seconds)
+            self._indexes.settle(self.turns, weight)
 
-    def _why_not(self, unit: Unit) -> str:
+    def _remove(self, units: Sequence[Unit]) -> list[Change]:
+        """Those that are still what was read. One statement takes all messages: FTS5 writes one segment."""
+        why_not: list[str] = []
+        taken: set[str] = set()
+        for unit in units:
+            why_not.append(self._why_not(unit, taken))
+            taken.update(() if why_not[-1] else unit.session_ids)
+        ids = sorted(message_id for one in taken for message_id in message_ids(self._database, one))
+        self._delete_where(MESSAGES, "id", ids)
+        return [
+            Change(unit.session_id, State.CHANGED, 0, why)
+            if why
+            else Change(unit.session_id, State.DONE, unit.messages + self._delete(unit.session_ids))
+            for unit, why in zip(units, why_not, strict=True)
+        ]
+
+    def _why_not(self, unit: Unit, taken: AbstractSet[str]) -> str:
+        if not taken.isdisjoint(unit.session_ids):
+            return "it leaves with another session of its unit"
         if unit.messages > MOST_MESSAGES:
             return f"it has {unit.messages} messages, and these have to go first"
+        if why := why_any_is_live(self._watch, unit.session_ids):
+            return why
         now = Unit(unit.session_id)
         for number, _ in enumerate(read_unit(self._database, now)):
             if number == 0 and (now.session_ids, now.messages) != (unit.session_ids, unit.messages):
                 return "it has other sessions or messages now"
-        return "" if now.digest == unit.digest else "something of it was changed"
+        return unit.why_changed(now)
 
-    def _delete(self, session_ids: Sequence[str]) -> None:
+    def _delete(self, session_ids: Sequence[str]) -> int:
         """What refers to the sessions goes first. Nothing is left to cascades: what was read is named."""
-        ids = sorted(message_id for one in session_ids for message_id in message_ids(self._database, one))
-        self._delete_where(MESSAGES, "id", ids)
-        for owner in owners(self._database):
-            self._delete_where(owner.table, owner.column, session_ids)
+        rows = sum(
+            self._delete_where(owner.table, owner.column, session_ids) for owner in owners(self._database)
+        )
         if "key" in columns_in_order(self._database, META):
-            self._delete_where(META, "key", [goal_key(one) for one in session_ids])
-        if "parent_session_id" in columns_in_order(self._database, SESSIONS):
-            own = places(session_ids)
+            rows += self._delete_where(META, "key", [goal_key(one) for one in session_ids])
+        for some in _chunks([child for child, _ in _children(self._database, session_ids, of=session_ids)]):
             self._database.execute(
-                "UPDATE sessions SET parent_session_id = NULL "  # noqa: S608 - placeholders only
-                f"WHERE parent_session_id IN ({own}) AND id NOT IN ({own})",
-                [parameter(one) for one in (*session_ids, *session_ids)],
+                f"UPDATE sessions SET parent_session_id = NULL WHERE id IN ({places(some)})",  # noqa: S608 - placeholders only
+                [parameter(one) for one in some],
             )
-        self._delete_where(SESSIONS, "id", session_ids)
+        return rows + self._delete_where(SESSIONS, "id", session_ids)
 
-    def _delete_where(self, table: str, column: str, values: Sequence[Value]) -> None:
-        if values:
-            self._database.execute(
-                f"DELETE FROM {quoted(table)} WHERE {quoted(column)} IN ({places(values)})",  # noqa: S608 - quoted
-                [parameter(value) for value in values],
-            )
+    def _delete_where(self, table: str, column: str, values: Sequence[Value]) -> int:
+        sql = f"DELETE FROM {quoted(table)} WHERE {quoted(column)} IN "  # noqa: S608 - quoted
+        return sum(
+            self._database.execute(f"{sql} ({places(some)})", [parameter(value) for value in some]).rowcount
+            for some in _chunks(values)
+        )
+
+
+def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """``values`` in runs that a statement takes."""
+    return (values[start : start + VARIABLES] for start in range(0, len(values), VARIABLES))
+
+
+def _fits(unit: Unit, batch: Sequence[Unit], room: int) -> bool:
+    """Whether one more unit makes a transaction neither too long nor its statements too wide."""
+    together = [*batch, unit]
+    return (
+        sum(one.weight for one in together) <= room
+        and sum(one.messages for one in together) <= VARIABLES
+        and sum(len(one.session_ids) for one in together) <= _MOST_SESSIONS
+    )
 
 
 def _require_complete(unit: Unit) -> None:
-    name = printable(unit.session_id)
     if unit.digest is None:
-        message = f"the unit of session {name} was not read to its end"
-        raise ValueError(message)
-    if 2 * len(unit.session_ids) > VARIABLES:
-        message = (
-            f"the unit of session {name} has {len(unit.session_ids)} sessions, more than a statement takes"
-        )
+        message = f"the unit of session {printable(unit.session_id)} was not read to its end"
         raise ValueError(message)

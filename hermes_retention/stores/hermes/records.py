@@ -24,6 +24,7 @@ Value: TypeAlias = str | float | int | bytes | None
 
 _Facts: TypeAlias = tuple[Any, ...]
 
+_IDS_PER_QUERY = 500
 _HANDING_OFF = frozenset({"pending", "running"})
 _NEITHER = type(None)
 _PLAIN = frozenset(
@@ -70,13 +71,31 @@ def read_sessions(database: sqlite3.Connection, where: str, *, now: float) -> Ro
         if "id" not in columns:
             raise _unknown_form(where, "sessions has no column id")
         query = _query(columns, newest_message(database, where))
-        # The host names the origin of a delegation by its route key, or by an id of a window.
-        origins = _delegating(database, ("origin_session", "origin_ui_session_id"))
-        _take(database.execute(query), rows, origins | busy, where)
+        _take(database.execute(query), rows, _origins(database) | busy, where)
     for session_id in busy.keys() - rows.records.keys():
         # The host works on something that has no row yet, or has it in another profile's database.
         rows.records[session_id] = Record(source="", started_at=0.0, busy=busy[session_id])
     return rows
+
+
+def read_some_sessions(
+    database: sqlite3.Connection, where: str, session_ids: Sequence[str], *, now: float
+) -> Rows:
+    """What ``read_sessions`` says of these sessions, once more; those without a row are missing."""
+    columns = columns_of(database, "sessions")
+    rows = Rows(has_table=bool(columns))
+    busy = _origins(database) | _locked(database, now=now) | _delegating(database, ("parent_session_id",))
+    query = _query(columns, newest_message(database, where))
+    for start in range(0, len(session_ids), _IDS_PER_QUERY):
+        some = session_ids[start : start + _IDS_PER_QUERY]
+        chosen = f"{query} WHERE s.id IN ({', '.join('?' * len(some))})"
+        _take(database.execute(chosen, some), rows, busy, where)
+    return rows
+
+
+def _origins(database: sqlite3.Connection) -> dict[str, str]:
+    """The host names the origin of a delegation by its route key, or by an id of a window."""
+    return _delegating(database, ("origin_session", "origin_ui_session_id"))
 
 
 def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str], where: str) -> None:
@@ -85,7 +104,21 @@ def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str]
     unlinked = Lineage.NONE
     nameless, doubts = 0, []
     for row in cursor:
-        session_id, source, started, ended, reason, newest, parent, cause, marks, handoff, key, user = row
+        (
+            session_id,
+            source,
+            started,
+            ended,
+            reason,
+            newest,
+            parent,
+            cause,
+            marks,
+            handoff,
+            key,
+            user,
+            count,
+        ) = row
         if type(session_id) is not str:
             nameless += 1
             continue
@@ -106,7 +139,11 @@ def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str]
             source, started, ended, reason, newest, parent = facts
         if reason is not None:
             reason = intern(reason)
-        records[session_id] = Record(intern(source), started, ended, reason, newest, parent, lineage, work)
+        if type(count) is not int:
+            count = 0  # only estimates need it
+        records[session_id] = Record(
+            intern(source), started, ended, reason, newest, parent, lineage, work, count
+        )
     rows.warnings.extend(_complaints(nameless, doubts, where))
 
 
@@ -166,6 +203,15 @@ def _locked(database: sqlite3.Connection, *, now: float) -> dict[str, str]:
     }
 
 
+def claims(database: sqlite3.Connection) -> Iterator[tuple[str, str, Value]]:
+    """Compression locks, also expired ones, and delegations: session id, in words, and which one it is."""
+    if {"session_id", "expires_at"} <= columns_of(database, "compression_locks"):
+        for session_id, expires in database.execute("SELECT session_id, expires_at FROM compression_locks"):
+            yield session_id, "compression lock", expires
+    delegating = {**_origins(database), **_delegating(database, ("parent_session_id",))}
+    yield from ((session_id, what, None) for session_id, what in delegating.items())
+
+
 def _delegating(database: sqlite3.Connection, names: Iterable[str]) -> dict[str, str]:
     """What the columns ``names`` hold for background delegations that have not come to their end."""
     columns = columns_of(database, "async_delegations")
@@ -216,7 +262,7 @@ def _query(columns: set[str], newest: tuple[str, str]) -> str:
         column("parent_session_id"),
         parent_reason,
         marks,
-        *map(column, ("handoff_state", "session_key", "user_id")),
+        *map(column, ("handoff_state", "session_key", "user_id", "message_count")),
     )
     return f"SELECT {', '.join(selected)} FROM sessions s {join}"  # noqa: S608 - constant names
 

@@ -24,7 +24,8 @@ class State(enum.StrEnum):
     CHANGED = "changed"
     """The session is not what was read; nothing of it was touched."""
     INTERRUPTED = "interrupted"
-    """It changed after a part had gone. What is gone is what was read; put it back, or read the rest."""
+    """It changed, or the database failed, after a part had gone. What is gone is what was read; put it back,
+    or read the rest."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -45,6 +46,8 @@ class Progress:
             raise ValueError(message)
         self.seen = seen
         self.position = 0
+        self.is_told = False
+        """Whether its outcome is out; nothing more happens to it then."""
 
     @property
     def is_done(self) -> bool:
@@ -52,7 +55,8 @@ class Progress:
         return self.position == len(self.seen)
 
     def change(self, why: str = "") -> Change:
-        """The outcome, now that all is done or that ``why`` keeps the rest."""
+        """The outcome, to be told now that all is done or that ``why`` keeps the rest."""
+        self.is_told = True
         state = State.DONE
         if why:
             state = State.INTERRUPTED if self.position else State.CHANGED

@@ -2,9 +2,9 @@
 
 First everything is compared with what is there, without the lock; a row that is there already with the same
 values is left alone, so a restore that was cut short is completed by doing it again. Then rows are inserted,
-the records in the same transaction as the first messages, each transaction a few milliseconds long and read
-back before it is committed. A conflict that shows up late takes back what was inserted. What must not live
-here: reading the vault, and bodies of tool output (``row_writer``).
+the newest first and the records in the same transaction as the first of them, each transaction a few
+milliseconds long and read back before it is committed. A conflict that shows up late takes back what was
+inserted. What must not live here: reading the vault, and bodies of tool output (``row_writer``).
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from hermes_retention.names import printable
 from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.record_writer import CHILDREN
 from hermes_retention.stores.hermes.row_codec import Header, Row, Value, encode_row, sections
-from hermes_retention.stores.hermes.row_writer import marker_of
+from hermes_retention.stores.hermes.row_writer import marked
 from hermes_retention.stores.hermes.rows import (
     MESSAGES,
     META,
     SESSIONS,
     VARIABLES,
     columns_in_order,
+    count_same,
     owners,
     parameter,
     places,
@@ -39,10 +40,10 @@ from hermes_retention.stores.hermes.turns import Pace, Turns
 Content = Callable[[], Iterable[Header | Row]]
 """Gives the archived rows from the beginning each time it is called: more than once."""
 _NOTHING = "nothing was changed"
+_ELSEWHERE = "Restore into a directory with --to DIR."
 _SAME_SESSION = ("source", "started_at")
 """What never changes in a session's record: two that differ here are two sessions."""
-
-
+_WINDOW_BYTES = 32 * 2**20
 _Item = TypeVar("_Item")
 
 
@@ -110,13 +111,20 @@ class RowRestorer:
         there = sum(map(len, self._there.values()))
         return Restored(counts[SESSIONS], counts[MESSAGES], there, tuple(sorted(self._left_out)))
 
+    def adopt(self, children: Sequence[Row]) -> None:
+        """Put children (rows below ``CHILDREN``) back below their parents where both are there."""
+        for batch in _batched(children, VARIABLES):
+            with self.turns.turn():
+                for child, parent in batch:
+                    self._adopt(child, parent)
+
     # -- comparing, without the lock ----------------------------------------------------------------------
 
     def _compare(self, content: Content) -> None:
         for header, rows in sections(content()):
             if header.table in (SESSIONS, MESSAGES):
                 fit = self._fit(header)
-                for batch in _batched(map(fit.row, rows), VARIABLES):
+                for batch in _held(map(fit.row, rows)):
                     self._compare_batch(fit, batch)
 
     def _fit(self, header: Header) -> _Fit:
@@ -145,31 +153,53 @@ class RowRestorer:
 
     def _insert(self, content: Content) -> None:
         # Wherever they stand: messages refer to records.
-        records = [(header, list(rows)) for header, rows in sections(content()) if header.table != MESSAGES]
+        records: list[tuple[Header, list[Row]]] = []
         for header, rows in sections(content()):
             if header.table != MESSAGES:
-                continue
-            fit = self._fit(header)
-            there = self._there.get(MESSAGES, set())
-            new = (row for row in map(fit.row, rows) if row[fit.key] not in there)
-            for batch, weight in self._weighed(new, len(fit.header.columns)):
-                self._take_turn(records, fit, batch, weight)
-                records = []
+                records.append((header, list(rows)))
+        for fit, batch, weight in self._newest_first(content):
+            self._take_turn(records, fit, batch, weight)
+            records = []
         if records:
             self._take_turn(records, None, [], 0)
 
-    def _weighed(self, rows: Iterable[Row], columns: int) -> Iterator[tuple[list[Row], int]]:
-        """Runs of rows that one statement takes in about the time that is aimed at."""
-        batch: list[Row] = []
-        weight, budget = 0, self._indexes.limit(self._pace.budget)
-        for row in rows:
-            batch.append(row)
-            weight += len(encode_row(row))
-            if weight >= budget or (len(batch) + 1) * columns > VARIABLES:
-                yield batch, weight
-                batch, weight, budget = [], 0, self._indexes.limit(self._pace.budget)
-        if batch:
-            yield batch, weight
+    def _newest_first(self, content: Content) -> Iterator[tuple[_Fit, list[Row], int]]:
+        """Runs of new messages that one statement takes in the time that is aimed at, with their weight.
+
+        The last come first, and each run is in ascending order. So what a restore that was cut short has put
+        back are the newest messages, as after a removal that was cut short: if a sweep archives just these
+        before it is completed, they join the older version all the same (``row_versions``).
+        """
+        for start, end in reversed(list(self._windows(content))):
+            window = list(itertools.islice(self._new_messages(content), start, end))
+            while window:
+                fit = window[-1][0]
+                budget = self._indexes.limit(self._pace.budget, self.turns)
+                batch, weight = list[Row](), 0
+                while window and window[-1][0] is fit and _has_room(fit, batch, weight, budget):
+                    batch.append(window.pop()[1])
+                    weight += len(encode_row(batch[-1]))
+                yield fit, batch[::-1], weight
+
+    def _windows(self, content: Content) -> Iterator[tuple[int, int]]:
+        """First and last place, that excluded, of new messages that are held in memory together."""
+        start = weight = end = 0
+        for end, (_, row) in enumerate(self._new_messages(content), start=1):
+            weight += _size(row)
+            if weight >= _WINDOW_BYTES:
+                yield start, end
+                start, weight = end, 0
+        if end > start:
+            yield start, end
+
+    def _new_messages(self, content: Content) -> Iterator[tuple[_Fit, Row]]:
+        there = self._there.get(MESSAGES, set())
+        for header, rows in sections(content()):
+            if header.table == MESSAGES:
+                fit = self._fit(header)
+                for row in map(fit.row, rows):
+                    if row[fit.key] not in there:
+                        yield fit, row
 
     def _take_turn(
         self, records: Sequence[tuple[Header, list[Row]]], fit: _Fit | None, batch: Sequence[Row], weight: int
@@ -202,7 +232,8 @@ class RowRestorer:
         if not fit.header.columns:
             self._left_out.add(header.table)
             return []
-        fresh = [row[0] for row in map(fit.row, rows) if self._insert_if_free(fit, row)]
+        grouped = itertools.groupby(sorted(map(fit.row, rows), key=encode_row), key=encode_row)
+        fresh = [same[0][0] for _, group in grouped if self._insert_if_free(fit, same := list(group))]
         return [(META, key) for key in fresh if header.table == META]
 
     def _insert_exactly(self, fit: _Fit, rows: Sequence[Row]) -> None:
@@ -215,22 +246,27 @@ class RowRestorer:
                 what = f"{fit.header.table} {printable(str(row[fit.key]))}"
                 raise _conflict(what, "the database does not keep its values as they were")
 
-    def _insert_if_free(self, fit: _Fit, row: Row) -> bool:
-        """For what goes with a record: whether it was inserted. ``left_out`` tells what is not there."""
-        table, columns = fit.header.table, fit.header.columns
-        before = self._database.total_changes
-        self._run(f"INSERT OR IGNORE INTO {_into(fit)} VALUES ({places(row)})", [row])  # noqa: S608 - quoted
-        present = select(self._database, fit.header, columns[0], [row[0]])
-        if not any(encode_row(one) == encode_row(row) for one in present):
-            self._left_out.add(table)
-        return self._database.total_changes > before
+    def _insert_if_free(self, fit: _Fit, same: Sequence[Row]) -> bool:
+        """For what goes with a record: whether any was inserted. ``left_out`` tells what is not there.
+
+        ``same`` is a row as often as it is archived: some tables have no key, and a restore may be repeated.
+        """
+        missing = len(same) - count_same(self._database, fit.header, same[0])
+        for row in same[:missing] if missing > 0 else ():
+            self._run(f"INSERT OR IGNORE INTO {_into(fit)} VALUES ({places(row)})", [row])  # noqa: S608 - quoted
+        left = len(same) - count_same(self._database, fit.header, same[0])
+        if left > 0:
+            self._left_out.add(fit.header.table)
+        return left < missing
 
     def _adopt(self, child: Value, parent: Value) -> bool:
         """Put a child back below its parent unless it has gone elsewhere."""
-        sql = "UPDATE sessions SET parent_session_id = {} WHERE id = {} AND parent_session_id IS NULL"
-        cursor = self._database.execute(
-            sql.format(places([parent]), places([child])), (parameter(parent), parameter(child))
+        sql = (
+            "UPDATE sessions SET parent_session_id = {0} WHERE id = {1} AND parent_session_id IS NULL "
+            "AND EXISTS (SELECT 1 FROM sessions WHERE id = {0})"
         )
+        values = [parameter(it) for it in (parent, child, parent)]
+        cursor = self._database.execute(sql.format(places([parent]), places([child])), values)
         return cursor.rowcount > 0
 
     def _run(self, sql: str, rows: Sequence[Row]) -> None:
@@ -239,9 +275,9 @@ class RowRestorer:
     # -- taking back ---------------------------------------------------------------------------------------
 
     def _take_back(self) -> None:
-        """Remove what this restore inserted, newest first; records last, for messages refer to them."""
+        """Remove what this restore inserted, oldest first; records last, for messages refer to them."""
         messages = self._inserted.get(MESSAGES, [])
-        for batch in _batched(reversed(messages), 50):
+        for batch in _batched(sorted(messages, key=lambda it: it if isinstance(it, int) else 0), 50):
             with self.turns.turn():
                 self._delete(MESSAGES, batch)
         records, children = self._inserted.get(SESSIONS, []), self._inserted.get(CHILDREN.table, [])
@@ -268,22 +304,37 @@ class RowRestorer:
 
 
 def _is_same(header: Header, archived: Row, present: Row) -> bool:
-    """Whether ``present`` is the archived session or message, perhaps with a marker for its tool output."""
+    """Whether ``present`` is the archived session or message, with the body of a tool or with its marker."""
     if header.table == SESSIONS:
         at = [header.columns.index(name) for name in _SAME_SESSION if name in header.columns]
         return all(archived[position] == present[position] for position in at)
-    if encode_row(archived) == encode_row(present):
-        return True
-    at_content = header.columns.index("content")
-    marked = tuple(
-        marker_of(header, archived) if position == at_content else value
-        for position, value in enumerate(archived)
-    )
-    return encode_row(marked) == encode_row(present)
+    was, is_now = encode_row(archived), encode_row(present)
+    return is_now in (was, encode_row(marked(header, archived))) or was == encode_row(marked(header, present))
+
+
+def _has_room(fit: _Fit, batch: Sequence[Row], weight: int, budget: int) -> bool:
+    return not batch or (weight < budget and (len(batch) + 1) * len(fit.header.columns) <= VARIABLES)
 
 
 def _into(fit: _Fit) -> str:
     return f"{quoted(fit.header.table)} ({', '.join(map(quoted, fit.header.columns))})"
+
+
+def _held(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Runs that a statement can ask for and that memory holds twice."""
+    batch, weight = list[Row](), 0
+    for row in rows:
+        batch.append(row)
+        weight += _size(row)
+        if len(batch) == VARIABLES or weight >= _WINDOW_BYTES:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if isinstance(value, str | bytes))
 
 
 def _batched(rows: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -293,4 +344,4 @@ def _batched(rows: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
 
 
 def _conflict(what: str, why: str) -> RestoreConflict:
-    return RestoreConflict(what, why, consequence=_NOTHING)
+    return RestoreConflict(what, why, consequence=_NOTHING, cure=_ELSEWHERE)

@@ -33,6 +33,7 @@ from hermes_retention.stores.hermes.rows import (
     select,
 )
 from hermes_retention.stores.hermes.turns import Pace, Turns
+from hermes_retention.stores.hermes.watch import Unwatched, Watch
 
 MARKER = "[hermes-retention: "
 """What every text begins with that stands for a body in the vault."""
@@ -46,12 +47,16 @@ _Apply = Callable[[Sequence[int]], None]
 class RowWriter:
     """Changes rows of ``messages`` on a connection from ``state_db.writing``. For one thread."""
 
-    def __init__(self, database: sqlite3.Connection, turns: Turns | None = None) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, turns: Turns | None = None, watch: Watch | None = None
+    ) -> None:
         self._database = database
+        self._watch = watch or Unwatched()
         self.turns = turns or Turns(database)
         self._indexes = Indexes(database)
         self._pace = Pace()
         self._messages = header_of(database, MESSAGES)
+        self._unsettled = 0
 
     def remove_messages(self, sessions: Iterable[Seen]) -> Iterator[Change]:
         """Remove all messages of each session that is still what was read; records stay as they are.
@@ -59,8 +64,7 @@ class RowWriter:
         ``sessions`` come from ``rows.read_messages``, best in order of their first id. Small ones share a
         transaction, long ones take several. Each outcome is final: its transaction is committed. Raises
         ``ValueError`` for a session that was not read to its end, before anything of it is touched, and
-        ``sqlite3.Error`` when the database cannot be written; outcomes not yet told are then undone or not
-        begun.
+        ``sqlite3.Error`` when the database cannot be written; sessions not told until then are as they were.
         """
         yield from self._change(sessions, self._delete, VARIABLES, removes=True)
 
@@ -97,21 +101,30 @@ class RowWriter:
         self, sessions: Iterable[Seen], apply: _Apply, most: int, *, removes: bool
     ) -> Iterator[Change]:
         queue = Queue(sessions)
-        while pieces := queue.pieces(self._indexes.limit(self._pace.budget), most):
-            refused = self._take_turn(pieces, apply, removes=removes)
-            for number, piece in enumerate(pieces):
-                if number in refused:
-                    queue.drop(piece.progress)
-                    yield piece.progress.change(refused[number])
-                elif piece.progress.is_done:
-                    yield piece.progress.change()
+        pieces: list[Piece] = []
+        try:
+            while pieces := queue.pieces(self._indexes.limit(self._pace.budget, self.turns), most):
+                refused = self._take_turn(pieces, apply, removes=removes)
+                for number, piece in enumerate(pieces):
+                    if number in refused:
+                        queue.drop(piece.progress)
+                        yield piece.progress.change(refused[number])
+                    elif piece.progress.is_done:
+                        yield piece.progress.change()
+                self._settle()  # after telling: what is committed is known even when this fails
+        except sqlite3.Error as error:
+            yield from _begun(pieces, f"the database failed ({error})")
+            raise
         self.turns.finish()
 
     def _take_turn(self, pieces: Sequence[Piece], apply: _Apply, *, removes: bool) -> dict[int, str]:
-        """One transaction, and after it the merges that it made due. Returns which pieces stay, and why."""
+        """One transaction, whose merges are up to ``_settle``. Returns which pieces stay, and why."""
+        self._settle()
+        self._watch.look()
         refused = {number: why for number, piece in enumerate(pieces) if (why := self._why_not_begun(piece))}
         try:
             with self.turns.turn():
+                self._watch.look()
                 for number, piece in enumerate(pieces):
                     if number not in refused and (why := self._why_not(piece, removes=removes)):
                         refused[number] = why
@@ -124,7 +137,7 @@ class RowWriter:
         for piece in good:
             piece.progress.position = piece.end
         if ids:
-            self._learn(sum(piece.weight for piece in good))
+            self._unsettled = sum(piece.weight for piece in good)
         return refused
 
     def _one_by_one(
@@ -135,6 +148,11 @@ class RowWriter:
             return {0: f"the database refuses ({error})"}
         alone = (self._take_turn([piece], apply, removes=removes) for piece in pieces)
         return {number: refused[0] for number, refused in enumerate(alone) if refused}
+
+    def _settle(self) -> None:
+        if self._unsettled:
+            weight, self._unsettled = self._unsettled, 0
+            self._learn(weight)
 
     def _learn(self, weight: int) -> None:
         self._pace.learn(weight, self.turns.held_seconds)
@@ -154,11 +172,13 @@ class RowWriter:
     def _why_not(self, piece: Piece, *, removes: bool) -> str:
         """Why a piece must stay, asked in the transaction; empty when nothing speaks against it."""
         seen = piece.progress.seen
+        if why := self._watch.why_live(seen.session_id):
+            return why
         left = seen.total - piece.start if removes else seen.total
         count, newest = count_messages(self._database, seen.session_id)
         if (count, newest) != (left, seen.newest_id if left else None):
             return f"it has {count} messages now instead of {left}, or newer ones"
-        if piece.start == 0 and record_digest(self._database, seen.session_id) != seen.record:
+        if record_digest(self._database, seen.session_id) != seen.record:
             return "its record was changed"
         return self._why_rows_differ(seen, piece.start, piece.end)
 
@@ -206,6 +226,14 @@ class RowWriter:
         )
 
 
+def _begun(pieces: Iterable[Piece], why: str) -> Iterator[Change]:
+    """Outcomes of those of which something is committed that nobody has heard of."""
+    for piece in pieces:
+        progress = piece.progress
+        if progress.position and not progress.is_told:
+            yield progress.change("" if progress.is_done else why)
+
+
 def marker_of(header: Header, row: Row) -> str:
     """The text that stands for the body of a tool message: what was there, its size, how to get it back."""
     known = dict(zip(header.columns, row, strict=True))
@@ -217,3 +245,9 @@ def marker_of(header: Header, row: Row) -> str:
         f"{MARKER}the output of {what}, {len(plain)} bytes, is archived; "
         f"`hermes-retention restore {session_id}` puts it back]"
     )
+
+
+def marked(header: Header, row: Row) -> Row:
+    """``row`` with the marker in the place of its body."""
+    at = header.columns.index("content")
+    return (*row[:at], marker_of(header, row), *row[at + 1 :])

@@ -19,10 +19,15 @@ from hermes_retention.stores.hermes.row_codec import Header, Row, Value, encode_
 VARIABLES = 500
 """SQLite allows at least 999 in a statement; more than 500 gain nothing."""
 SESSIONS, MESSAGES, META = "sessions", "messages", "state_meta"
-_KNOWN = ("session_model_usage", "telegram_dm_topic_bindings", "compression_locks")
-"""Tables of the host whose ``session_id`` names a session, with or without a foreign key."""
+_KNOWN = {
+    "session_model_usage": "session_id",
+    "telegram_dm_topic_bindings": "session_id",
+    "compression_locks": "session_id",
+    "async_delegations": "parent_session_id",
+}
+"""Tables of the host with the column that names a session, with or without a foreign key."""
 _DIGEST_BYTES = 8
-_ROW_WEIGHT = 200
+ROW_WEIGHT = 200
 """What a row costs to remove beside its bytes, told in bytes."""
 
 
@@ -66,7 +71,7 @@ class Seen:
         line = encode_row(row)
         self.ids.append(message_id)
         self.digests += _digest(line)
-        self.weights.append(len(line) + _ROW_WEIGHT)
+        self.weights.append(len(line) + ROW_WEIGHT)
 
     def is_same(self, position: int, row: Row) -> bool:
         """Whether ``row`` is what was read at ``position``."""
@@ -125,7 +130,9 @@ def owners(database: sqlite3.Connection) -> list[Owner]:
     cleared when the session goes.
     """
     found = {
-        Owner(table, "session_id") for table in _KNOWN if "session_id" in columns_in_order(database, table)
+        Owner(table, column)
+        for table, column in _KNOWN.items()
+        if column in columns_in_order(database, table)
     }
     keys = database.execute(
         'SELECT t.name, k."from", k."to", k.on_delete '
@@ -150,6 +157,17 @@ def select(
             f"WHERE {quoted(column)} IN ({places(chunk)}) ORDER BY {order}",
             [parameter(value) for value in chunk],
         )
+
+
+def count_same(database: sqlite3.Connection, header: Header, row: Row) -> int:
+    """How many rows of a table are ``row`` in every value and type."""
+    columns = list(map(quoted, header.columns))
+    same = " AND ".join(
+        f"{column} IS {placeholder(value)}" for column, value in zip(columns, row, strict=True)
+    )
+    query = f"SELECT {', '.join(columns)} FROM {quoted(header.table)} WHERE {same}"  # noqa: S608 - quoted
+    found = database.execute(query, [parameter(value) for value in row])
+    return sum(encode_row(one) == encode_row(row) for one in found)
 
 
 def message_ids(database: sqlite3.Connection, session_id: str, *, condition: str = "") -> list[int]:
@@ -193,6 +211,11 @@ def count_messages(database: sqlite3.Connection, session_id: str) -> tuple[int, 
     query = f"SELECT count(*), max(id) FROM messages WHERE session_id = {placeholder(session_id)}"  # noqa: S608 - placeholder
     count, newest = database.execute(query, (parameter(session_id),)).fetchone()
     return count, newest
+
+
+def count_all_messages(database: sqlite3.Connection) -> int:
+    """How many messages there are. One pass over an index."""
+    return int(database.execute("SELECT count(*) FROM messages").fetchone()[0])
 
 
 def record_digest(database: sqlite3.Connection, session_id: str) -> bytes | None:

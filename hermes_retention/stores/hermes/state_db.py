@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.names import printable, storable
-from hermes_retention.stores.base import SessionMetadata
+from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
 
@@ -27,7 +27,7 @@ _IDS_PER_QUERY = 500
 _NOTHING = "nothing was removed"
 _UNCHANGED = "nothing was changed"
 _UNFINISHED = "the transaction at hand was rolled back and the rest was not begun"
-_CACHE_KIB = 16_384
+_CACHE_KIB = 8_192
 """Pages that a writing connection keeps: enough for the inner pages of the search tables."""
 
 RouteRow: TypeAlias = tuple[Value, Value, Value]
@@ -45,19 +45,19 @@ def read(path: Path, *, now: float) -> tuple[Rows, list[RouteRow]] | None:
             return None
         try:
             database.text_factory = str
-            return read_sessions(database, str(path), now=now), _routes(database, path)
+            return read_sessions(database, str(path), now=now), routes_of(database, path)
         except sqlite3.OperationalError as error:
             if hasattr(error, "sqlite_errorcode"):
                 raise
             # Not SQLite failed but Python, at a text that is not UTF-8: once more, tolerantly and slower.
             database.text_factory = _text
-            return read_sessions(database, str(path), now=now), _routes(database, path)
+            return read_sessions(database, str(path), now=now), routes_of(database, path)
 
 
 def read_routes(path: Path) -> list[RouteRow]:
     """The routes of a database; none when it does not exist. Raises as ``read`` does."""
     with reading(path) as database:
-        return [] if database is None else _routes(database, path)
+        return [] if database is None else routes_of(database, path)
 
 
 def read_executions(path: Path) -> list[tuple[Value, ...]]:
@@ -74,6 +74,21 @@ def read_executions(path: Path) -> list[tuple[Value, ...]]:
         return database.execute(
             "SELECT job_id, status, claimed_at, started_at, finished_at FROM executions"
         ).fetchall()
+
+
+def read_space(path: Path) -> DatabaseSpace | None:
+    """Pages of one moment, those in the write-ahead log included; ``None`` when there is no database.
+
+    Raises as ``read`` does.
+    """
+    with reading(path) as database:
+        if database is None:
+            return None
+        pages, free_pages, page_bytes = (
+            database.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return DatabaseSpace(file_bytes=pages * page_bytes, free_bytes=free_pages * page_bytes)
 
 
 _METADATA = {
@@ -140,15 +155,15 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     # mode=ro, and never immutable=1: the host may be writing. All that SQLite leaves behind is an empty log
     # beside a database in WAL mode that nobody had open. Quoted as bytes, since a path may hold any.
     address = f"file://{quote(bytes(path))}?mode=ro"
-    try:
-        with contextlib.closing(
+    with (
+        read_errors(path),
+        contextlib.closing(
             sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as database:
-            database.text_factory = _text
-            database.execute("BEGIN")
-            yield database
-    except sqlite3.Error as error:
-        raise _unreadable(path, error) from error
+        ) as database,
+    ):
+        database.text_factory = _text
+        database.execute("BEGIN")
+        yield database
 
 
 @contextlib.contextmanager
@@ -160,18 +175,41 @@ def writing(path: Path, *, durable: bool = False) -> Iterator[sqlite3.Connection
     ``StoreUnreadable`` when there is no database, or for any error of SQLite in the block.
     """
     if not _exists(path):
-        why, cure = "there is no such database", "Name the home with --home DIR or HERMES_HOME."
-        raise StoreUnreadable(printable(str(path)), why, consequence=_UNCHANGED, cure=cure)
+        raise no_database(path)
     address = f"file://{quote(bytes(path))}?mode=rw"
-    try:
-        with contextlib.closing(
+    with (
+        write_errors(path),
+        contextlib.closing(
             sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as database:
-            database.text_factory = _text
-            _prepare(database, durable=durable)
-            yield database
+        ) as database,
+    ):
+        database.text_factory = _text
+        _prepare(database, durable=durable)
+        yield database
+
+
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """``StoreUnreadable`` for what SQLite raises in the block, while the database at ``path`` is read."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """``StoreUnreadable`` for what SQLite raises in the block, while the database at ``path`` is written."""
+    try:
+        yield
     except sqlite3.Error as error:
         raise _unwritable(path, error) from error
+
+
+def no_database(path: Path) -> StoreUnreadable:
+    """The error for whoever needs the rows of a home that has none."""
+    why, cure = "there is no such database", "Name the home with --home DIR or HERMES_HOME."
+    return StoreUnreadable(printable(str(path)), why, consequence=_UNCHANGED, cure=cure)
 
 
 def _prepare(database: sqlite3.Connection, *, durable: bool) -> None:
@@ -239,7 +277,8 @@ def _unreadable(path: Path, error: sqlite3.Error, *, consequence: str = _NOTHING
     return StoreUnreadable(printable(str(path)), why, consequence=consequence, cure=cure)
 
 
-def _routes(database: sqlite3.Connection, path: Path) -> list[RouteRow]:
+def routes_of(database: sqlite3.Connection, path: Path) -> list[RouteRow]:
+    """The table of routes, as far as this host has one. ``path`` names the database in errors."""
     columns = columns_of(database, "gateway_routing")
     if not columns:
         return []

@@ -6,8 +6,10 @@ What must not live here: names and formats (``files``, ``ids``, ``records``, ``r
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,16 +17,19 @@ import msgspec
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.model import Lineage, Record, Route, Session, SessionClass
 from hermes_retention.names import is_text, printable
-from hermes_retention.stores.base import Scan, SessionMetadata
-from hermes_retention.stores.hermes import config, cron, files, state_db
+from hermes_retention.stores.base import DatabaseSpace, Scan, SessionMetadata
+from hermes_retention.stores.hermes import config, cron, files, rows_back, state_db
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
+from hermes_retention.stores.hermes.rows_out import HermesRowReader, HermesRowRemover
+from hermes_retention.stores.hermes.watch import Watch
+from hermes_retention.stores.rows import ArchivedRows, RowRestorer
 
 
 class HermesStore:
-    """The session storage below the home of a Hermes Agent, 0.13 and newer. It only reads."""
+    """The session storage below the home of a Hermes Agent, 0.13 and newer. ``restoring_rows`` writes."""
 
     name = "hermes"
 
@@ -70,6 +75,7 @@ class HermesStore:
             unknown=tuple(sorted((*listing.unknown, *owned.unknown), key=lambda unknown: unknown.name)),
             other_bytes=listing.other_bytes,
             warnings=tuple(warnings),
+            database_bytes=0 if (space := self.database_space()) is None else space.used_bytes,
         )
 
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
@@ -79,9 +85,73 @@ class HermesStore:
         """
         return state_db.read_metadata(self._home / state_db.DATABASE, session_ids)
 
+    @contextmanager
+    def reading_rows(self) -> Iterator[HermesRowReader]:
+        """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open."""
+        path = self._home / state_db.DATABASE
+        with state_db.reading(path) as database:
+            if database is None:
+                raise state_db.no_database(path)
+            yield HermesRowReader(path, database, lambda rows: self._routed(database, rows))
+
+    @contextmanager
+    def removing_rows(self) -> Iterator[HermesRowRemover]:
+        """Change rows, from one thread. Raises ``StoreUnreadable``."""
+        path = self._home / state_db.DATABASE
+        with state_db.writing(path) as database:
+            watch = Watch(database, lambda: self._all_routes(database), self._routed_in())
+            yield HermesRowRemover(path, database, watch)
+
+    def _all_routes(self, database: sqlite3.Connection) -> dict[str, dict[str, float | None]]:
+        routing, _ = self._routing(state_db.routes_of(database, self._home / state_db.DATABASE))
+        return routing.routes
+
+    def _routed_in(self) -> list[Path]:
+        """The files beside our database that tell of routes, with the log that is written before one."""
+        directories = [self.files_directory, config.other_sessions_directory(self._home)]
+        databases: list[Path] = []
+        if self._home.parent.name == "profiles":
+            above = self._home.parent.parent
+            directories.append(above / files.DIRECTORY)
+            databases = [above / state_db.DATABASE, above / f"{state_db.DATABASE}-wal"]
+        return [*databases, *(directory / files.INDEX for directory in directories if directory is not None)]
+
+    def _routed(self, database: sqlite3.Connection, rows: Rows) -> dict[str, frozenset[str]]:
+        """The keys that lead to these sessions now, or may: what ``_Assembly`` would say of them."""
+        path = self._home / state_db.DATABASE
+        routing, _ = self._routing(state_db.routes_of(database, path))
+        classifier = Classifier(routing.platforms)
+        found = {}
+        for session_id, record in rows.records.items():
+            key = rows.keys.get(session_id)
+            routes = routing.routes_to(session_id)
+            if not routes and routing.doubtful:
+                kind = classifier.of_record(session_id, record, key)
+                routes = routing.possible_route(record, key, kind)
+            found[session_id] = frozenset(route.key for route in routes)
+        return found
+
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""
         return config.warnings_about(self._home)
+
+    def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
+        """For putting archived rows back into ``state.db``, also while the host runs.
+
+        Raises ``StoreUnreadable`` as the port says.
+        """
+        return rows_back.restoring(self._home / state_db.DATABASE)
+
+    def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
+        """Versions of one kind of one session as one. Touches no database. Raises ``VaultDamaged``."""
+        return rows_back.joined(versions)
+
+    def database_space(self) -> DatabaseSpace | None:
+        """How full the host's database is now; ``None`` when there is none.
+
+        Raises ``StoreUnreadable`` when it cannot be read.
+        """
+        return state_db.read_space(self._home / state_db.DATABASE)
 
     def _require_home(self) -> None:
         if os.path.isdir(self._home):

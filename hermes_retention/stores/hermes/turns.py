@@ -118,11 +118,14 @@ class Turns:
         return True
 
     def _checkpoint(self) -> None:
-        """Passive and outside transactions: it waits for nobody, nobody for it, and it may do nothing."""
+        """Passive and outside transactions: it waits for nobody, nobody for it, and it may do nothing.
+
+        An error says nothing of the transaction before it, which is committed; the next one meets it too.
+        """
         if self._since_checkpoint < _CHECKPOINT_AFTER_SECONDS:
             return
         self._since_checkpoint = 0.0
-        with contextlib.suppress(sqlite3.OperationalError):
+        with contextlib.suppress(sqlite3.Error):
             self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _data_version(self) -> int:

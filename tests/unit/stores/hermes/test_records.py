@@ -36,6 +36,7 @@ def test_record_holds_what_the_row_says(tmp_path: Path) -> None:
         ended_at=NOW - DAY,
         end_reason="idle",
         last_message_at=NOW - DAY,
+        message_count=3,
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from host_databases import HOSTS, HostDatabase
+from host_databases import HOSTS, SEARCH_TABLES, HostDatabase
 
 from hermes_retention.errors import RestoreConflict
-from hermes_retention.stores.hermes import rows, state_db
+from hermes_retention.stores.hermes import fts, row_restore, rows, state_db
 from hermes_retention.stores.hermes.record_writer import CHILDREN, RecordWriter, Unit, read_unit
 from hermes_retention.stores.hermes.row_codec import Header, Row, decode, encode
 from hermes_retention.stores.hermes.row_queue import Change, State
@@ -117,6 +117,8 @@ def test_everything_that_hangs_on_a_session_leaves_and_comes_back(newest: HostDa
         newest.insert("telegram_dm_topic_bindings", binding)
         lock = {"session_id": one, "holder": "h", "acquired_at": 1.0, "expires_at": 2.0}
         newest.insert("compression_locks", lock)
+        task = {"delegation_id": f"d-{one}", "origin_session": "k", "parent_session_id": one}
+        newest.insert("async_delegations", task | {"state": "completed", "result_json": "{}"})
     before = newest.dump()
     unit, items = read(newest, "s1")
     assert remove(newest, unit)[0].state is State.DONE
@@ -126,6 +128,19 @@ def test_everything_that_hangs_on_a_session_leaves_and_comes_back(newest: HostDa
     assert set(fewer.values()) == {1}
     assert restore(newest, items).left_out == ()
     assert newest.dump() == before
+
+
+def test_rows_that_no_key_tells_apart_come_back_as_often_as_they_were(newest: HostDatabase) -> None:
+    newest.execute("CREATE TABLE notes(note, about REFERENCES sessions(id), also REFERENCES sessions(id))")
+    newest.session("s1", ["alpha"])
+    for note in ("a", "a", None, 1, 1.0, b"a"):
+        newest.insert("notes", {"note": note, "about": "s1", "also": "s1"})
+    before = newest.dump()
+    unit, items = read(newest, "s1")
+    assert remove(newest, unit) == [Change("s1", State.DONE, 8)]
+    for restored in (Restored(1, 1, 0, ()), Restored(0, 0, 2, ())):
+        assert restore(newest, items) == restored
+        assert newest.dump() == before
 
 
 @pytest.mark.parametrize(
@@ -160,6 +175,29 @@ def test_unit_that_something_unknown_refers_to_stays_alone(database: HostDatabas
     assert sessions(database) == ["s1"]
 
 
+def test_unit_that_is_named_twice_leaves_once(database: HostDatabase) -> None:
+    units = [read(family(database), "next")[0], read(database, "root")[0]]
+    assert [(it.state, it.rows) for it in remove(database, *units)] == [(State.DONE, 8), (State.CHANGED, 0)]
+
+
+def test_messages_of_units_leave_no_merge_to_the_host(database: HostDatabase) -> None:
+    names = [f"s{number}" for number in range(60)]
+    for name in names:
+        database.session(name, [f"{LONG} {name}"] * 4)
+    units = [read(database, name)[0] for name in names]
+    with state_db.writing(database.path) as connection:
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        outcomes = list(RecordWriter(connection).remove_records(units))
+        connection.set_trace_callback(None)
+        structures = [fts.Index(connection, table).structure() for table in SEARCH_TABLES]
+    assert [(it.state, it.rows) for it in outcomes] == [(State.DONE, 5)] * 60
+    assert not any(it is None or it.is_merge_due for it in structures)
+    removals = {it for it in statements if it.startswith('DELETE FROM "messages"')}  # told again per trigger
+    merges = sum("'merge'" in it for it in statements)
+    assert len(removals) == statements.count("COMMIT") - merges, "FTS5 writes a segment for each statement"
+
+
 def test_unit_with_many_messages_stays_until_they_are_gone(database: HostDatabase) -> None:
     database.session("s1", ["alpha"] * 60)
     before = database.dump()
@@ -186,16 +224,25 @@ def test_messages_come_back_below_a_record_that_is_still_there(database: HostDat
     assert database.execute("SELECT max(id) FROM messages") == [(42,)]
 
 
-def test_message_with_a_marker_counts_as_there(database: HostDatabase) -> None:
+def test_message_counts_as_there_whether_it_or_the_archive_has_a_marker(database: HostDatabase) -> None:
     database.session("s1", ["question", LONG])
-    _, items = read_messages(database, "s1")
+    whole = read_messages(database, "s1")[1]
     output = rows.Seen("s1")
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        list(rows.read_tool_output(connection, output, longer_than_bytes=9, marker=MARKER))
+        header, *bodies = rows.read_tool_output(connection, output, longer_than_bytes=9, marker=MARKER)
     with state_db.writing(database.path) as connection:
         list(RowWriter(connection).replace_tool_output([output]))
-    assert restore(database, items) == Restored(0, 0, 2, ())
+    assert restore(database, whole) == Restored(0, 0, 2, ())
+    seen, marked = read_messages(database, "s1")
+    remove_messages(database, seen)
+    assert restore(database, marked) == Restored(0, 2, 0, ())
+    with state_db.writing(database.path) as connection:
+        assert RowWriter(connection).restore_tool_output(header, bodies) == 1  # type: ignore[arg-type]
+    assert restore(database, marked) == Restored(0, 0, 2, ()), "done again after it was cut short"
+    database.execute("UPDATE messages SET content = content || '!'")
+    with pytest.raises(RestoreConflict, match="message 1"):
+        restore(database, marked)
 
 
 @pytest.mark.parametrize(
@@ -348,9 +395,33 @@ def test_restore_that_dies_at_any_statement_is_completed_by_doing_it_again(tmp_p
     except Death:
         pass
     database.check()
+    left = [message_id for (message_id,) in database.execute("SELECT id FROM messages ORDER BY id")]
+    assert left == [*range(31 - len(left), 31)], "the newest are there, as after a removal"
     restore(database, items)
     assert database.dump() == before
     database.check()
+
+
+def test_messages_that_do_not_fit_into_memory_come_back_all_the_same(
+    newest: HostDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_restore, "_WINDOW_BYTES", 7 * len(LONG))
+    before = newest.session("s1", [LONG] * 40).session("s2", ["short"] * 3).dump()
+    (one, first), (two, second) = read_messages(newest, "s1"), read_messages(newest, "s2")
+    remove_messages(newest, one)
+    remove_messages(newest, two)
+    asked: list[int] = []
+    compare = RowRestorer._compare_batch  # noqa: SLF001 - how much is compared at a time
+
+    def counted(self: RowRestorer, fit: object, batch: Sequence[Row]) -> None:
+        asked.append(len(batch))
+        compare(self, fit, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RowRestorer, "_compare_batch", counted)
+    assert restore(newest, [*first, *second]) == Restored(0, 43, 0, ())
+    assert newest.dump() == before
+    assert restore(newest, [*first, *second]) == Restored(0, 0, 43, ())
+    assert max(asked) == 7
 
 
 def test_unit_that_was_not_read_to_its_end_is_refused(database: HostDatabase) -> None:

@@ -194,6 +194,31 @@ def test_session_that_grows_on_the_way_is_told_as_interrupted(database: HostData
     assert database.execute("SELECT count(*) FROM messages") == [(61 - outcome.rows,)]
 
 
+def test_what_is_gone_is_told_although_merging_after_it_fails(
+    database: HostDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("s1", "s2"):
+        database.session(name, [LONG] * 4)
+    seen = [read(database, name)[0] for name in ("s1", "s2")]
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(fts.Index, "settle", fail)
+    told: list[Change] = []
+
+    def act() -> None:
+        with state_db.writing(database.path) as connection:
+            told.extend(RowWriter(connection).remove_messages(seen))
+
+    with pytest.raises(StoreUnreadable, match="locked"):
+        act()
+    assert [(it.session_id, it.state) for it in told] == [("s1", State.DONE), ("s2", State.INTERRUPTED)]
+    assert "locked" in told[1].why
+    left = "SELECT session_id, count(*) FROM messages GROUP BY 1"
+    assert database.execute(left) == [("s2", 4 - told[1].rows)]
+
+
 def test_session_that_was_not_read_to_its_end_is_refused(database: HostDatabase) -> None:
     with pytest.raises(ValueError, match="s1"):
         remove(database.session("s1", ["alpha"]), Seen("s1"))
@@ -379,3 +404,15 @@ def test_merges_are_done_in_pieces_and_none_is_left_to_the_host(
 @pytest.mark.parametrize("block", [b"", b"\0" * 4, b"\0\0\0\1\x1a\x01", b"\0\0\0\0\0\0\0\0", b"\xff" * 40])
 def test_structure_record_that_cannot_be_understood_is_none(block: bytes) -> None:
     assert fts.parse_structure(block) is None
+
+
+def test_room_is_left_for_a_segment_that_another_process_may_add(database: HostDatabase) -> None:
+    """With two segments a turn may fill the pages after which FTS5 merges; with a third from outside not."""
+    database.session("s1", [LONG])
+    with state_db.writing(database.path) as connection:
+        index = fts.Index(connection, "messages_fts")
+        structure = fts.Structure(written_pages=56, segments=(2, 0), merging_segments=0)
+        index.structure = lambda: structure  # type: ignore[method-assign]
+        assert index.limit(100_000) == 100_000
+        assert index.limit(100_000, between=1) * 1e-3 < structure.pages_left
+        assert structure.with_more(2).is_merge_due

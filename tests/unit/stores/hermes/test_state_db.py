@@ -13,7 +13,7 @@ from homes import DAY, MINUTE, NOW, HomeBuilder
 from hermes_retention.errors import ExitCode, StoreUnreadable
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.state_db import read, read_metadata
+from hermes_retention.stores.hermes.state_db import read, read_metadata, read_space
 
 
 @pytest.fixture
@@ -188,3 +188,22 @@ def test_metadata_of_ids_that_are_no_plain_text(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path).session("a", files=())
     home.execute("UPDATE sessions SET id = CAST(x'61ff' AS TEXT)")
     assert list(read_metadata(home.path / "state.db", ["a\udcff", "\ud800"])) == ["a\udcff"]
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_space_counts_pages_that_nothing_uses(tmp_path: Path, journal: str) -> None:
+    home = HomeBuilder(tmp_path, journal=journal)
+    path = home.path / "state.db"
+    assert read_space(tmp_path / "no.db") is None
+    with closing(sqlite3.connect(path, isolation_level=None)) as host:
+        host.execute("CREATE TABLE filler (content BLOB)")
+        host.execute("INSERT INTO filler VALUES (zeroblob(1000000))")
+        full = read_space(path)  # in WAL mode these pages lie in the log only
+        host.execute("DELETE FROM filler")
+        emptied = read_space(path)
+    assert full is not None
+    assert emptied is not None
+    assert full.file_bytes == emptied.file_bytes > 1_000_000
+    assert full.free_bytes == 0
+    assert 900_000 < emptied.free_bytes < emptied.file_bytes
+    assert emptied.free_share == emptied.free_bytes / emptied.file_bytes

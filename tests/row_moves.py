@@ -1,0 +1,162 @@
+"""Everything that moves rows of a host's database, each to be done on a database that was prepared for it.
+
+    move = MOVES["remove_messages"](database)
+    outcomes = move(database.path)
+
+A move that was broken off is completed by doing it again. What it removes it reads anew each time, as a sweep
+does; what it puts back was archived when it was prepared.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from host_databases import HostDatabase
+
+from hermes_retention.stores.hermes import rows, state_db
+from hermes_retention.stores.hermes.record_writer import RecordWriter, Unit, read_unit
+from hermes_retention.stores.hermes.row_codec import Header, Row
+from hermes_retention.stores.hermes.row_queue import Change
+from hermes_retention.stores.hermes.row_restore import RowRestorer
+from hermes_retention.stores.hermes.row_writer import MARKER, RowWriter
+from hermes_retention.stores.hermes.turns import WAIT_SECONDS, Turns
+
+LONG = "the quick brown fox " * 100
+LONG_ONE = "s3"
+"""Takes several transactions, the oldest messages first."""
+NAMES = tuple(f"s{number}" for number in range(8))
+Items = list[Header | Row]
+Watch = Callable[[sqlite3.Connection], object]
+
+
+class Move(Protocol):
+    """Does it; ``watch`` gets the connection first, and each outcome is appended to ``told`` as it comes."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        watch: Watch = ...,
+        wait_seconds: float = ...,
+        told: list[Change] | None = ...,
+    ) -> list[Change]: ...
+
+
+_Act = Callable[[sqlite3.Connection, Turns], Iterable[Change]]
+
+
+def database_at(path: Path, *, journal: str = "wal") -> HostDatabase:
+    """Sessions with some messages, one with many, and what hangs on them. A turn takes a few."""
+    database = HostDatabase(path, journal=journal)
+    for name in NAMES:
+        database.session(name, [f"{LONG} {name}"] * (30 if name == LONG_ONE else 4), title=name)
+        database.insert("session_model_usage", {"session_id": name, "model": "m"})
+        database.insert("state_meta", {"key": f"goal:{name}", "value": "win"})
+    return database
+
+
+def read_messages(path: Path, names: Iterable[str]) -> tuple[list[rows.Seen], Items]:
+    """All messages, and what removing them takes."""
+    seen = [rows.Seen(name) for name in names]
+    with state_db.reading(path) as connection:
+        assert connection is not None
+        return seen, [item for one in seen for item in rows.read_messages(connection, one)]
+
+
+def read_output(path: Path, names: Iterable[str]) -> tuple[list[rows.Seen], Items]:
+    """Bodies of tool output, and what replacing them takes."""
+    seen = [rows.Seen(name) for name in names]
+    with state_db.reading(path) as connection:
+        assert connection is not None
+        found = (
+            rows.read_tool_output(connection, one, longer_than_bytes=1000, marker=MARKER) for one in seen
+        )
+        return seen, [item for items in found for item in items]
+
+
+def read_units(path: Path, names: Iterable[str]) -> tuple[list[Unit], Items]:
+    """Records with all that goes with them, and what removing them takes."""
+    units = [Unit(name) for name in names]
+    with state_db.reading(path) as connection:
+        assert connection is not None
+        items = [item for unit in units for item in read_unit(connection, unit)]
+    return [unit for unit in units if unit.session_ids], items
+
+
+def _move(read: Callable[[Path], _Act]) -> Move:
+    def move(
+        path: Path,
+        *,
+        watch: Watch = lambda _: None,
+        wait_seconds: float = WAIT_SECONDS,
+        told: list[Change] | None = None,
+    ) -> list[Change]:
+        told = [] if told is None else told
+        act = read(path)
+        with state_db.writing(path, durable=True) as connection:
+            watch(connection)
+            told.extend(act(connection, Turns(connection, wait_seconds=wait_seconds)))
+        return told
+
+    return move
+
+
+def remove_messages(_: HostDatabase) -> Move:
+    def read(path: Path) -> _Act:
+        seen, _ = read_messages(path, NAMES)
+        return lambda connection, turns: RowWriter(connection, turns).remove_messages(seen)
+
+    return _move(read)
+
+
+def replace_tool_output(_: HostDatabase) -> Move:
+    def read(path: Path) -> _Act:
+        seen, _ = read_output(path, NAMES)
+        return lambda connection, turns: RowWriter(connection, turns).replace_tool_output(seen)
+
+    return _move(read)
+
+
+def remove_records(_: HostDatabase) -> Move:
+    def read(path: Path) -> _Act:
+        units, _ = read_units(path, NAMES)
+        return lambda connection, turns: RecordWriter(connection, turns).remove_records(units)
+
+    return _move(read)
+
+
+def insert_rows(database: HostDatabase) -> Move:
+    _, items = read_units(database.path, NAMES)
+    remove_records(database)(database.path)
+    assert database.execute("SELECT count(*) FROM messages") == [(0,)]
+
+    def act(connection: sqlite3.Connection, turns: Turns) -> Iterable[Change]:
+        RowRestorer(connection, turns).insert_rows(items.copy)
+        return ()
+
+    return _move(lambda _: act)
+
+
+def restore_tool_output(database: HostDatabase) -> Move:
+    _, items = read_output(database.path, NAMES)
+    replace_tool_output(database)(database.path)
+    header = next(item for item in items if isinstance(item, Header))
+    bodies = [item for item in items if not isinstance(item, Header)]
+
+    def act(connection: sqlite3.Connection, turns: Turns) -> Iterable[Change]:
+        RowWriter(connection, turns).restore_tool_output(header, bodies)
+        return ()
+
+    return _move(lambda _: act)
+
+
+MOVES: dict[str, Callable[[HostDatabase], Move]] = {
+    "remove_messages": remove_messages,
+    "replace_tool_output": replace_tool_output,
+    "remove_records": remove_records,
+    "insert_rows": insert_rows,
+    "restore_tool_output": restore_tool_output,
+}
