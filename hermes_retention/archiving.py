@@ -240,7 +240,7 @@ def removed_by(
 
 
 def vault_trouble(error: Exception) -> RetentionError:
-    """``error`` as one that people understand; the files that it concerns were kept."""
+    """``error`` as one that people understand; the files and rows that it concerns were kept."""
     if isinstance(error, RetentionError):
         return error.with_traceback(None)  # a traceback would keep cursors and buffers alive
     reason = (
@@ -250,7 +250,7 @@ def vault_trouble(error: Exception) -> RetentionError:
     return VaultUnwritable(
         "the vault",
         f"it could not be written ({reason})",
-        consequence="the files were kept",
+        consequence="what it was to take was kept",
         cure="Free some space on the disk and sweep again." if is_full else "",
     )
 

@@ -289,14 +289,12 @@ class Partition:
 
     # -- reading ------------------------------------------------------------------------------------
 
-    def newest_dictionary(self) -> tuple[int, bytes, list[str]] | None:
-        """Id, content and sources of the dictionary that was added last."""
-        row = self._connection.execute(
-            "SELECT id, size, content, sources FROM dictionaries ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
-            return None
-        return int(row[0]), self._dictionary(row[0], row[1], row[2]), list(json.loads(row[3]))
+    def newest_dictionaries(self, number: int) -> list[tuple[bytes, list[str]]]:
+        """Content and sources of at most so many dictionaries, the one that was added last first."""
+        rows = self._connection.execute(
+            "SELECT id, size, content, sources FROM dictionaries ORDER BY id DESC LIMIT ?", (number,)
+        )
+        return [(self._dictionary(*row[:3]), list(json.loads(row[3]))) for row in rows]
 
     def codec(self, dictionary_id: int | None) -> Codec:
         """The codec of a dictionary, made once. Raises ``FrameCorrupt`` when the dictionary is damaged."""

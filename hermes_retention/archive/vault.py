@@ -30,6 +30,8 @@ Check = Callable[[], RetentionError | None]
 """Answers ``None`` when a copy is good, else why its original must stay."""
 _Found = TypeVar("_Found")
 _PARTITION_NAME = re.compile(r"\d{4}-\d{2}\.db", re.ASCII)
+_COMPARED_DICTIONARIES = 4
+"""How many of a partition's dictionaries may stay in use: files, messages, tool output, records."""
 _WORTH_REPLACING = 0.75
 """A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
 
@@ -184,14 +186,17 @@ class VaultReader:
     def read(self, artifact: ArchivedArtifact) -> Iterator[bytes]:
         """The original bytes in pieces.
 
-        Raises ``FrameCorrupt``, at the latest after the last piece, unless they are what was archived.
+        Raises ``VaultDamaged``, at the latest after the last piece, unless they are what was archived.
         """
         if self._partition is None or self._partition.name != artifact.partition:
             if self._partition is not None:
                 self._partition.close()
             self._partition = None
             self._partition = Partition.open(self._root / f"{artifact.partition}.db")
-        yield from self._partition.read(artifact)
+        try:
+            yield from self._partition.read(artifact)
+        except sqlite3.Error as error:  # whoever takes the pieces may use another database
+            raise _unreadable(self._root / f"{artifact.partition}.db", error) from error
 
 
 def _remove_from(path: Path, session_ids: Sequence[str]) -> None:
@@ -256,8 +261,8 @@ class PartitionWriter:
         An existing one, of this partition or the one before, stays in use unless a fresh one is clearly
         better and saves more than it takes. It is stored in a transaction of its own.
         """
-        known = self._writer.newest_dictionary()
-        content, sources = (known[1], known[2]) if known else self._inherited()
+        known = self._writer.newest_dictionaries(_COMPARED_DICTIONARIES)
+        content, sources = _fittest(known or self._inherited(), samples)
         fresh = build_dictionary([plain for _, plain in samples])
         fresh_sources = [session_id for session_id, _ in samples]
         if not content or _is_clearly_better(content, samples, total_bytes):
@@ -268,17 +273,16 @@ class PartitionWriter:
             dictionary_id = self._writer.add_dictionary(content, sources)
         return Packing(dictionary_id, Codec(content))
 
-    def _inherited(self) -> tuple[bytes, list[str]]:
+    def _inherited(self) -> list[tuple[bytes, list[str]]]:
         for path in reversed(self._vault.partition_paths()):
             if path == self._writer.path:
                 continue
             try:
                 with Partition.open(path) as other:
-                    known = other.newest_dictionary()
+                    return other.newest_dictionaries(_COMPARED_DICTIONARIES)
             except (VaultDamaged, sqlite3.Error, ValueError):
                 continue  # its owner hears of it from verify; here a fresh dictionary does as well
-            return (known[1], known[2]) if known else (b"", [])
-        return b"", []
+        return []
 
     def write(
         self, entries: Sequence[SessionEntry], packed: Sequence[Packed], *, sweep: str, archived_at: float
@@ -374,6 +378,20 @@ def _packed(
         dictionary_id=packing.dictionary_id,
         frames=frames,
     )
+
+
+def _fittest(
+    known: Sequence[tuple[bytes, list[str]]], samples: Sequence[tuple[str, bytes]]
+) -> tuple[bytes, list[str]]:
+    """The dictionary that makes the samples smallest: files and rows of a month have one each."""
+    if len(known) < 2:  # noqa: PLR2004 - nothing to compare
+        return known[0] if known else (b"", [])
+
+    def size(one: tuple[bytes, list[str]]) -> int:
+        codec = Codec(one[0])
+        return sum(len(codec.compress(plain)) for _, plain in samples)
+
+    return min(known, key=size)
 
 
 def _is_clearly_better(current: bytes, samples: Sequence[tuple[str, bytes]], total_bytes: int) -> bool:

@@ -211,15 +211,13 @@ def test_dictionary_built_from_a_removed_session_goes_too(tmp_path: Path) -> Non
     contents = {"confidential": secret + b"\n" + SYSTEM, **CONTENTS}
     vault = fill(tmp_path / "archive", contents)
     with Partition.open(vault.root / PARTITION) as partition:
-        known = partition.newest_dictionary()
-    assert known is not None
-    assert secret in known[1]  # otherwise this test shows nothing
+        ((content, _),) = partition.newest_dictionaries(2)
+    assert secret in content  # otherwise this test shows nothing
     vault.remove_sessions(["confidential"])
     with Partition.open(vault.root / PARTITION) as partition:
-        known = partition.newest_dictionary()
-    assert known is not None
-    assert secret not in known[1]
-    assert "confidential" not in known[2]
+        ((content, sources),) = partition.newest_dictionaries(2)
+    assert secret not in content
+    assert "confidential" not in sources
     for session_id, content in CONTENTS.items():
         assert content_of(vault, session_id) == [content]
 
@@ -254,21 +252,28 @@ def test_removal_shrinks_the_file(tmp_path: Path) -> None:
 def test_new_partition_inherits_the_dictionary_of_the_month_before(vault: Vault) -> None:
     fill(vault.root, {"later": conversation(50)}, month="2026-12")
     with Partition.open(vault.root / "2026-12.db") as partition:
-        inherited = partition.newest_dictionary()
+        ((inherited, _),) = partition.newest_dictionaries(2)
     with Partition.open(vault.root / PARTITION) as partition:
-        original = partition.newest_dictionary()
-    assert inherited is not None
-    assert original is not None
-    assert inherited[1] == original[1]
+        ((original, _),) = partition.newest_dictionaries(2)
+    assert inherited == original
+
+
+def test_each_kind_of_content_keeps_its_dictionary(vault: Vault) -> None:
+    """Files and rows take turns in a partition: neither drives the other's dictionary out."""
+    rows = "\n".join(f"a row with a prompt that all rows of this home have, part {i}" for i in range(900))
+    for number in range(3):
+        fill(vault.root, {f"r{number}-{i}": b"%s\n%d" % (rows.encode(), i) for i in range(10)})
+        fill(vault.root, {f"f{number}-{i}": conversation(1000 * number + i) for i in range(10)})
+    with Partition.open(vault.root / PARTITION) as partition:
+        assert len(partition.newest_dictionaries(9)) == 2
 
 
 def test_dictionary_is_replaced_when_the_shared_text_changes(vault: Vault) -> None:
     other = "\n".join(f"quite another rule {i} of a new version of the host" for i in range(900)).encode()
     fill(vault.root, {f"new{i}": other + b"\n%d" % i for i in range(10)})
     with Partition.open(vault.root / PARTITION) as partition:
-        newest = partition.newest_dictionary()
-    assert newest is not None
-    assert b"quite another rule" in newest[1]
+        (newest, _), *_ = partition.newest_dictionaries(2)
+    assert b"quite another rule" in newest
 
 
 def test_archived_sessions_tell_age_and_size(vault: Vault) -> None:
