@@ -1,4 +1,5 @@
-"""The plugin's own database of sweeps: what each of them decided, did, and what was put back since.
+"""The plugin's own database of sweeps: what each of them decided, did, what was put back since, and which
+sessions were looked through for tool output.
 
 It is a record, not a source of safety: with a lost ledger every session is still in the store or the vault.
 Holds live in ``holds`` and archived content in the vault. What must not live here: transcript text.
@@ -52,6 +53,11 @@ INSERT OR IGNORE INTO meta VALUES('format', '{FORMAT}');
 """
 """Two processes may find the file empty at the same moment: the later one changes nothing."""
 
+_LOOKED_THROUGH = """
+CREATE TABLE IF NOT EXISTS looked_through(
+    session_id TEXT PRIMARY KEY, last_message_at REAL NOT NULL, above INTEGER NOT NULL) WITHOUT ROWID
+"""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a step: done, or kept (in part) for the errors that prevented it."""
@@ -59,11 +65,21 @@ class Outcome(msgspec.Struct, frozen=True):
     step: Step
     errors: tuple[RetentionError, ...] = ()
     freed_bytes: int = 0
+    idle: bool = False
+    """Whether there turned out to be nothing to do."""
 
     @property
     def error(self) -> str | None:
         """Why something was kept that the plan wanted gone; ``None`` when all of it is gone."""
         return "; ".join(map(str, self.errors)) or None
+
+
+class LookedThrough(msgspec.Struct, frozen=True):
+    """Up to which message a session was looked through for tool output, and for bodies of which size."""
+
+    session_id: str
+    last_message_at: float
+    above_bytes: int
 
 
 class SweepRow(msgspec.Struct, frozen=True):
@@ -153,7 +169,7 @@ class Ledger:
         return sweep
 
     def note(self, sweep: str, outcomes: Iterable[Outcome]) -> None:
-        """Remember what became of some steps. One transaction."""
+        """Remember what became of some steps, but for those with nothing to do. One transaction."""
         self._connection.execute("BEGIN IMMEDIATE")
         self._connection.executemany(
             "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -170,6 +186,7 @@ class Ledger:
                     outcome.error,
                 )
                 for outcome in outcomes
+                if not outcome.idle
             ),
         )
         self._connection.execute("COMMIT")
@@ -198,6 +215,10 @@ class Ledger:
             for sweep, started, finished, origin, state, undone, totals in rows
         ]
 
+    def order(self) -> dict[str, int]:
+        """Sweep id → its place in the order in which they began, whatever the clock said then."""
+        return dict(self._connection.execute("SELECT id, rowid FROM sweeps"))
+
     def history(self, session_id: str) -> list[StepRow]:
         """Everything that sweeps did to a session, oldest first."""
         rows = self._connection.execute(
@@ -217,12 +238,35 @@ class Ledger:
 
     def note_restored(self, session_ids: Iterable[str], *, restored_at: float) -> None:
         """Remember that a person put these sessions back, so that the next sweep leaves them alone."""
+        notes = [(session_id, restored_at) for session_id in session_ids]
         self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany("INSERT OR REPLACE INTO restored VALUES (?, ?)", notes)
+        if self._has_looked_through():  # what comes back has its tool output again
+            self._connection.executemany(
+                "DELETE FROM looked_through WHERE session_id = ?", [note[:1] for note in notes]
+            )
+        self._connection.execute("COMMIT")
+
+    def note_looked_through(self, looked: Iterable[LookedThrough]) -> None:
+        """Remember which messages were looked through for tool output, so that it is done once."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(_LOOKED_THROUGH)
         self._connection.executemany(
-            "INSERT OR REPLACE INTO restored VALUES (?, ?)",
-            ((session_id, restored_at) for session_id in session_ids),
+            "INSERT OR REPLACE INTO looked_through VALUES (?, ?, ?)", map(msgspec.structs.astuple, looked)
         )
         self._connection.execute("COMMIT")
+
+    def looked_through(self) -> dict[str, LookedThrough]:
+        """Session id → what of it was looked through."""
+        if not self._has_looked_through():
+            return {}
+        rows = self._connection.execute("SELECT session_id, last_message_at, above FROM looked_through")
+        return {row[0]: LookedThrough(*row) for row in rows}
+
+    def _has_looked_through(self) -> bool:
+        """A ledger of the first version has no such table until something is noted there."""
+        query = "SELECT count(*) FROM sqlite_schema WHERE name = 'looked_through'"
+        return bool(self._connection.execute(query).fetchone()[0])
 
     def restored(self) -> dict[str, float]:
         """Session id → when it was last put back."""

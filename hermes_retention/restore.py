@@ -6,40 +6,44 @@ does not take it away again. What must not live here: output and questions to pe
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sqlite3
-import stat
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from hermes_retention.archive.entries import ArchivedArtifact
-from hermes_retention.errors import ExitCode, RestoreConflict, RetentionError, UsageError, VaultDamaged
-from hermes_retention.fsops import Directory, place_file
+from hermes_retention.archive.vault import VaultReader
+from hermes_retention.errors import ExitCode, SessionGone, UsageError, VaultDamaged
+from hermes_retention.fsops import Directory
 from hermes_retention.ledger import SweepRow
+from hermes_retention.model import ROW_KINDS
 from hermes_retention.names import printable
+from hermes_retention.placing import Placement, Restored, place_all
+from hermes_retention.recovery import recover
+from hermes_retention.restoring_rows import RowsReport, joined_placements, put_rows_back
 from hermes_retention.site import Site
-from hermes_retention.sweep import recover
 
-
-class Restored(msgspec.Struct, frozen=True):
-    """What became of one archived artifact: written, there already, or refused with an error."""
-
-    artifact: ArchivedArtifact
-    error: RetentionError | None = None
-    already_there: bool = False
+_ARCHIVED = ("files_archived", "tool_output_archived", "messages_archived", "records_archived")
+"""What a sweep counts that can be put back."""
 
 
 class RestoreReport(msgspec.Struct, frozen=True):
     """What was put back, artifact by artifact."""
 
     directory: str
-    results: tuple[Restored, ...]
+    """Where the files were written."""
+    files: tuple[Restored, ...]
+    rows: RowsReport = RowsReport()
+    """What went into the host's database."""
     damages: tuple[VaultDamaged, ...] = ()
     """The partitions that could not be searched for more."""
     sweeps: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> tuple[Restored, ...]:
+        """Files and rows."""
+        return (*self.files, *self.rows.results)
 
     @property
     def sessions(self) -> int:
@@ -62,18 +66,21 @@ class RestoreReport(msgspec.Struct, frozen=True):
 
 
 def restore_sessions(site: Site, session_ids: Sequence[str], *, now: float) -> RestoreReport:
-    """Put the newest archived version of every file of these sessions back into the store.
+    """Put the newest archived version of every file of these sessions back into the store, and their rows.
 
     Raises ``UsageError`` for an id that the vault does not have; nothing is written then. A file that exists
-    with other content is a conflict: it stays as it is.
+    with other content is a conflict, and so is an id in the database that something else has: both stay.
     """
     with site.workspace.locked():  # looked up under the lock, lest an expiry comes in between
-        return _into_store(site, _newest_of_all(site, session_ids), now=now)
+        return _into_store(site, _find_all(site, session_ids), now=now)
 
 
 def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> RestoreReport:
-    """Write the files of these sessions into ``directory``, made if missing. The store stays as it is."""
-    found = _newest_of_all(site, session_ids)
+    """Write the files of these sessions into ``directory``, made if missing, and their rows as files.
+
+    The store stays as it is.
+    """
+    found = _find_all(site, session_ids)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         target = Directory.open(directory)
@@ -83,19 +90,24 @@ def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> 
             f"files cannot be written there ({(error.strerror or 'no reason given').lower()})",
             consequence="nothing was written",
         ) from error
-    with target:
-        return RestoreReport(str(directory), tuple(_place_all(site, found.artifacts, target)), found.damages)
+    with target, site.workspace.vault.reader() as reader:
+        placements = [*_placements(reader, found.files), *joined_placements(site, reader, found.rows)]
+        return RestoreReport(str(directory), tuple(place_all(target, placements)), damages=found.damages)
 
 
 def undo(site: Site, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport:
-    """Put back everything that these sweeps archived, and mark them as undone unless something failed."""
+    """Put back everything that these sweeps archived, and mark them as undone unless doing it again may help.
+
+    A session of which they archived rows gets back all its archived rows.
+    """
     with site.workspace.locked():
         damages: list[VaultDamaged] = []
         vault = site.workspace.vault
         artifacts = [artifact for sweep in sweeps for artifact in vault.find(damages, sweep=sweep.id)]
-        report = _into_store(site, _Found(_newest(artifacts), _once(damages)), now=now)
+        found = _Found(_newest(artifacts), _all_rows(site, damages, _rows(artifacts)), _once(damages))
+        report = _into_store(site, found, now=now)
         ids = tuple(sweep.id for sweep in sweeps)
-        if report.exit_code is ExitCode.DONE:
+        if not report.damages and all(isinstance(one.error, SessionGone) for one in report.failures):
             with site.workspace.ledger() as ledger:
                 ledger.mark_undone(ids, undone_at=now)
     return msgspec.structs.replace(report, sweeps=ids)
@@ -127,24 +139,48 @@ def undoable_sweeps(site: Site, wanted: str | None, *, all_sweeps: bool) -> list
 class _Found(msgspec.Struct, frozen=True):
     """What is to be put back, and the partitions that could not be searched for more."""
 
-    artifacts: list[ArchivedArtifact]
+    files: list[ArchivedArtifact]
+    """The newest version of each."""
+    rows: list[ArchivedArtifact]
+    """Every version."""
     damages: tuple[VaultDamaged, ...]
 
 
-def _newest_of_all(site: Site, session_ids: Sequence[str]) -> _Found:
-    """The newest archived version of each file of these sessions.
+def _find_all(site: Site, session_ids: Sequence[str]) -> _Found:
+    """What the vault has of these sessions.
 
-    Raises ``UsageError`` when the vault has nothing of one of them, ``VaultDamaged`` when it may be in a
-    partition that cannot be read.
+    Raises ``UsageError`` when it has nothing of one of them, ``VaultDamaged`` when it may be in a partition
+    that cannot be read.
     """
     damages: list[VaultDamaged] = []
-    artifacts: list[ArchivedArtifact] = []
+    files: list[ArchivedArtifact] = []
+    rows: list[ArchivedArtifact] = []
     for session_id in session_ids:
         found = site.workspace.vault.find(damages, session_id=session_id)
         if not found:
             raise damages[0] if damages else _no_copy(session_id)
-        artifacts.extend(_newest(found))
-    return _Found(artifacts, _once(damages))
+        files.extend(_newest(found))
+        rows.extend(_rows(found))
+    return _Found(files, rows, _once(damages))
+
+
+def _all_rows(
+    site: Site, damages: list[VaultDamaged], some: Iterable[ArchivedArtifact]
+) -> list[ArchivedArtifact]:
+    """Every version of the rows of the sessions of which ``some`` are; the vault is read once."""
+    wanted = {artifact.session_id for artifact in some}
+    if not wanted:
+        return []
+    return list(
+        site.workspace.vault.from_readable(
+            damages,
+            lambda partition: [it for it in _rows(partition.artifacts()) if it.session_id in wanted],
+        )
+    )
+
+
+def _rows(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+    return [artifact for artifact in artifacts if artifact.kind in ROW_KINDS]
 
 
 def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
@@ -161,13 +197,14 @@ def _no_copy(session_id: str) -> UsageError:
 
 
 def _newest(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
-    """The last of each session and name; ``artifacts`` come oldest first."""
-    return list({(artifact.session_id, artifact.name): artifact for artifact in artifacts}.values())
+    """The last file of each session and name; ``artifacts`` come oldest first."""
+    files = (artifact for artifact in artifacts if artifact.kind not in ROW_KINDS)
+    return list({(artifact.session_id, artifact.name): artifact for artifact in files}.values())
 
 
 def _archived_something(site: Site, sweep: SweepRow) -> bool:
     if sweep.state == "done":
-        return sweep.totals.get("files_archived", 0) > 0
+        return any(sweep.totals.get(name, 0) > 0 for name in _ARCHIVED)
     return bool(site.workspace.vault.find([], sweep=sweep.id))
 
 
@@ -178,56 +215,26 @@ def _no_sweep(what: str, why: str) -> UsageError:
 
 
 def _into_store(site: Site, found: _Found, *, now: float) -> RestoreReport:
-    """Place what was found in the store; the lock of the home is held."""
+    """Put what was found back into the store; the lock of the home is held."""
     site.workspace.check()
     recover(site)
     # Noted first: a process that dies after the first file must not leave it to the next sweep.
     with site.workspace.ledger() as ledger:
-        ledger.note_restored(sorted({artifact.session_id for artifact in found.artifacts}), restored_at=now)
-    with Directory.create(site.home, *site.store.files_directory.relative_to(site.home).parts) as target:
-        return RestoreReport(
-            str(target.path), tuple(_place_all(site, found.artifacts, target)), found.damages
-        )
+        ids = {artifact.session_id for artifact in (*found.files, *found.rows)}
+        ledger.note_restored(sorted(ids), restored_at=now)
+    files = _place_files(site, found.files)
+    damages = list(found.damages)
+    rows = put_rows_back(site, found.rows, damages, now=now)
+    return RestoreReport(str(site.store.files_directory), files, rows, _once(damages))
 
 
-def _place_all(site: Site, artifacts: Sequence[ArchivedArtifact], target: Directory) -> Iterable[Restored]:
-    with site.workspace.vault.reader() as reader:
-        for artifact in artifacts:
-            yield _place(target, artifact, reader.read(artifact))
-    target.sync()
+def _place_files(site: Site, files: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
+    if not files:
+        return ()
+    below = site.store.files_directory.relative_to(site.home).parts
+    with Directory.create(site.home, *below) as target, site.workspace.vault.reader() as reader:
+        return tuple(place_all(target, _placements(reader, files)))
 
 
-def _place(target: Directory, artifact: ArchivedArtifact, pieces: Iterator[bytes]) -> Restored:
-    try:
-        place_file(target, artifact.name, pieces, mode=artifact.mode, mtime_ns=artifact.mtime_ns)
-    except RestoreConflict as error:
-        same = _has_same_content(target, artifact)
-        return Restored(artifact, None if same else error, already_there=same)
-    except RetentionError as error:
-        return Restored(artifact, error)
-    except (OSError, sqlite3.Error) as error:
-        return Restored(artifact, _not_written(artifact, error))
-    return Restored(artifact)
-
-
-def _has_same_content(target: Directory, artifact: ArchivedArtifact) -> bool:
-    status = target.status(artifact.name)
-    if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
-        return False
-    try:
-        descriptor = os.open(
-            artifact.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target.descriptor
-        )
-    except OSError:
-        return False
-    with os.fdopen(descriptor, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest() == artifact.sha256
-
-
-def _not_written(artifact: ArchivedArtifact, error: OSError | sqlite3.Error) -> RetentionError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return RetentionError(
-        printable(artifact.name),
-        f"it could not be put back ({(reason or type(error).__name__).lower()})",
-        consequence="its archived copy is untouched",
-    )
+def _placements(reader: VaultReader, files: Iterable[ArchivedArtifact]) -> Iterator[Placement]:
+    return (Placement(artifact, partial(reader.read, artifact)) for artifact in files)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.cli.context import Context
 from hermes_retention.errors import ExitCode
 from hermes_retention.ledger import SweepRow
 from hermes_retention.lookup import resolve_archived
+from hermes_retention.model import ArtifactKind
 from hermes_retention.names import printable
-from hermes_retention.report.page import Column, Page, Style, Table
+from hermes_retention.report.page import Column, Fit, Page, Style, Table
 from hermes_retention.report.sweep import show_some
 from hermes_retention.report.words import counted, minute
 from hermes_retention.restore import (
@@ -27,7 +29,7 @@ from hermes_retention.units import format_size
 
 
 def run_restore(context: Context, arguments: argparse.Namespace) -> int:
-    """Put sessions back, or write their files into a directory."""
+    """Put sessions back, or write them into a directory."""
     if arguments.to is not None:
         return export(context, arguments.sessions, arguments.to)
     site = context.site
@@ -41,7 +43,7 @@ def run_restore(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def export(context: Context, sessions: Sequence[str], directory: str) -> int:
-    """Write the files of archived sessions into ``directory``; the store stays as it is."""
+    """Write archived sessions into ``directory``; the store stays as it is."""
     site = context.site
     report = export_sessions(site, resolve_archived(site, sessions), Path(directory).expanduser())
     show_restore(context.page, report, done="exported", every=context.verbose)
@@ -63,25 +65,75 @@ def run_undo(context: Context, arguments: argparse.Namespace) -> int:
 
 def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
     """What is back, what was there already, and what could not be written."""
-    placed = [one for one in report.results if one.error is None and not one.already_there]
-    size = format_size(sum(one.artifact.size_bytes for one in placed))
-    there = sum(one.already_there for one in report.results)
-    if placed or not there:
-        page.line(
-            f"{counted(report.sessions, 'session')} {done}: {counted(len(placed), 'file')} ({size}) written "
-            f"into {printable(report.directory)}, each compared with its checksum.",
-            Style.GOOD if not report.failures else Style.NORMAL,
-        )
+    came = [*_written_files(report), *_written_rows(report)]
+    there = [*_known_files(report), *_known_rows(report)]
+    if came or not there:
+        style = Style.GOOD if not report.failures else Style.NORMAL
+        what = f": {'; '.join(came)}" if came else ""
+        page.line(f"{counted(report.sessions, 'session')} {done}{what}.", style)
     if there:
-        nothing = "" if placed else "Nothing was written: "
-        page.line(f"{nothing}{counted(there, 'file')} had the same content there already.")
-    if report.failures:
-        page.line(f"{counted(len(report.failures), 'file')} could not be written:", Style.BAD)
-        errors = Counter(str(one.error) for one in report.failures)
-        lines = [f"{error} ({times:,} files)" if times > 1 else error for error, times in errors.items()]
-        show_some(page, lines, every=every)
+        nothing = "" if came else "Nothing was written: "
+        page.line(f"{nothing}{'; '.join(there)}.")
+    show_some(page, report.rows.notes, every=every)
+    _show_failures(page, report, every=every)
     for damage in report.damages:
         page.line(f"A part of the archive could not be searched: {damage}", Style.BAD)
+
+
+def _written_files(report: RestoreReport) -> Iterator[str]:
+    placed = [one for one in report.files if one.error is None and not one.already_there]
+    if placed:
+        size = format_size(sum(one.artifact.size_bytes for one in placed))
+        yield (
+            f"{counted(len(placed), 'file')} ({size}) written into {printable(report.directory)}, "
+            "each compared with its checksum"
+        )
+
+
+def _written_rows(report: RestoreReport) -> Iterator[str]:
+    rows = report.rows
+    words = [
+        counted(number, one, many)
+        for number, one, many in (
+            (rows.records, "record", "records"),
+            (rows.messages, "message", "messages"),
+            (rows.tool_output, "output of a tool", "outputs of tools"),
+        )
+        if number
+    ]
+    if words:
+        yield f"{', '.join(words)} put back into the host's database, each with the values that it had"
+
+
+def _known_files(report: RestoreReport) -> Iterator[str]:
+    there = sum(one.already_there for one in report.files)
+    if there:
+        yield f"{counted(there, 'file')} had the same content there already"
+
+
+def _known_rows(report: RestoreReport) -> Iterator[str]:
+    results = report.rows.results
+    new = {one.artifact.session_id for one in results if not one.already_there}
+    there = {one.artifact.session_id for one in results} - new
+    if there:
+        yield f"the database had the rows of {counted(len(there), 'session')} already"
+
+
+def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
+    files = Counter(str(one.error) for one in report.files if one.error is not None)
+    if files:
+        page.line(f"{counted(files.total(), 'file')} could not be written:", Style.BAD)
+        lines = [f"{error} ({times:,} files)" if times > 1 else error for error, times in files.items()]
+        show_some(page, lines, every=every)
+    failed = {
+        (str(one.error), one.artifact.session_id) for one in report.rows.results if one.error is not None
+    }
+    if failed:
+        sessions = len({session_id for _, session_id in failed})
+        page.line(f"The rows of {counted(sessions, 'session')} could not be put back:", Style.BAD)
+        rows = Counter(error for error, _ in sorted(failed))
+        lines = [f"{error} ({times:,} sessions)" if times > 1 else error for error, times in rows.items()]
+        show_some(page, lines, every=every)
 
 
 def _show_sweeps(page: Page, site: Site, sweeps: Sequence[SweepRow]) -> None:
@@ -94,8 +146,8 @@ def _show_sweeps(page: Page, site: Site, sweeps: Sequence[SweepRow]) -> None:
                 minute(sweep.started_at),
                 sweep.origin,
                 f"{len({artifact.session_id for artifact in artifacts}):,}",
-                f"{len(artifacts):,}",
                 format_size(sum(artifact.size_bytes for artifact in artifacts)),
+                _contents(artifacts),
             )
         )
     columns = (
@@ -103,10 +155,24 @@ def _show_sweeps(page: Page, site: Site, sweeps: Sequence[SweepRow]) -> None:
         Column("when"),
         Column("by"),
         Column("sessions", right=True),
-        Column("files", right=True),
         Column("size", right=True),
+        Column("what", fit=Fit.WORDS),
     )
     page.table(Table(columns, rows))
+
+
+def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
+    """``3 files, messages of 2 sessions, 1 record``."""
+    kinds = Counter(artifact.kind for artifact in artifacts)
+    outputs, messages = kinds.pop(ArtifactKind.TOOL_OUTPUT, 0), kinds.pop(ArtifactKind.MESSAGES, 0)
+    records, files = kinds.pop(ArtifactKind.RECORD, 0), kinds.total()
+    words = [
+        counted(files, "file") if files else "",
+        f"tool output of {counted(outputs, 'session')}" if outputs else "",
+        f"messages of {counted(messages, 'session')}" if messages else "",
+        counted(records, "record") if records else "",
+    ]
+    return ", ".join(filter(None, words))
 
 
 HANDLERS = {"restore": run_restore, "undo": run_undo}

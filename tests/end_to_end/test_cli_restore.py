@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from homes import DAY, HomeBuilder
+from homes import DAY, NOW, HomeBuilder
+from host_databases import HostDatabase
 from program import aged, run, type_at
-from sites import snapshot_of
+from row_archives import RowArchive
+from sites import site_of, snapshot_of
 
 from hermes_retention.workspace import Workspace
 
@@ -155,3 +157,59 @@ def test_busy_home_is_left_alone(home: HomeBuilder) -> None:
         assert run(home, "restore", OLD).code == 3
         assert run(home, "undo", "--yes").code == 3
     assert list(home.files.glob("session_*")) == []
+
+
+@pytest.fixture
+def archived_rows(tmp_path: Path) -> tuple[HomeBuilder, HostDatabase]:
+    """A conversation in two sessions of which a sweep archived all rows."""
+    home = HomeBuilder(tmp_path / "home", database=False)
+    database = HostDatabase(home.path / "state.db")
+    database.session("first_part", ["alpha"], end_reason="compression")
+    database.session("second_part", ["beta", "long " * 100], parent_session_id="first_part")
+    site = site_of(home)
+    archive = RowArchive(site, database)
+    site.workspace.create()
+    with site.workspace.ledger() as ledger:
+        archive.sweep = ledger.begin_sweep(started_at=NOW, origin="test")
+        archive.tool_output("second_part")
+        archive.all_of("first_part", "second_part")
+        ledger.finish_sweep(archive.sweep, finished_at=NOW, totals={"records_archived": 2})
+    return home, database
+
+
+def test_restore_says_which_rows_are_back(archived_rows: tuple[HomeBuilder, HostDatabase]) -> None:
+    home, database = archived_rows
+    result = run(home, "restore", "second_part")
+    assert result.code == 0
+    assert "2 sessions back: 2 records, 3 messages, 1 output of a tool put back" in result.out
+    assert "session first_part came back too: second_part hangs on it" in result.out
+    assert database.found("beta") == [2]
+    result = run(home, "restore", "second_part")
+    assert result.code == 0
+    assert "Nothing was written: the database had the rows of 1 session already" in result.out
+
+
+def test_rows_that_cannot_come_back_are_named_and_written_elsewhere(
+    archived_rows: tuple[HomeBuilder, HostDatabase], tmp_path: Path
+) -> None:
+    home, database = archived_rows
+    database.session("second_part", source="telegram")
+    result = run(home, "restore", "second_part")
+    assert result.code == 1
+    assert "The rows of 1 session could not be put back" in result.out
+    assert "session second_part: something else has this id now; nothing was changed" in result.out
+    assert database.execute("SELECT id FROM sessions") == [("second_part",)]
+    result = run(home, "restore", "second_part", "--to", str(tmp_path / "out"))
+    assert result.code == 0
+    assert "3 files" in result.out
+    assert "beta" in (tmp_path / "out" / "messages_second_part.rows.jsonl").read_text()
+
+
+def test_undo_lists_and_puts_back_rows(archived_rows: tuple[HomeBuilder, HostDatabase]) -> None:
+    home, database = archived_rows
+    result = run(home, "undo", "--yes")
+    assert result.code == 0
+    assert "tool output of 1 session, messages of 2 sessions, 2 records" in result.out
+    assert "came back too" not in result.out
+    assert database.execute("SELECT count(*) FROM messages") == [(3,)]
+    database.check()

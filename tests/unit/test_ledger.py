@@ -15,7 +15,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from hermes_retention.errors import ArtifactChanged, RetentionError
-from hermes_retention.ledger import KEEP_DAYS, Ledger, Outcome
+from hermes_retention.ledger import KEEP_DAYS, Ledger, LookedThrough, Outcome
 from hermes_retention.model import SessionClass
 from hermes_retention.plan import Liveness, Rule, Step, Verdict
 
@@ -99,6 +99,26 @@ def test_restores_and_facts_survive(path: Path) -> None:
     with Ledger.open(path) as ledger:
         assert ledger.restored() == {"a": T0 + 9, "b": T0}
         assert ledger.fact("first_removal") == "s1"
+
+
+def test_looked_through_is_remembered_until_a_session_comes_back(path: Path) -> None:
+    looked = [LookedThrough("a", T0, 1000), LookedThrough("b", T0 + 1, 500)]
+    with Ledger.open(path) as ledger:
+        assert ledger.looked_through() == {}
+        ledger.note_looked_through(looked)
+        ledger.note_looked_through([LookedThrough("a", T0 + 5, 1000)])
+    with Ledger.open(path) as ledger:
+        assert ledger.looked_through() == {"a": LookedThrough("a", T0 + 5, 1000), "b": looked[1]}
+        ledger.note_restored(["a"], restored_at=T0 + 9)
+        assert ledger.looked_through() == {"b": looked[1]}
+
+
+def test_ledger_of_an_earlier_version_is_read_and_learns(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        assert ledger.looked_through() == {}
+        ledger.note_restored(["a"], restored_at=T0)
+        ledger.note_looked_through([LookedThrough("a", T0, 1000)])
+        assert list(ledger.looked_through()) == ["a"]
         assert ledger.fact("unheard of") is None
 
 
