@@ -13,24 +13,41 @@ from typing import Protocol
 
 from hermes_retention.archive.vault import Vault
 from hermes_retention.archiving import Archiver, removed_by, vault_trouble
-from hermes_retention.errors import RetentionError
+from hermes_retention.errors import ArtifactChanged, RetentionError
 from hermes_retention.fsops import Directory, Remover
 from hermes_retention.ledger import Outcome
+from hermes_retention.names import printable
 from hermes_retention.plan import Step, Verdict
+from hermes_retention.row_archiving import RowArchiver
 from hermes_retention.stores.base import Store
 
 
 class Effects(Protocol):
     """What can be done with the steps of a plan. Each method yields one outcome for each step."""
 
-    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Move the artifacts of these steps into the vault."""
+    def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove archived copies for good."""
 
     def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove the artifacts of these steps for good."""
 
-    def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove archived copies for good."""
+    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move the artifacts of these steps into the vault."""
+
+    def delete_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove messages from the host's database for good."""
+
+    def archive_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move messages into the vault."""
+
+    def archive_tool_output(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move long bodies of tool messages into the vault."""
+
+    def delete_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove records, and what else is left of these sessions, for good."""
+
+    def archive_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move records, and what else is left of these sessions, into the vault."""
 
 
 class NoEffects:
@@ -41,36 +58,89 @@ class NoEffects:
         for step in steps:
             yield Outcome(step, freed_bytes=step.bytes)
 
-    delete = archive
-    expire = archive
+    expire = delete = archive
+    delete_messages = archive_messages = archive_tool_output = delete_records = archive_records = archive
 
 
 def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
-    """Carry out ``steps``: first what frees space without needing any, then what is archived.
+    """Carry out ``steps``: first what frees space without needing any, then what is archived; records last.
 
-    Yields an outcome for each step but the kept ones. A failure concerns its own step only.
+    Yields an outcome for each step but the kept ones. A failure concerns its own session only: its record
+    stays, for what is left in the store must not become nobody's.
     """
     chosen: dict[Verdict, list[Step]] = {verdict: [] for verdict in Verdict}
     for step in steps:
         chosen[step.verdict].append(step)
-    yield from effects.expire(chosen[Verdict.EXPIRE_ARCHIVE])
-    yield from effects.delete(chosen[Verdict.DELETE_FILES])
-    yield from effects.archive(chosen[Verdict.ARCHIVE_FILES])
+    failed: set[str] = set()
+    for verdict, carry_out in (
+        (Verdict.EXPIRE_ARCHIVE, effects.expire),
+        (Verdict.DELETE_FILES, effects.delete),
+        (Verdict.ARCHIVE_FILES, effects.archive),
+        (Verdict.DELETE_MESSAGES, effects.delete_messages),
+        (Verdict.ARCHIVE_MESSAGES, effects.archive_messages),
+        (Verdict.ARCHIVE_TOOL_OUTPUT, effects.archive_tool_output),
+    ):
+        for outcome in carry_out(chosen[verdict]) if chosen[verdict] else ():
+            if outcome.errors:
+                failed.add(outcome.step.session_id)
+            yield outcome
+    for verdict, carry_out in (
+        (Verdict.DELETE_RECORD, effects.delete_records),
+        (Verdict.ARCHIVE_RECORD, effects.archive_records),
+    ):
+        yield from (Outcome(step, (_stays(step),)) for step in chosen[verdict] if step.session_id in failed)
+        able = [step for step in chosen[verdict] if step.session_id not in failed]
+        yield from carry_out(able) if able else ()
+
+
+def _stays(step: Step) -> ArtifactChanged:
+    return ArtifactChanged(
+        f"record of {printable(step.session_id)}",
+        "something else of the session could not be removed",
+        consequence="it was kept",
+    )
 
 
 class StoreEffects:
     """Effects on a real store and vault. Use it only while the lock of the home is held."""
 
     def __init__(  # noqa: PLR0913 - the parts of a home that effects touch
-        self, store: Store, vault: Vault, files: Directory, aside: Directory, *, sweep: str, now: float
+        self,
+        store: Store,
+        vault: Vault,
+        files: Directory,
+        aside: Directory,
+        *,
+        tool_output_above: int,
+        changed_rows: int,
+        sweep: str,
+        now: float,
     ) -> None:
+        """``tool_output_above`` is in bytes, ``now`` in Unix seconds; ``sweep`` is the id of the sweep.
+
+        ``changed_rows`` is how many rows earlier sweeps changed since the database was last tidied.
+        """
         self._vault = vault
         self._remover = Remover(files, aside)
         self._archiver = Archiver(vault, files, self._remover, store.metadata, sweep=sweep, now=now)
+        self._tool_output_above = tool_output_above
+        rows = RowArchiver(vault, store, sweep=sweep, now=now, changed_rows=changed_rows)
+        self._rows = rows
+        self.delete_messages, self.archive_messages = rows.delete_messages, rows.archive_messages
+        self.delete_records, self.archive_records = rows.delete_records, rows.archive_records
+
+    @property
+    def changed_rows(self) -> int:
+        """The same, these steps included."""
+        return self._rows.changed_rows
+
+    def archive_tool_output(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Put markers in the place of long bodies."""
+        return self._rows.archive_tool_output(steps, longer_than_bytes=self._tool_output_above)
 
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Archive, commit, read back, and only then remove."""
-        yield from self._archiver.archive(steps)
+        return self._archiver.archive(steps)
 
     def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove files whose class asks for it (``archive=false``, or ``on_reset=delete``)."""

@@ -12,18 +12,19 @@ from hermes_retention.holds import Hold
 from hermes_retention.ledger import StepRow
 from hermes_retention.lookup import Copies, archived_copies, resolve, vault_ids
 from hermes_retention.model import ArchivedSession, Inventory, Session, SessionClass
-from hermes_retention.plan import Rule, Step, Verdict
+from hermes_retention.plan import Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
-from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.policy.outlook import Coming, Outlook, look_ahead
+from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.policy.outlook import KEEP_ALL, Coming, Outlook, look_ahead
 from hermes_retention.settings.fields import variable
 from hermes_retention.site import Site
 from hermes_retention.stores.base import SessionMetadata
 
 _SETTING = {
     Rule.FILES_AFTER: "files_after",
-    Rule.NEVER: "files_after",
-    Rule.RESTORED: "files_after",
+    Rule.TOOL_OUTPUT_AFTER: "tool_output_after",
+    Rule.MESSAGES_AFTER: "messages_after",
+    Rule.RECORD_AFTER: "record_after",
     Rule.PERSIST: "persist",
     Rule.KEEP_LAST: "keep_last",
     Rule.KEEP_FAILED: "keep_failed",
@@ -43,9 +44,11 @@ class Explanation(msgspec.Struct, frozen=True):
     session: Session | None
     """As the store has it; ``None`` when it is only archived, or gone."""
     metadata: SessionMetadata
-    step: Step | None
-    """What the next sweep would do with it, budget included."""
+    steps: tuple[Step, ...]
+    """What the next sweep would do with it, budget included; empty when nothing of it is in the store."""
     outlook: Outlook
+    lifecycle: Lifecycle | None
+    """The settings of its class."""
     copies: tuple[Copies, ...]
     hold: Hold | None
     history: tuple[StepRow, ...]
@@ -71,8 +74,9 @@ def explain(site: Site, wanted: str, *, now: float) -> Explanation:
         now=now,
         session=session,
         metadata=_metadata(site, session_id, copies),
-        step=_verdict(inventory, site.policy, session_id, now=now) if session is not None else None,
+        steps=_steps(inventory, site.policy, session_id, now=now),
         outlook=look_ahead(inventory, site.policy, session_id, copies=archived, now=now),
+        lifecycle=None if kind is None else site.policy.lifecycles[kind],
         copies=tuple(copies),
         hold=site.workspace.holds.load().get(session_id),
         history=_history(site, session_id),
@@ -85,15 +89,40 @@ def setting_of(step: Step) -> str | None:
     if step.rule in _GENERAL_SETTING:
         return variable((step.rule.value,))
     name = _SETTING.get(step.rule)
-    return None if name is None else variable((step.session_class.value, name))
+    return None if name is None else variable(((step.due_by or step.session_class).value, name))
 
 
 def setting_behind(coming: Coming) -> str | None:
-    """The setting that a session waits for: that of what keeps it until then, or of what takes it."""
-    waits = coming.before is not None and coming.step.rule is not Rule.DUMPS_AFTER
-    return (setting_of(coming.before) if waits and coming.before is not None else None) or setting_of(
-        coming.step
+    """The setting that a part of a session waits for: of what keeps it until then, or of what takes it."""
+    before, step = coming.before, coming.step
+    if before is None or step.rule is Rule.DUMPS_AFTER:
+        return setting_of(step)
+    if before.rule is Rule.RESTORED and step.verdict.tier is not None:
+        # Put back, it waits for the age of this part, whatever takes it otherwise.
+        return age_setting(step.due_by or step.session_class, step.verdict.tier)
+    return (setting_of(before) if before.rule in KEEP_ALL else None) or setting_of(step)
+
+
+def age_setting(session_class: SessionClass, tier: Tier) -> str:
+    """The environment variable of the age at which a part of sessions of this class is due."""
+    return variable((session_class.value, f"{tier}_after"))
+
+
+def never_due(explanation: Explanation) -> tuple[Tier, ...]:
+    """The parts of the session that are in the store and stay there by themselves.
+
+    Tool output is none of them: where it does not go by itself, it goes with the messages.
+    """
+    session, outlook = explanation.session, explanation.outlook
+    if session is None:
+        return ()
+    record = session.record
+    parts = (
+        (Tier.FILES, bool(session.artifacts), outlook.files),
+        (Tier.MESSAGES, record is not None and record.has_messages, outlook.messages),
+        (Tier.RECORD, record is not None, outlook.record),
     )
+    return tuple(tier for tier, is_there, coming in parts if is_there and coming is None)
 
 
 def _known_id(site: Site, wanted: str, known: set[str]) -> str:
@@ -112,9 +141,9 @@ def _metadata(site: Site, session_id: str, copies: list[Copies]) -> SessionMetad
     return copies[-1].metadata if copies else SessionMetadata()
 
 
-def _verdict(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> Step:
+def _steps(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> tuple[Step, ...]:
     steps = (step for step in decide(inventory, policy, now=now).steps if step.session_id == session_id)
-    return next(step for step in steps if step.verdict is not Verdict.EXPIRE_ARCHIVE)
+    return tuple(step for step in steps if step.verdict is not Verdict.EXPIRE_ARCHIVE)
 
 
 def _archived(session_id: str, copies: Copies) -> ArchivedSession:

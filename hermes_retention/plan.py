@@ -10,7 +10,7 @@ import hashlib
 
 import msgspec
 
-from hermes_retention.model import Artifact, SessionClass
+from hermes_retention.model import Artifact, Session, SessionClass
 
 
 class Liveness(enum.StrEnum):
@@ -25,13 +25,44 @@ class Liveness(enum.StrEnum):
     """It is in the vault; nothing of it that a verdict concerns is left in the store."""
 
 
+class Tier(enum.StrEnum):
+    """A part of a session that leaves the store by itself, in the order in which they go."""
+
+    FILES = "files"
+    TOOL_OUTPUT = "tool_output"
+    MESSAGES = "messages"
+    RECORD = "record"
+
+
 class Verdict(enum.StrEnum):
-    """What happens to a session in this sweep."""
+    """What happens to a session, or to a part of it, in this sweep."""
 
     KEEP = "keep"
     ARCHIVE_FILES = "archive_files"
     DELETE_FILES = "delete_files"
+    ARCHIVE_TOOL_OUTPUT = "archive_tool_output"
+    ARCHIVE_MESSAGES = "archive_messages"
+    DELETE_MESSAGES = "delete_messages"
+    ARCHIVE_RECORD = "archive_record"
+    """The record and everything that is left of the session in the database."""
+    DELETE_RECORD = "delete_record"
     EXPIRE_ARCHIVE = "expire_archive"
+
+    @property
+    def tier(self) -> Tier | None:
+        """Which part goes; ``None`` when nothing leaves the store."""
+        return _TIERS.get(self)
+
+
+_TIERS = {
+    Verdict.ARCHIVE_FILES: Tier.FILES,
+    Verdict.DELETE_FILES: Tier.FILES,
+    Verdict.ARCHIVE_TOOL_OUTPUT: Tier.TOOL_OUTPUT,
+    Verdict.ARCHIVE_MESSAGES: Tier.MESSAGES,
+    Verdict.DELETE_MESSAGES: Tier.MESSAGES,
+    Verdict.ARCHIVE_RECORD: Tier.RECORD,
+    Verdict.DELETE_RECORD: Tier.RECORD,
+}
 
 
 class Rule(enum.StrEnum):
@@ -58,6 +89,9 @@ class Rule(enum.StrEnum):
     ON_RESET = "on_reset"
     PERSIST = "persist"
     DUMPS_AFTER = "dumps_after"
+    TOOL_OUTPUT_AFTER = "tool_output_after"
+    MESSAGES_AFTER = "messages_after"
+    RECORD_AFTER = "record_after"
     ARCHIVE_AFTER = "archive_after"
     # Budget: it was not due yet.
     MAX_DISK = "max_disk"
@@ -65,11 +99,15 @@ class Rule(enum.StrEnum):
     # Not the policy's: a person removed an archived copy.
     DISCARDED = "discarded"
     # Nothing to decide.
-    NO_FILES = "no_files"
+    NOTHING_LEFT = "nothing_left"
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
-    """A verdict about one session, with the rule that made it and the reason in words."""
+    """A verdict about one session, with the rule that made it and the reason in words.
+
+    A session has one step for each part of it that goes, or a single one that keeps all of it; expiry of its
+    archived copies comes on top.
+    """
 
     session_id: str
     session_class: SessionClass
@@ -78,9 +116,11 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     rule: Rule
     reason: str
     artifacts: tuple[Artifact, ...] = ()
-    """The files that the verdict concerns; empty for ``keep`` and ``expire_archive``."""
+    """The files that the verdict concerns; empty for every other verdict."""
     bytes: int = 0
-    """Allocated bytes of these files, of the whole session for ``keep``, of the archived copy for expiry."""
+    """Allocated bytes of these files, of all its files for ``keep``, of the archived copy for expiry; for
+    messages and records an estimate of what they take in the database; for tool output 0 until somebody has
+    looked."""
     last_activity: float = 0.0
     """Unix time of the session's last activity, at most that of the plan; 0.0 for ``expire_archive``.
 
@@ -88,6 +128,10 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     """
     partition: str | None = None
     """The partition of the vault that expiry concerns."""
+    seen: Session | None = None
+    """The session as the scan saw it, for verdicts about rows: whoever carries them out compares."""
+    due_by: SessionClass | None = None
+    """The class whose setting counts instead of its own: that of the session whose record it goes with."""
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from hermes_retention.policy.lifecycle import OnReset, Policy
 def prune_policy(policy: Policy, classes: Collection[SessionClass], *, older_than: int) -> Policy:
     """``policy`` for one run: files of ``classes`` go after ``older_than`` seconds, nothing else does.
 
+    Nothing in the host's database: what leaves it is for the sweeps, with ages that are set in advance.
     What keeps sessions stays in force: guards, holds, ``keep_last``, ``keep_failed``, ``min_age``. So does
     ``archive``: a class without an archive is removed for good.
     """
@@ -23,6 +24,9 @@ def prune_policy(policy: Policy, classes: Collection[SessionClass], *, older_tha
         kind: msgspec.structs.replace(
             lifecycle,
             files_after=older_than if kind in classes else None,
+            tool_output_after=None,
+            messages_after=None,
+            record_after=None,
             archive_after=None,
             persist=True,
         )

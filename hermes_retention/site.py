@@ -11,6 +11,7 @@ import msgspec
 
 from hermes_retention.errors import VaultDamaged
 from hermes_retention.fsops import allocated_bytes
+from hermes_retention.ledger import LookedThrough
 from hermes_retention.model import Inventory, Session, Usage
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import Scan, Store
@@ -42,40 +43,63 @@ class Site(msgspec.Struct, frozen=True):
         archived = self.workspace.vault.archived_sessions(damages) if expires else ()
         return Inventory(
             home=str(self.home),
-            sessions=self._with_restores(scan),
-            usage=self._usage(_scanned_bytes(scan)),
+            sessions=self._with_history(scan),
+            usage=self._usage(_scanned_bytes(scan), scan.database_bytes),
             archived=archived,
             holds=self.workspace.holds.reasons(),
             unknown=scan.unknown,
             warnings=(*scan.warnings, *map(str, damages)),
+            bytes_per_message=_bytes_per_message(scan),
         )
 
     def usage(self) -> Usage:
-        """What the file system allocates now."""
-        return self._usage(allocated_bytes(self.store.files_directory))
+        """What the file system allocates now, and what is in use of the host's database."""
+        files_bytes, space = allocated_bytes(self.store.files_directory), self.store.database_space()
+        return self._usage(files_bytes, 0 if space is None else space.used_bytes)
 
-    def _usage(self, sessions_bytes: int) -> Usage:
+    def _usage(self, sessions_bytes: int, database_bytes: int) -> Usage:
         return Usage(
             sessions_bytes=sessions_bytes,
             vault_bytes=self.workspace.vault.allocated_bytes(),
             ledger_bytes=self.workspace.allocated_bytes(),
+            database_bytes=database_bytes,
             free_bytes=free_bytes(self.home),
         )
 
-    def _with_restores(self, scan: Scan) -> tuple[Session, ...]:
+    def _with_history(self, scan: Scan) -> tuple[Session, ...]:
+        """The sessions, with what the ledger knows of them."""
         ledger = self.workspace.ledger_if_any()
         if ledger is None:
             return scan.sessions
         with ledger:
-            restored = ledger.restored()
-        if not restored:
+            restored, looked = ledger.restored(), ledger.looked_through()
+        if not restored and not looked:
             return scan.sessions
+        above = self.policy.tool_output_above
         return tuple(
-            msgspec.structs.replace(session, restored_at=restored[session.id])
-            if session.id in restored
+            msgspec.structs.replace(
+                session,
+                restored_at=restored.get(session.id),
+                tool_output_done=_is_looked_through(session, looked.get(session.id), above),
+            )
+            if session.id in restored or session.id in looked
             else session
             for session in scan.sessions
         )
+
+
+def _is_looked_through(session: Session, looked: LookedThrough | None, above: int) -> bool:
+    """Whether nothing was added since, and no smaller bodies are wanted now."""
+    if looked is None or session.record is None:
+        return False
+    return looked.last_message_at == session.record.last_message_at and looked.above_bytes <= above
+
+
+def _bytes_per_message(scan: Scan) -> float:
+    """What a message takes in the database on average, with its part of everything else there."""
+    records = (session.record for session in scan.sessions)
+    messages = sum(max(1, it.message_count) for it in records if it is not None and it.has_messages)
+    return scan.database_bytes / messages if messages else 0.0
 
 
 def _scanned_bytes(scan: Scan) -> int:

@@ -5,8 +5,6 @@ What must not live here: output.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from hermes_retention.archive.vault import VaultSummary
@@ -16,14 +14,14 @@ from hermes_retention.model import SessionClass, Usage
 from hermes_retention.plan import Liveness, Plan, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.site import Site
+from hermes_retention.stores.base import DatabaseSpace
 from hermes_retention.sweep import FIRST_REMOVAL
 
 _LAST_SWEEPS = 5
-_DATABASE_FILES = ("state.db", "state.db-wal")
 
 
 class Group(msgspec.Struct, frozen=True):
-    """The sessions of one class and liveness. ``files`` and ``bytes`` are what lies in the store."""
+    """The sessions of one class and liveness, each once. ``files`` and ``bytes`` are those in the store."""
 
     session_class: SessionClass
     liveness: Liveness
@@ -33,7 +31,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class DueNow(msgspec.Struct, frozen=True):
-    """What the next sweep would do."""
+    """What the next sweep would do to how many sessions. ``bytes`` are those of the steps of the plan."""
 
     verdict: Verdict
     sessions: int
@@ -58,8 +56,8 @@ class Status(msgspec.Struct, frozen=True):
     sweeps: tuple[SweepRow, ...]
     """The last ones, newest first."""
     holds: int
-    database_bytes: int
-    """What the host's own database takes; this version leaves it as it is."""
+    database: DatabaseSpace | None
+    """How full the host's own database is; ``None`` when there is none."""
     warnings: tuple[str, ...]
 
 
@@ -87,16 +85,18 @@ def take_status(site: Site, *, now: float) -> Status:
         vault_damage=damage,
         sweeps=sweeps,
         holds=len(inventory.holds),
-        database_bytes=sum(_allocated(site.home / name) for name in _DATABASE_FILES),
+        database=site.store.database_space(),
         warnings=(*plan.warnings, *site.store.host_warnings()),
     )
 
 
 def _groups(plan: Plan, files: dict[str, int], bytes_of: dict[str, int]) -> tuple[Group, ...]:
     sums: dict[tuple[SessionClass, Liveness], list[int]] = {}
+    counted: set[str] = set()
     for step in plan.steps:
-        if step.verdict is Verdict.EXPIRE_ARCHIVE:
-            continue  # concerns the vault, not the store
+        if step.verdict is Verdict.EXPIRE_ARCHIVE or step.session_id in counted:
+            continue  # it concerns the vault, not the store; or one more part of the same session
+        counted.add(step.session_id)
         one = sums.setdefault((step.session_class, step.liveness), [0, 0, 0])
         one[0] += 1
         one[1] += files[step.session_id]
@@ -113,7 +113,7 @@ def _due(plan: Plan) -> tuple[DueNow, ...]:
     removals = plan.removals()
     verdicts = [verdict for verdict in Verdict if any(step.verdict is verdict for step in removals)]
     return tuple(
-        DueNow(verdict, len(steps), sum(step.bytes for step in steps))
+        DueNow(verdict, len({step.session_id for step in steps}), sum(step.bytes for step in steps))
         for verdict in verdicts
         for steps in [[step for step in removals if step.verdict is verdict]]
     )
@@ -132,10 +132,3 @@ def _ledger(site: Site) -> tuple[tuple[SweepRow, ...], bool]:
         return (), False
     with ledger:
         return tuple(ledger.sweeps()[:_LAST_SWEEPS]), ledger.fact(FIRST_REMOVAL) is not None
-
-
-def _allocated(path: Path) -> int:
-    try:
-        return path.lstat().st_blocks * 512
-    except OSError:
-        return 0

@@ -1,4 +1,4 @@
-"""One sweep: scan, plan, execute, and the report of it. A dry run walks the same way with no effects.
+"""One sweep: scan, plan, execute, and note it. A dry run walks the same way with no effects.
 
 What must not live here: output, questions to people, settings.
 """
@@ -6,82 +6,30 @@ What must not live here: output, questions to people, settings.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
-from hermes_retention import compact, fsops
-from hermes_retention.errors import CompactionRefused, ExitCode, VaultDamaged
+from hermes_retention.errors import StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
 from hermes_retention.fsops import Directory
-from hermes_retention.ledger import Ledger, Outcome
-from hermes_retention.model import Inventory, Unknown
+from hermes_retention.ledger import Ledger, LookedThrough, Outcome
+from hermes_retention.model import Inventory
 from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.decide import decide
+from hermes_retention.recovery import below_home, recover
 from hermes_retention.site import Site
-from hermes_retention.workspace import FOLDER
+from hermes_retention.stores.base import DatabaseSpace
+from hermes_retention.sweep_report import SweepReport, report_on
 
 FIRST_REMOVAL = "first_removal"
 """The fact in the ledger that says when this home first lost something to a sweep."""
+CHANGED_ROWS = "changed_rows"
+"""The fact in the ledger that says how many rows were changed since the host's database was last tidied."""
 _NOTED_EVERY = 2.0
 """Seconds. Each note is synced to disk; what a killed sweep did not note is in the vault all the same."""
-_COUNTED_AS = {
-    Verdict.ARCHIVE_FILES: "files_archived",
-    Verdict.DELETE_FILES: "deleted",
-    Verdict.EXPIRE_ARCHIVE: "expired",
-}
-
-
-class Counts(msgspec.Struct, frozen=True):
-    """How many sessions met which end. Those for tiers that this version does not serve are always 0."""
-
-    kept: int = 0
-    files_archived: int = 0
-    tool_output_archived: int = 0
-    messages_archived: int = 0
-    records_archived: int = 0
-    deleted: int = 0
-    expired: int = 0
-    failed: int = 0
-
-
-class SweepReport(msgspec.Struct, frozen=True):
-    """What a sweep did, or what a dry run would do. Sizes are bytes that the file system allocates."""
-
-    sweep: str | None
-    """Its id for ``undo``; ``None`` for a dry run and when there was nothing to do."""
-    dry_run: bool
-    home: str
-    seconds: float
-    sessions: int
-    bytes_before: int
-    bytes_after: int
-    """Measured after a sweep; estimated, with a cautious guess at compression, after a dry run."""
-    counts: Counts
-    steps: tuple[Step, ...]
-    outcomes: tuple[Outcome, ...]
-    unknown: tuple[Unknown, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def bytes_freed(self) -> int:
-        """What the file system has got back; negative when the vault grew by more than was removed."""
-        return self.bytes_before - self.bytes_after
-
-    @property
-    def failures(self) -> tuple[Outcome, ...]:
-        """The outcomes that kept something which the plan wanted gone."""
-        return tuple(outcome for outcome in self.outcomes if outcome.errors)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """0 when all went well, 5 when a partition of the vault is damaged, 1 for any other failure."""
-        errors = [error for outcome in self.outcomes for error in outcome.errors]
-        if any(isinstance(error, VaultDamaged) for error in errors):
-            return ExitCode.VAULT_DAMAGED
-        return ExitCode.SOME_FAILED if errors else ExitCode.DONE
 
 
 class Observer(Protocol):
@@ -117,7 +65,17 @@ def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> Sw
     outcomes = _carry_out(plan.removals(), NoEffects(), observer)
     gain = sum(map(expected_gain, plan.steps))
     after = inventory.usage.total_bytes - gain
-    return _report(plan, inventory, outcomes, sweep=None, dry_run=True, after=after, watch=watch)
+    return report_on(
+        plan,
+        inventory,
+        site.policy,
+        outcomes,
+        sweep=None,
+        dry_run=True,
+        after=after,
+        database=site.store.database_space(),
+        seconds=watch.seconds(),
+    )
 
 
 def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = None) -> SweepReport:
@@ -137,21 +95,48 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
         removals = plan.removals()
         if not removals:
             after = inventory.usage.total_bytes
-            return _report(
-                plan, inventory, (), sweep=None, dry_run=False, after=after, watch=watch, also=stuck
+            return report_on(
+                plan,
+                inventory,
+                site.policy,
+                (),
+                sweep=None,
+                dry_run=False,
+                after=after,
+                database=site.store.database_space(),
+                seconds=watch.seconds(),
+                also=stuck,
             )
         with site.workspace.ledger() as ledger:
             sweep_id = ledger.begin_sweep(started_at=now, origin=origin)
             if ledger.fact(FIRST_REMOVAL) is None:
                 ledger.remember(FIRST_REMOVAL, sweep_id)
-            with Directory.create(site.home, *_below_home(site)) as files, site.workspace.aside() as aside:
+            with Directory.create(site.home, *below_home(site)) as files, site.workspace.aside() as aside:
                 effects = StoreEffects(
-                    site.store, site.workspace.vault, files, aside, sweep=sweep_id, now=now
+                    site.store,
+                    site.workspace.vault,
+                    files,
+                    aside,
+                    tool_output_above=site.policy.tool_output_above,
+                    changed_rows=int(ledger.fact(CHANGED_ROWS) or 0),
+                    sweep=sweep_id,
+                    now=now,
                 )
                 outcomes = _carry_out(removals, effects, observer, ledger, sweep_id)
-            after = site.usage().total_bytes
-            report = _report(
-                plan, inventory, outcomes, sweep=sweep_id, dry_run=False, after=after, watch=watch, also=stuck
+            ledger.remember(CHANGED_ROWS, str(effects.changed_rows))
+            ledger.note_looked_through(_looked_through(outcomes, site.policy.tool_output_above))
+            after, space = _measured(site, inventory, outcomes)
+            report = report_on(
+                plan,
+                inventory,
+                site.policy,
+                outcomes,
+                sweep=sweep_id,
+                dry_run=False,
+                after=after,
+                database=space,
+                seconds=watch.seconds(),
+                also=stuck,
             )
             totals = {
                 **msgspec.structs.asdict(report.counts),
@@ -169,37 +154,6 @@ def has_removed_before(site: Site) -> bool:
         return False
     with ledger:
         return ledger.fact(FIRST_REMOVAL) is not None
-
-
-def recover(site: Site) -> list[str]:
-    """Put right what a dead process left half done; a line for each thing that a person must settle."""
-    return [*_recover_files(site), *_recover_database(site)]
-
-
-def _recover_database(site: Site) -> list[str]:
-    """A compaction that died leaves copies as large as the database: they must not wait for the next one."""
-    try:
-        compact.recover(site)
-    except CompactionRefused as error:
-        return [str(error)]
-    return []
-
-
-def _recover_files(site: Site) -> list[str]:
-    try:
-        files = Directory.open(site.home, *_below_home(site))
-    except FileNotFoundError:
-        return []
-    with files, site.workspace.aside() as aside:
-        fsops.sweep_temporaries(files)
-        for below in (FOLDER,), (FOLDER, "archive"):
-            with Directory.open(site.home, *below) as own:
-                fsops.sweep_temporaries(own)
-        return fsops.recover(files, aside)
-
-
-def _below_home(site: Site) -> tuple[str, ...]:
-    return site.store.files_directory.relative_to(site.home).parts
 
 
 def _plan(site: Site, *, now: float) -> tuple[Inventory, Plan]:
@@ -229,38 +183,24 @@ def _carry_out(
     return tuple(outcomes)
 
 
-def _report(  # noqa: PLR0913 - a report is all of these
-    plan: Plan,
-    inventory: Inventory,
-    outcomes: Sequence[Outcome],
-    *,
-    sweep: str | None,
-    dry_run: bool,
-    after: int,
-    watch: _Stopwatch,
-    also: Iterable[str] = (),
-) -> SweepReport:
-    return SweepReport(
-        sweep=sweep,
-        dry_run=dry_run,
-        home=plan.home,
-        seconds=watch.seconds(),
-        sessions=len(inventory.sessions),
-        bytes_before=inventory.usage.total_bytes,
-        bytes_after=after,
-        counts=_count(plan, outcomes),
-        steps=plan.steps,
-        outcomes=tuple(outcomes),
-        unknown=inventory.unknown,
-        warnings=(*also, *plan.warnings),
-    )
+def _measured(
+    site: Site, inventory: Inventory, outcomes: Sequence[Outcome]
+) -> tuple[int, DatabaseSpace | None]:
+    """What is stored after a sweep. A database that is locked just now must not hide what was done."""
+    try:
+        return site.usage().total_bytes, site.store.database_space()
+    except StoreUnreadable:
+        return inventory.usage.total_bytes - sum(outcome.freed_bytes for outcome in outcomes), None
 
 
-def _count(plan: Plan, outcomes: Sequence[Outcome]) -> Counts:
-    numbers = dict.fromkeys((*_COUNTED_AS.values(), "failed"), 0)
+def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[LookedThrough]:
+    """The sessions in which no long tool output is left."""
     for outcome in outcomes:
-        numbers["failed" if outcome.errors else _COUNTED_AS[outcome.step.verdict]] += 1
-    return Counts(kept=len(plan.steps) - len(plan.removals()), **numbers)
+        step = outcome.step
+        if step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT and not outcome.errors:
+            record = step.seen.record if step.seen is not None else None
+            if record is not None and record.last_message_at is not None:
+                yield LookedThrough(step.session_id, record.last_message_at, above_bytes)
 
 
 class _Stopwatch:

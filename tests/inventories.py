@@ -24,7 +24,7 @@ from hermes_retention.model import (
     SessionClass,
     Usage,
 )
-from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.plan import Liveness, Plan, Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 
@@ -66,21 +66,27 @@ def session(
     group: str | None = None,
     failed: bool = False,
     restored: float | None = None,
+    messages: int | None = 1,
+    tool_output_done: bool = False,
 ) -> Session:
     """A session that was last active ``idle`` seconds ago.
 
     It started an hour before that, and ended then if ``ended`` gives a reason. ``dumps`` has the age of each
-    of its request dumps, ``restored`` says how long ago a person put it back.
+    of its request dumps, ``restored`` says how long ago a person put it back, ``messages`` how many there are
+    in the host's database: ``None`` when they are gone, and then it ended at its last activity, or started.
     """
+    if started is None:
+        started = idle + HOUR if messages is not None or ended is not None else idle
     record = Record(
         source=kind.value,
-        started_at=NOW - (idle + HOUR if started is None else started),
+        started_at=NOW - started,
         ended_at=None if ended is None else NOW - (idle if ended_ago is None else ended_ago),
         end_reason=ended,
-        last_message_at=NOW - idle,
+        last_message_at=None if messages is None else NOW - idle,
         parent_id=parent,
         lineage=lineage,
         busy=busy,
+        message_count=messages or 0,
     )
     snapshots = [artifact(f"session_{session_id}.json", age=idle, size=size)] if files else []
     requests = [
@@ -97,6 +103,7 @@ def session(
         group=group,
         failed=failed,
         restored_at=None if restored is None else NOW - restored,
+        tool_output_done=tool_output_done,
     )
 
 
@@ -129,18 +136,24 @@ def inventory(
     copies: Sequence[ArchivedSession] = (),
     holds: Mapping[str, str] | None = None,
     stored: int | None = None,
+    database: int = 0,
+    message: float = 1000.0,
     free: int | None = None,
     warnings: Sequence[str] = (),
 ) -> Inventory:
-    """The inventory of a home, which takes ``stored`` bytes (what its files take, unless given)."""
+    """The inventory of a home, which takes ``stored`` bytes (what its files take, unless given).
+
+    Its database takes ``database`` bytes more, and each message ``message`` of them.
+    """
     size = sum(one.allocated_bytes for one in sessions) if stored is None else stored
     return Inventory(
         home="/home/ada/.hermes",
         sessions=tuple(sorted(sessions, key=lambda one: one.id)),
-        usage=Usage(size, free_bytes=free),
+        usage=Usage(size, database_bytes=database, free_bytes=free),
         archived=tuple(copies),
         holds=dict(holds or {}),
         warnings=tuple(warnings),
+        bytes_per_message=message,
     )
 
 
@@ -166,12 +179,26 @@ def step_for(
 
 
 def step_of(plan: Plan, session_id: str) -> Step:
-    """The step of a plan about the files of this session."""
+    """The step of a plan about the files of this session, or the one that keeps all of it."""
     found = [
-        it for it in plan.steps if it.session_id == session_id and it.verdict is not Verdict.EXPIRE_ARCHIVE
+        it
+        for it in plan.steps
+        if it.session_id == session_id and (it.verdict is Verdict.KEEP or it.verdict.tier is Tier.FILES)
     ]
     assert len(found) == 1, f"{session_id} has {len(found)} steps"
     return found[0]
+
+
+def parts_of(plan: Plan, session_id: str) -> list[tuple[Verdict, Rule]]:
+    """What a plan says about the parts of this session, in order."""
+    steps = [it for it in plan.steps if it.session_id == session_id]
+    return [(it.verdict, it.rule) for it in steps if it.verdict is not Verdict.EXPIRE_ARCHIVE]
+
+
+def rows_step_of(plan: Plan, session_id: str) -> Step:
+    """The step of a plan about the rows of this session."""
+    (found,) = [it for it in plan.steps if it.session_id == session_id and it.seen is not None]
+    return found
 
 
 def assert_kept_live(

@@ -44,7 +44,7 @@ def run_list(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def run_show(context: Context, arguments: argparse.Namespace) -> int:
-    """One archived session with its files."""
+    """One archived session with all that there is of it."""
     site = context.site
     (session_id,) = resolve_archived(site, [arguments.session])
     copies, damages = archived_copies(site, session_id)
@@ -65,8 +65,8 @@ def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
         if not damages:
             context.page.line(f"{name}  ok", Style.GOOD)
         for what, times in Counter(printable(damage.what) for damage in damages).items():
-            files = f" ({times:,} files)" if times > 1 else ""
-            context.page.line(f"{name}  DAMAGED  {what}{files}", Style.BAD)
+            often = f" ({times:,} times)" if times > 1 else ""
+            context.page.line(f"{name}  DAMAGED  {what}{often}", Style.BAD)
     if not checked:
         context.page.line("The archive is empty: there is nothing to verify.")
     elif damaged:

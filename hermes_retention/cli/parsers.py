@@ -26,9 +26,10 @@ from hermes_retention.cli.options import (
 )
 
 DESCRIPTION = """\
-Keeps the session storage of an AI-agent gateway bounded. Sessions that are over
-move into a compressed archive; each copy is read back before its original is
-removed, and can be put back as it was."""
+Keeps the session storage of an AI-agent gateway bounded. What is over moves
+into a compressed archive: the files of a session, later the tool output,
+messages and record that the host's database holds of it. Each copy is read back
+before its original is removed, and can be put back as it was."""
 
 EPILOG = """\
 examples:
@@ -66,6 +67,12 @@ def _add_sweep(commands: Commands) -> None:
         "archive and remove what is due",
         handler="sweep",
         about="""\
+Of each session that is over goes what has reached its age: its files
+(FILES_AFTER), and out of the host's state.db large tool output
+(TOOL_OUTPUT_AFTER), messages (MESSAGES_AFTER) and the record (RECORD_AFTER).
+The gateway may run meanwhile. state.db stays as large as it is and fills again;
+'compact' makes it smaller.
+
 The first sweep that would remove something shows its plan and asks. Without a
 terminal it only reports, unless HERMES_RETENTION_MODE=enforce is set or --yes
 is given. With HERMES_RETENTION_MODE=observe no sweep removes anything, with off
@@ -73,7 +80,8 @@ there is none.""",
         examples="""\
   %(prog)s --dry-run
   %(prog)s --yes --json
-  %(prog)s --dry-run --all    every session with its reason""",
+  %(prog)s --dry-run --all    every session with its reason
+  HERMES_RETENTION_CHAT__MESSAGES_AFTER=never %(prog)s --dry-run""",
     )
     add_dry_run(parser)
     add_json(parser)
@@ -111,13 +119,14 @@ def _add_restore(commands: Commands) -> None:
         "put sessions back from the archive",
         handler="restore",
         about="""\
-The files get the bytes, time and mode that they had. Nothing is overwritten,
-the archived copy stays, and the time of a restored session starts anew, so that
-the next sweep leaves it alone.""",
+Files get the bytes, time and mode that they had; messages, tool output and the
+record go back into the host's database. Nothing is overwritten, the archived
+copy stays, and the time of a restored session starts anew, so that the next
+sweep leaves it alone.""",
         examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to ~/found",
     )
     add_session(parser, ID_OR_PREFIX, several=True)
-    parser.add_argument("--to", metavar="DIR", help="write the files into DIR instead of the store")
+    parser.add_argument("--to", metavar="DIR", help="write it all into DIR, as files, instead of the store")
 
 
 def _add_undo(commands: Commands) -> None:
@@ -181,7 +190,7 @@ def _add_archive(commands: Commands) -> None:
     listing = command(inner, "list", "list archived sessions, newest first", handler="archive list")
     add_classes(listing, "only sessions of this class")
     add_json(listing)
-    show = command(inner, "show", "show one archived session and its files", handler="archive show")
+    show = command(inner, "show", "show one archived session and what there is of it", handler="archive show")
     add_session(show, ID_OR_PREFIX)
     add_json(show)
     command(
@@ -194,7 +203,7 @@ def _add_archive(commands: Commands) -> None:
     export = command(
         inner,
         "export",
-        "write the files of archived sessions elsewhere",
+        "write archived sessions elsewhere, as files",
         handler="archive export",
         examples="  %(prog)s 20261120_101500_1a2b3c4d --to ~/found",
     )
@@ -206,8 +215,8 @@ def _add_archive(commands: Commands) -> None:
         "remove sessions from the archive for good",
         handler="archive remove",
         about="""\
-This is final: the copy is overwritten. Shows what would go and asks. Files that
-are still in the store stay there.""",
+This is final: the copy is overwritten. Shows what would go and asks. What is
+still in the store stays there.""",
         examples="  %(prog)s 20261120_101500_1a2b3c4d",
     )
     add_session(remove, EXACT_ID, several=True)
@@ -218,12 +227,13 @@ def _add_prune(commands: Commands) -> None:
     parser = command(
         commands,
         "prune",
-        "archive what is older than an age, once, whatever the settings say",
+        "archive files older than an age, once, whatever the settings say",
         handler="prune",
         about="""\
-Shows what would go and asks. Only FILES_AFTER and ON_RESET are set aside for
-this run: live and held sessions stay, and so does what KEEP_LAST, KEEP_FAILED
-and MIN_AGE keep. 'undo' puts it back.""",
+Shows what would go and asks. It is about session files only: nothing of the
+host's database goes. FILES_AFTER and ON_RESET are set aside for this run: live
+and held sessions stay, and so does what KEEP_LAST, KEEP_FAILED and MIN_AGE
+keep. 'undo' puts it back.""",
         examples="""\
   %(prog)s --older-than 2d --dry-run
   %(prog)s --older-than 12h --class cron --class hook --yes""",
@@ -247,10 +257,10 @@ def _add_compact(commands: Commands) -> None:
         "give free pages of the host's database back to the disk",
         handler="compact",
         about="""\
-The host reuses free pages, but state.db never shrinks by itself. This writes a
-copy without them, proves that it holds the same, and puts it in the place of
-the old one. Stop the gateway first: it refuses while any process has the
-database open. Nothing is done unless enough of it is free.""",
+The host reuses the pages that rows leave free, but state.db never shrinks by
+itself. This writes a copy without them, proves that it holds the same, and puts
+it in the place of the old one. Stop the gateway first: it refuses while any
+process has the database open. Nothing is done unless enough of it is free.""",
         examples="""\
   %(prog)s --dry-run      how much is free, what is in the way
   %(prog)s --above 10%%    even if only a tenth is free""",

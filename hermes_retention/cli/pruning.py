@@ -1,4 +1,4 @@
-"""``prune``: one sweep with an age of its own, shown before it is done."""
+"""``prune``: one sweep of files with an age of its own, shown before it is done."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from hermes_retention.report.sweep import Details, show_failures, show_sweep, sh
 from hermes_retention.report.words import counted
 from hermes_retention.settings.forms import Mode
 from hermes_retention.site import Site
-from hermes_retention.sweep import SweepReport, preview, sweep
+from hermes_retention.sweep import preview, sweep
+from hermes_retention.sweep_report import SweepReport
 from hermes_retention.units import format_duration
 
 STILL_KEPT = (
     "Live and held sessions stay, and what KEEP_LAST, KEEP_FAILED and MIN_AGE keep; request dumps of live "
-    "sessions and archived copies are not touched by this run."
+    "sessions, state.db and archived copies are not touched by this run."
 )
 
 
@@ -88,7 +89,11 @@ def _sweep(context: Context, site: Site) -> int:
     with watched(context) as watch:
         report = sweep(site, clock=context.clock, origin="prune", observer=watch)
     show_sweep(
-        context.page, report, watch.found, Details(every_failure=context.verbose, steps=context.verbose)
+        context.page,
+        report,
+        watch.found,
+        Details(every_failure=context.verbose, steps=context.verbose),
+        compact_above=context.settings.compact_above,
     )
     context.warn([*report.warnings, *context.store.host_warnings()])
     return report.exit_code

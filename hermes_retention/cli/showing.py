@@ -21,7 +21,7 @@ def run_status(context: Context, _arguments: argparse.Namespace) -> int:
     if context.json:
         print_object(status_object(status, mode))
     else:
-        show_status(context.page, status, mode, now=now)
+        show_status(context.page, status, mode, compact_above=context.settings.compact_above, now=now)
         context.warn(status.warnings)
         if status.vault_damage is not None:
             context.warn([str(status.vault_damage)])

@@ -16,7 +16,8 @@ from hermes_retention.report.progress import BarWatch, Found, Watch
 from hermes_retention.report.sweep import Details, show_sweep, show_totals
 from hermes_retention.report.sweep_json import sweep_object
 from hermes_retention.settings.forms import Mode
-from hermes_retention.sweep import Counts, SweepReport, has_removed_before, preview, sweep
+from hermes_retention.sweep import has_removed_before, preview, sweep
+from hermes_retention.sweep_report import Counts, SweepReport
 
 if TYPE_CHECKING:
     from hermes_retention.site import Site
@@ -115,7 +116,7 @@ def _finish(
     details = Details(
         every_failure=context.verbose, steps=context.verbose or arguments.all, kept_steps=arguments.all
     )
-    show_sweep(context.page, report, found, details)
+    show_sweep(context.page, report, found, details, compact_above=context.settings.compact_above)
     if why is not None:
         context.page.line(sentence(why), Style.WARNING)
     context.warn(warnings)
@@ -137,4 +138,5 @@ def _no_sweep(site: Site) -> SweepReport:
         outcomes=(),
         unknown=(),
         warnings=(),
+        database=None,
     )

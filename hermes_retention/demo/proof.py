@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.archive.vault import Vault
+from hermes_retention.model import ROW_KINDS
 
 
 class Print(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +43,8 @@ def prints_in_vault(vault: Vault) -> dict[str, Print]:
     found = {}
     with vault.reader() as reader:
         for artifact in vault.artifacts():
+            if artifact.kind in ROW_KINDS:
+                continue
             digest, size = hashlib.sha256(), 0
             for piece in reader.read(artifact):
                 digest.update(piece)

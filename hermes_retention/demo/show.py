@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from hermes_retention.demo.proof import Comparison, Print
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model import SessionClass, Usage
+from hermes_retention.plan import Liveness, Rule, Step, Tier, Verdict
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
 from hermes_retention.report.words import because, counted
-from hermes_retention.sweep import SweepReport
+from hermes_retention.sweep_report import SweepReport
 from hermes_retention.units import format_size
 
 _SHOWN_DIGITS = 24
@@ -27,37 +27,48 @@ _NEXT = (
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """Numbers of files, and bytes that the file system allocates, before and after the sweep."""
+    """Numbers of files, and what everything takes, before and after the sweep."""
 
     files_before: int
     files_after: int
     files_archived: int
-    sessions_bytes: int
-    """After; before, they were all that there was."""
-    own_bytes: int
-    """What archive, ledger and holds take."""
-    database_bytes: int
+    before: Usage
+    after: Usage
 
 
 def show_balance(page: Page, report: SweepReport, balance: Balance) -> None:
     """Files and bytes before and after."""
     columns = (Column(""), *(Column(title, right=True) for title in ("files", "before", "files", "after")))
-    before, after = format_size(report.bytes_before), format_size(report.bytes_after)
-    sessions = format_size(balance.sessions_bytes)
+    before, after = balance.before, balance.after
     rows = [
-        ("sessions/", _number(balance.files_before), before, _number(balance.files_after), sessions),
-        ("archive, ledger", "", "", _number(balance.files_archived), format_size(balance.own_bytes)),
-        ("together", "", before, "", after),
+        _row(
+            "sessions/",
+            before.sessions_bytes,
+            after.sessions_bytes,
+            balance.files_before,
+            balance.files_after,
+        ),
+        _row("state.db, used", before.database_bytes, after.database_bytes),
+        ("archive, ledger", "", "", _number(balance.files_archived), format_size(_own(after))),
+        _row("together", before.total_bytes, after.total_bytes),
     ]
     page.line()
     page.table(Table(columns, rows, last_is_total=True))
     page.line()
-    share = report.bytes_freed / report.bytes_before
-    page.line(
-        f"{share:.0%} freed in {report.seconds:.1f} s with the default settings; "
-        f"state.db ({format_size(balance.database_bytes)}) was only read.",
-        Style.GOOD,
-    )
+    share = 1 - after.total_bytes / before.total_bytes
+    page.line(f"{share:.0%} freed in {report.seconds:.1f} s with the default settings.", Style.GOOD)
+
+
+def _row(
+    name: str, before: int, after: int, files_before: int | None = None, files_after: int | None = None
+) -> tuple[str, ...]:
+    numbers = ["" if number is None else _number(number) for number in (files_before, files_after)]
+    return name, numbers[0], format_size(before), numbers[1], format_size(after)
+
+
+def _own(usage: Usage) -> int:
+    """What archive, ledger and holds take."""
+    return usage.vault_bytes + usage.ledger_bytes
 
 
 def _number(count: int) -> str:
@@ -91,7 +102,8 @@ def show_reasons(page: Page, steps: Sequence[Step]) -> None:
 def _rows(title: str, steps: Iterable[Step], *, one_class: bool) -> Iterator[tuple[str, ...]]:
     groups: dict[tuple[str, str], _Group] = {}
     for step in steps:
-        key = (step.session_class.value if one_class else "", _why(step))
+        by_class = one_class and step.verdict.tier is Tier.FILES
+        key = (step.session_class.value if by_class else "", _why(step))
         group = groups.setdefault(key, _Group(set()))
         group.classes.add(step.session_class)
         group.sessions += 1
@@ -100,7 +112,7 @@ def _rows(title: str, steps: Iterable[Step], *, one_class: bool) -> Iterator[tup
         yield (
             "" if number else title,
             _number(group.sessions),
-            format_size(group.bytes),
+            format_size(group.bytes) if group.bytes else "–",
             group.class_name,
             why,
         )

@@ -31,7 +31,8 @@ from hermes_retention.restore import restore_sessions
 from hermes_retention.settings.load import load_settings
 from hermes_retention.site import Site
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.sweep import SweepReport, sweep
+from hermes_retention.sweep import sweep
+from hermes_retention.sweep_report import SweepReport
 from hermes_retention.workspace import Workspace
 
 Clock = Callable[[], float]
@@ -61,27 +62,15 @@ def _tour(page: Page, site: Site, made: Made, clock: Clock) -> bool:
     files = site.store.files_directory
     with site.workspace.locked():
         site.workspace.holds.add(made.to_hold, Hold(_HELD_BECAUSE, since=clock()))
-    before = prints_of_files(files)
+    usage, before = site.usage(), prints_of_files(files)
     report = sweep(site, clock=clock, origin="demo")
     after, archived = prints_of_files(files), prints_in_vault(site.workspace.vault)
     comparison = compare(before, after, archived)
-    show_balance(page, report, _balance(site, len(before), len(after), len(archived)))
+    show_balance(page, report, Balance(len(before), len(after), len(archived), usage, site.usage()))
     show_reasons(page, report.steps)
     is_same = _restore_one(page, site, report, before, now=clock())
     show_proof(page, comparison)
     return is_same and not comparison.lost and comparison.in_vault > 0 and report.exit_code is ExitCode.DONE
-
-
-def _balance(site: Site, files_before: int, files_after: int, files_archived: int) -> Balance:
-    usage = site.usage()
-    return Balance(
-        files_before,
-        files_after,
-        files_archived,
-        sessions_bytes=usage.sessions_bytes,
-        own_bytes=usage.vault_bytes + usage.ledger_bytes,
-        database_bytes=(site.home / "state.db").stat().st_blocks * 512,
-    )
 
 
 def _restore_one(

@@ -1,4 +1,4 @@
-"""What becomes of sessions that are over: when their files go, which setting says so, and in which way.
+"""What becomes of sessions that are over: when each part of them goes, by which setting, and in which way.
 
 A table of classes and kinds of being over, made once per decision. What must not live here: who is over, and
 what may delay a fate.
@@ -12,13 +12,13 @@ from typing import TypeAlias
 import msgspec
 
 from hermes_retention.model import SessionClass
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.plan import Liveness, Rule, Tier, Verdict
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 from hermes_retention.units import format_duration
 
 
 class Fate(msgspec.Struct, frozen=True):
-    """What becomes of the files of sessions of one class that are over in one way."""
+    """What becomes of one part of the sessions of one class that are over in one way."""
 
     after: int | None
     """Seconds without activity; ``None`` is never."""
@@ -26,15 +26,33 @@ class Fate(msgspec.Struct, frozen=True):
     """``after`` in words."""
     rule: Rule
     verdict: Verdict
+    setting: str
+    """The age of this part, as a setting; ``after`` may be another one, such as that of ``on_reset``."""
+    restored_after: int | None
+    """Seconds for which this part stays once a person put it back; ``None`` is for ever."""
 
 
-Fates: TypeAlias = Mapping[tuple[SessionClass, Liveness], Fate]
+class Fates(msgspec.Struct, frozen=True):
+    """What becomes of all parts of such sessions."""
+
+    files: Fate
+    tool_output: Fate
+    messages: Fate
+    record: Fate
 
 
-def fates(policy: Policy) -> Fates:
+FateTable: TypeAlias = Mapping[tuple[SessionClass, Liveness], Fates]
+
+
+def fates(policy: Policy) -> FateTable:
     """The whole table."""
     return {
-        (session_class, liveness): _fate(policy, lifecycle, liveness)
+        (session_class, liveness): Fates(
+            _of_files(policy, lifecycle, liveness),
+            _of_tool_output(policy, lifecycle),
+            _of_messages(policy, lifecycle),
+            _of_record(policy, lifecycle),
+        )
         for session_class, lifecycle in policy.lifecycles.items()
         for liveness in Liveness
     }
@@ -48,7 +66,7 @@ def removal(lifecycle: Lifecycle, liveness: Liveness) -> Verdict:
     return Verdict.DELETE_FILES
 
 
-def _fate(policy: Policy, lifecycle: Lifecycle, liveness: Liveness) -> Fate:
+def _of_files(policy: Policy, lifecycle: Lifecycle, liveness: Liveness) -> Fate:
     rule, after, verdict = Rule.FILES_AFTER, lifecycle.files_after, removal(lifecycle, liveness)
     if liveness is Liveness.SUPERSEDED and policy.on_reset is not OnReset.KEEP:
         rule, after = Rule.ON_RESET, 0
@@ -56,7 +74,35 @@ def _fate(policy: Policy, lifecycle: Lifecycle, liveness: Liveness) -> Fate:
             verdict = Verdict.DELETE_FILES
     elif not lifecycle.persist and liveness is not Liveness.ORPHAN:
         rule, after = Rule.PERSIST, 0
+    return _fate(policy, Tier.FILES, lifecycle.files_after, (rule, after, verdict))
+
+
+def _of_tool_output(policy: Policy, lifecycle: Lifecycle) -> Fate:
+    # Without an archive there is nothing that a marker could point to: it goes with the messages then.
+    after = lifecycle.tool_output_after if lifecycle.archive else None
+    because = Rule.TOOL_OUTPUT_AFTER, after, Verdict.ARCHIVE_TOOL_OUTPUT
+    return _fate(policy, Tier.TOOL_OUTPUT, after, because)
+
+
+def _of_messages(policy: Policy, lifecycle: Lifecycle) -> Fate:
+    verdict = Verdict.ARCHIVE_MESSAGES if lifecycle.archive else Verdict.DELETE_MESSAGES
+    rule, after = Rule.MESSAGES_AFTER, lifecycle.messages_after
+    if not lifecycle.persist:
+        rule, after = Rule.PERSIST, 0
+    return _fate(policy, Tier.MESSAGES, lifecycle.messages_after, (rule, after, verdict))
+
+
+def _of_record(policy: Policy, lifecycle: Lifecycle) -> Fate:
+    after = lifecycle.record_after
+    # In which way it goes is said for all that go together, in ``records``.
+    return _fate(policy, Tier.RECORD, after, (Rule.RECORD_AFTER, after, Verdict.ARCHIVE_RECORD))
+
+
+def _fate(policy: Policy, tier: Tier, own_age: int | None, because: tuple[Rule, int | None, Verdict]) -> Fate:
+    rule, after, verdict = because
+    setting = f"{tier}_after"
+    restored_after = None if own_age is None else max(own_age, policy.settle_time)
     if after is None:
-        return Fate(None, "never", Rule.NEVER, verdict)
+        return Fate(None, "never", Rule.NEVER, verdict, setting, restored_after)
     after = max(after, policy.settle_time)
-    return Fate(after, format_duration(after), rule, verdict)
+    return Fate(after, format_duration(after), rule, verdict, setting, restored_after)

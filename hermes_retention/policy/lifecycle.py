@@ -12,9 +12,12 @@ from collections.abc import Mapping
 import msgspec
 
 from hermes_retention.model import SessionClass
+from hermes_retention.plan import Tier
 
 MIN_AGE_FLOOR = 60
 """Seconds. No setting makes anything younger than this due (invariant 2)."""
+TOOL_OUTPUT_FLOOR = 256
+"""Bytes. Of shorter tool output nothing would be won: a marker stands in its place."""
 
 
 class OnReset(enum.StrEnum):
@@ -27,13 +30,16 @@ class OnReset(enum.StrEnum):
 
 
 class Lifecycle(msgspec.Struct, frozen=True):
-    """How long each form of a session is kept, counted from its last activity."""
+    """How long each part of a session is kept, in seconds from its last activity; ``None`` is for ever."""
 
     files_after: int | None
+    tool_output_after: int | None = None
+    messages_after: int | None = None
+    record_after: int | None = None
     archive_after: int | None = None
     keep_last: int = 0
     keep_failed: int | None = 0
-    """How long the files of a failed session stay at least; ``None`` is for ever."""
+    """How long a failed session stays as it is at least; ``None`` is for ever."""
     idle_after: int | None = 86400
     """How long nothing happens in a session that nobody ended until it counts as over."""
     max_age: int | None = None
@@ -41,7 +47,17 @@ class Lifecycle(msgspec.Struct, frozen=True):
     archive: bool = True
     """``False`` makes the removals of this class final."""
     persist: bool = True
-    """``False``: the files are due as soon as the session is over."""
+    """``False``: files and messages are due as soon as the session is over."""
+
+    def after(self, tier: Tier) -> int | None:
+        """The age at which this part of a session is due."""
+        ages = {
+            Tier.FILES: self.files_after,
+            Tier.TOOL_OUTPUT: self.tool_output_after,
+            Tier.MESSAGES: self.messages_after,
+            Tier.RECORD: self.record_after,
+        }
+        return ages[tier]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -52,6 +68,8 @@ class Policy(msgspec.Struct, frozen=True):
     on_reset: OnReset = OnReset.ARCHIVE
     dumps_after: int | None = 3 * 86400
     """Age at which a request dump is due, also of a live session: a dump is no conversation."""
+    tool_output_above: int = 1000
+    """Bytes. Tool output of at most this size stays until the messages go."""
     max_disk: int | None = None
     low_watermark: float = 0.8
     keep_free: int | None = None

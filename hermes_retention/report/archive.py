@@ -1,14 +1,16 @@
-"""Archived sessions: as a table of many, and one with its files."""
+"""Archived sessions: as a table of many, and one with everything that the archive has of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.lookup import ArchiveEntry, Copies
+from hermes_retention.model import ROW_KINDS
 from hermes_retention.names import printable
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
-from hermes_retention.report.words import counted, minute
+from hermes_retention.report.words import KINDS, counted, minute
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.units import format_size, format_time
 
@@ -56,19 +58,20 @@ def entry_object(entry: ArchiveEntry) -> dict[str, Any]:
 
 
 def show_copies(page: Page, session_id: str, copies: Sequence[Copies]) -> None:
-    """A session with what is known of it and every file that the archive has."""
+    """A session with what is known of it and every artifact that the archive has."""
     newest = copies[-1]
     page.line(f"{printable(session_id)} ({newest.session_class})", Style.TITLE)
     for line in metadata_lines(newest.metadata):
         page.line(f"  {line}")
     page.line(f"  last activity: {format_time(newest.last_activity)}")
-    show_files(page, copies)
+    show_artifacts(page, copies)
 
 
-def show_files(page: Page, copies: Sequence[Copies]) -> None:
-    """The archived files, where they are and since when."""
+def show_artifacts(page: Page, copies: Sequence[Copies]) -> None:
+    """What is archived of a session, where it is and since when."""
+    artifacts = [artifact for one in copies for artifact in one.artifacts]
     columns = (
-        Column("archived file", fit=Fit.NAME),
+        Column("what", fit=Fit.NAME),
         Column("size", right=True),
         Column("changed"),
         Column("archived"),
@@ -76,18 +79,31 @@ def show_files(page: Page, copies: Sequence[Copies]) -> None:
     )
     rows = [
         (
-            printable(artifact.name),
+            _what(artifact),
             format_size(artifact.size_bytes),
             minute(artifact.mtime_ns / 1e9),
             minute(artifact.archived_at),
             artifact.partition,
         )
-        for one in copies
-        for artifact in one.artifacts
+        for artifact in artifacts
     ]
     page.table(Table(columns, rows))
     size, stored = sum(one.size_bytes for one in copies), sum(one.stored_bytes for one in copies)
-    page.line(f"  {counted(len(rows), 'file')}, {_stored(size, stored)}")
+    page.line(f"  {_contents(artifacts)}, {_stored(size, stored)}")
+
+
+def _what(artifact: ArchivedArtifact) -> str:
+    """A file by its name; rows have none that says anything to a person."""
+    return KINDS[artifact.kind] if artifact.kind in ROW_KINDS else printable(artifact.name)
+
+
+def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
+    parts = sum(artifact.kind in ROW_KINDS for artifact in artifacts)
+    files = len(artifacts) - parts
+    numbers = [counted(files, "file")] if files or not parts else []
+    if parts:
+        numbers.append(counted(parts, "part of the database", "parts of the database"))
+    return " and ".join(numbers)
 
 
 def _stored(size: int, stored: int) -> str:

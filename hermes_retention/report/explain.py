@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 
 from hermes_retention.archive.entries import describe
-from hermes_retention.explain import Explanation, setting_behind, setting_of
+from hermes_retention.explain import Explanation, age_setting, never_due, setting_behind, setting_of
 from hermes_retention.ledger import StepRow
-from hermes_retention.model import Session
+from hermes_retention.model import Record, Session
 from hermes_retention.names import printable
-from hermes_retention.plan import Step, Verdict
+from hermes_retention.plan import Step, Tier, Verdict
 from hermes_retention.policy.outlook import Coming
-from hermes_retention.report.archive import metadata_lines, show_files
+from hermes_retention.report.archive import metadata_lines, show_artifacts
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
-from hermes_retention.report.words import TO_DO, because, counted, minute
+from hermes_retention.report.words import PARTS, TO_DO, because, counted, minute
 from hermes_retention.units import format_duration, format_size, format_time
 
 
@@ -32,23 +32,25 @@ def show_explanation(page: Page, explanation: Explanation) -> None:
         page.table(_files(explanation.session))
     if explanation.copies:
         page.line()
-        show_files(page, explanation.copies)
+        show_artifacts(page, explanation.copies)
     if explanation.history:
         page.line()
         page.table(_history(explanation.history))
 
 
 def _facts(explanation: Explanation) -> list[tuple[str, str]]:
-    session, step = explanation.session, explanation.step
+    session = explanation.session
     facts = [("store", _in_store(session)), ("archive", _in_archive(explanation))]
     if session is not None and session.restored_at is not None:
         facts.append(("put back", format_time(session.restored_at)))
     if explanation.hold is not None:
         since, reason = format_time(explanation.hold.since), printable(explanation.hold.reason)
         facts.append(("held", f"since {since}{f': {reason}' if reason else ''}"))
-    if step is not None:
-        facts.append(("liveness", str(step.liveness)))
-        facts.append(("next sweep", f"{_verdict(step)} [{step.rule}]: {step.reason}"))
+    if explanation.steps:
+        facts.append(("liveness", str(explanation.steps[0].liveness)))
+        facts.extend(
+            ("next sweep", f"{_verdict(step)} [{step.rule}]: {step.reason}") for step in explanation.steps
+        )
         facts.extend(_due(explanation))
     if explanation.copies:
         facts.append(("archived copy expires", _expiry(explanation.outlook.expiry, explanation.now)))
@@ -58,11 +60,19 @@ def _facts(explanation: Explanation) -> list[tuple[str, str]]:
 def _in_store(session: Session | None) -> str:
     if session is None:
         return "nothing"
-    record = "record in state.db" if session.record is not None else "no record"
+    record = _in_database(session.record)
     routes = ", ".join(printable(route.key) for route in session.routes)
     size = format_size(session.allocated_bytes)
     files = f"{counted(len(session.artifacts), 'file')}, {size}" if session.artifacts else "no files"
     return f"{files}; {record}; {f'routed from {routes}' if routes else 'no route leads to it'}"
+
+
+def _in_database(record: Record | None) -> str:
+    if record is None:
+        return "no record"
+    if not record.has_messages:
+        return "record in state.db, no messages"
+    return f"record and about {counted(_messages(record), 'message')} in state.db"
 
 
 def _in_archive(explanation: Explanation) -> str:
@@ -72,21 +82,31 @@ def _in_archive(explanation: Explanation) -> str:
 
 
 def _verdict(step: Step) -> str:
-    return "keep" if step.verdict is Verdict.KEEP else TO_DO[step.verdict].removeprefix("to ")
+    end = "keep" if step.verdict is Verdict.KEEP else TO_DO[step.verdict].removeprefix("to ")
+    return end if step.verdict.tier is None else f"{end} {PARTS[step.verdict.tier]}"
 
 
 def _due(explanation: Explanation) -> list[tuple[str, str]]:
-    outlook = explanation.outlook
-    facts = []
-    if outlook.dumps is not None:
-        facts.append(("request dumps due", _due_words(outlook.dumps, explanation.now)))
-    if outlook.files is not None:
-        facts.append(("due", _due_words(outlook.files, explanation.now)))
-    elif outlook.kept_by is not None:
-        facts.append(
-            ("due", f"never by itself: {because(outlook.kept_by)}{_setting(setting_of(outlook.kept_by))}")
-        )
-    return facts
+    outlook, now = explanation.outlook, explanation.now
+    coming = (
+        ("request dumps due", outlook.dumps),
+        ("files due", outlook.files),
+        ("tool output due", outlook.tool_output),
+        ("messages due", outlook.messages),
+        ("record due", outlook.record),
+    )
+    facts = [(name, _due_words(one, now)) for name, one in coming if one is not None]
+    if outlook.kept_by is None:
+        return facts + [(f"{tier} due", _never(explanation, tier)) for tier in never_due(explanation)]
+    kept_by = f"{because(outlook.kept_by)}{_setting(setting_of(outlook.kept_by))}"
+    return [*facts, ("due", f"never by itself: {kept_by}")]
+
+
+def _never(explanation: Explanation, tier: Tier) -> str:
+    lifecycle, session_class = explanation.lifecycle, explanation.session_class
+    if lifecycle is None or session_class is None or lifecycle.after(tier) is not None:
+        return "never by itself: sessions or files that would go with it stay"
+    return f"never{_setting(age_setting(session_class, tier))}"
 
 
 def _due_words(coming: Coming, now: float) -> str:
@@ -151,7 +171,7 @@ def _history(history: tuple[StepRow, ...]) -> Table:
 
 def explanation_object(explanation: Explanation) -> dict[str, Any]:
     """The explanation as plain JSON data. Times are Unix seconds."""
-    session, step, hold = explanation.session, explanation.step, explanation.hold
+    session, steps, hold = explanation.session, explanation.steps, explanation.hold
     outlook = explanation.outlook
     metadata = msgspec.structs.asdict(explanation.metadata)
     return {
@@ -161,17 +181,19 @@ def explanation_object(explanation: Explanation) -> dict[str, Any]:
             name: printable(value) if isinstance(value, str) else value for name, value in metadata.items()
         },
         "has_record": session is not None and session.record is not None,
+        "messages": 0 if session is None else _messages(session.record),
         "routes": [] if session is None else [printable(route.key) for route in session.routes],
         "files": [] if session is None else _file_objects(session),
         "copies": [describe(artifact) for one in explanation.copies for artifact in one.artifacts],
         "restored_at": None if session is None else session.restored_at,
         "hold": None if hold is None else {"reason": printable(hold.reason), "since": hold.since},
-        "liveness": None if step is None else step.liveness.value,
-        "verdict": None if step is None else step.verdict.value,
-        "rule": None if step is None else step.rule,
-        "reason": None if step is None else printable(step.reason),
+        "liveness": steps[0].liveness.value if steps else None,
+        "next": [_step_object(step) for step in steps],
         "due": _coming_object(outlook.files),
         "dumps_due": _coming_object(outlook.dumps),
+        "tool_output_due": _coming_object(outlook.tool_output),
+        "messages_due": _coming_object(outlook.messages),
+        "record_due": _coming_object(outlook.record),
         "kept_by": None if outlook.kept_by is None else _because_object(outlook.kept_by),
         "archive_expires": _coming_object(outlook.expiry),
         "history": [
@@ -183,6 +205,19 @@ def explanation_object(explanation: Explanation) -> dict[str, Any]:
             for row in explanation.history
         ],
         "warnings": [printable(str(damage)) for damage in explanation.damages],
+    }
+
+
+def _messages(record: Record | None) -> int:
+    return max(record.message_count, 1) if record is not None and record.has_messages else 0
+
+
+def _step_object(step: Step) -> dict[str, Any]:
+    return {
+        "verdict": step.verdict.value,
+        "rule": step.rule.value,
+        "reason": printable(step.reason),
+        "bytes": step.bytes,
     }
 
 

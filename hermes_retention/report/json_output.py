@@ -6,8 +6,11 @@ import json
 import sys
 from typing import Any
 
+import msgspec
+
 from hermes_retention.errors import RetentionError
 from hermes_retention.names import printable
+from hermes_retention.stores.base import DatabaseSpace
 
 FORMAT = 1
 """Version of every object that is printed; it grows when a field changes its meaning or goes."""
@@ -30,3 +33,8 @@ def error_object(error: RetentionError) -> dict[str, Any]:
             "exit_code": int(error.exit_code),
         }
     }
+
+
+def space_object(space: DatabaseSpace | None) -> dict[str, int] | None:
+    """How full the host's database is, as data."""
+    return None if space is None else msgspec.structs.asdict(space)

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a scan found in the store. Bytes are allocated ones, of session files only."""
+    """What a scan found in the store."""
 
     sessions: int = 0
     files: int = 0
     bytes: int = 0
+    """Allocated ones, of session files only."""
+    database_bytes: int = 0
+    """Used pages of the host's database."""
 
 
 class Watch:
@@ -60,7 +63,7 @@ class BarWatch(Watch):
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("sessions"),
+            TextColumn("steps"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -87,10 +90,11 @@ class BarWatch(Watch):
 
 
 def count(inventory: Inventory) -> Found:
-    """The sessions, files and bytes of an inventory."""
+    """How much there is in an inventory."""
     sessions = inventory.sessions
     return Found(
         sessions=len(sessions),
         files=sum(len(session.artifacts) for session in sessions),
         bytes=sum(session.allocated_bytes for session in sessions),
+        database_bytes=inventory.usage.database_bytes,
     )

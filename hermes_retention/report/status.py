@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,22 +10,33 @@ import msgspec
 from hermes_retention.discard import REMOVAL
 from hermes_retention.ledger import SweepRow
 from hermes_retention.names import printable
-from hermes_retention.plan import Liveness
+from hermes_retention.plan import Liveness, Tier
+from hermes_retention.report.json_output import space_object
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
-from hermes_retention.report.words import TO_DO, counted
+from hermes_retention.report.words import PARTS, TO_DO, counted
 from hermes_retention.settings.forms import Mode
-from hermes_retention.status import Group, Status
+from hermes_retention.status import DueNow, Group, Status
+from hermes_retention.stores.base import DatabaseSpace
 from hermes_retention.units import format_duration, format_size
 
+_COUNTED = "session files, state.db, archive and ledger"
+_ARCHIVED = {
+    "files_archived": PARTS[Tier.FILES],
+    "tool_output_archived": PARTS[Tier.TOOL_OUTPUT],
+    "messages_archived": PARTS[Tier.MESSAGES],
+    "records_archived": PARTS[Tier.RECORD],
+}
+"""Totals of a sweep → what they are called."""
 
-def show_status(page: Page, status: Status, mode: Mode | None, *, now: float) -> None:
-    """The whole screen."""
+
+def show_status(page: Page, status: Status, mode: Mode | None, *, compact_above: float, now: float) -> None:
+    """The whole screen. ``compact_above`` is the share of free pages from which compacting is worth it."""
     page.line(f"{printable(status.home)} ({status.store})", Style.TITLE)
     if status.groups:
         page.table(_sessions(status.groups))
     else:
         page.line("  no sessions")
-    for name, text in _facts(status, mode):
+    for name, text in _facts(status, mode, compact_above):
         page.line(f"  {name:<9} {text}")
     page.line()
     if not status.sweeps:
@@ -62,22 +74,44 @@ def _sums(groups: tuple[Group, ...] | list[Group]) -> tuple[str, str, str]:
     )
 
 
-def _facts(status: Status, mode: Mode | None) -> list[tuple[str, str]]:
-    due = ", ".join(f"{one.sessions:,} {TO_DO[one.verdict]} ({format_size(one.bytes)})" for one in status.due)
+def _facts(status: Status, mode: Mode | None, compact_above: float) -> list[tuple[str, str]]:
     free = "unknown" if status.usage.free_bytes is None else format_size(status.usage.free_bytes)
     unknown = counted(status.unknown, "entry", "entries")
     return [
-        ("due now", due or "nothing"),
+        ("due now", _due(status.due)),
         (
             "unknown",
             f"{unknown} left alone ({format_size(status.unknown_bytes)})" if status.unknown else "nothing",
         ),
         ("held", counted(status.holds, "session")),
         ("archive", _archive(status)),
-        ("disk", f"{format_size(status.usage.total_bytes)} in sessions, archive and ledger; {free} free"),
-        ("state.db", f"{format_size(status.database_bytes)}; this version leaves it as it is"),
+        ("disk", f"{format_size(status.usage.total_bytes)} in {_COUNTED}; {free} free"),
+        ("state.db", _database(status.database, compact_above)),
         ("mode", _mode(status, mode)),
     ]
+
+
+def _due(due: Iterable[DueNow]) -> str:
+    """``to archive: files of 12 sessions (3.1 MB), messages of 4 (1.2 MB); to delete: files of 1 (4 KB)``."""
+    by_end: dict[str, list[str]] = {}
+    for one in due:
+        number = f"{one.sessions:,}" if by_end else counted(one.sessions, "session")
+        part = "copies" if one.verdict.tier is None else PARTS[one.verdict.tier]
+        size = f" ({format_size(one.bytes)})" if one.bytes else ""
+        by_end.setdefault(TO_DO[one.verdict], []).append(f"{part} of {number}{size}")
+    return "; ".join(f"{end}: {', '.join(parts)}" for end, parts in by_end.items()) or "nothing"
+
+
+def _database(space: DatabaseSpace | None, compact_above: float) -> str:
+    if space is None:
+        return "there is none"
+    size = format_size(space.file_bytes)
+    if not space.free_bytes or space.free_share < compact_above:
+        return size
+    return (
+        f"{size}, {space.free_share:.0%} free; 'hermes-retention compact' gives back "
+        f"{format_size(space.free_bytes)}"
+    )
 
 
 def _archive(status: Status) -> str:
@@ -132,12 +166,16 @@ def _what(sweep: SweepRow) -> str:
         return "not finished"  # it still runs, or it died
     if sweep.state != "done":
         return f"{sweep.state}; the next sweep went on with it"
-    words = {"files_archived": "archived", "deleted": "deleted", "expired": "expired", "failed": "failed"}
+    archived = [
+        f"{word} of {sweep.totals[key]:,}" for key, word in _ARCHIVED.items() if sweep.totals.get(key)
+    ]
+    words = {"deleted": "deleted", "expired": "expired", "failed": "failed"}
     if sweep.origin == REMOVAL:
         words["expired"] = "removed"
     numbers = [f"{sweep.totals[key]:,} {word}" for key, word in words.items() if sweep.totals.get(key)]
     undone = [] if sweep.undone_at is None else ["undone"]
-    return ", ".join([*numbers, *undone]) or "nothing"
+    said = [f"archived {', '.join(archived)}"] if archived else []
+    return "; ".join([*said, *numbers, *undone]) or "nothing"
 
 
 def freed_bytes(sweep: SweepRow) -> int | None:
@@ -174,7 +212,7 @@ def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
         "holds": status.holds,
         "archive": None if status.vault is None else msgspec.structs.asdict(status.vault),
         "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},
-        "state_db_bytes": status.database_bytes,
+        "database": space_object(status.database),
         "sweeps": [
             {
                 "sweep": sweep.id,

@@ -9,7 +9,8 @@ import msgspec
 
 from hermes_retention.names import printable
 from hermes_retention.plan import Step, Verdict
-from hermes_retention.sweep import SweepReport
+from hermes_retention.report.json_output import space_object
+from hermes_retention.sweep_report import SweepReport
 
 FORMAT = 1
 
@@ -26,6 +27,7 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         "bytes_before": report.bytes_before,
         "bytes_after": report.bytes_after,
         "bytes_freed": report.bytes_freed,
+        "database": space_object(report.database),
         "counts": msgspec.structs.asdict(report.counts),
         "steps": [_step(step) for step in report.steps if kept_too or step.verdict is not Verdict.KEEP],
         "failures": [

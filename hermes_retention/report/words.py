@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hermes_retention.plan import Rule, Step, Verdict
+from hermes_retention.model import ArtifactKind
+from hermes_retention.plan import Rule, Step, Tier, Verdict
 
 REMOVED_BECAUSE = {
     Rule.FILES_AFTER: "over, and older than FILES_AFTER",
     Rule.ON_RESET: "their chat went on in a new session (ON_RESET)",
     Rule.PERSIST: "runs that are over (CRON__PERSIST=false)",
+    Rule.TOOL_OUTPUT_AFTER: "over, and older than TOOL_OUTPUT_AFTER",
+    Rule.MESSAGES_AFTER: "over, and older than MESSAGES_AFTER",
+    Rule.RECORD_AFTER: "over, and older than RECORD_AFTER, with what belongs to them",
     Rule.DUMPS_AFTER: "only request dumps older than DUMPS_AFTER; the session stays",
     Rule.MAX_DISK: "more is stored than MAX_DISK allows",
     Rule.KEEP_FREE: "less is free than KEEP_FREE asks for",
@@ -17,7 +21,7 @@ REMOVED_BECAUSE = {
     Rule.DISCARDED: "removed from the archive by a person",
 }
 KEPT_BECAUSE = {
-    Rule.NO_FILES: "nothing to remove: no files in the store",
+    Rule.NOTHING_LEFT: "nothing left to remove",
     Rule.ROUTED: "messages still go to it",
     Rule.TIME_UNKNOWN: "nobody knows when it was active",
     Rule.MIN_AGE: "active within MIN_AGE",
@@ -28,23 +32,45 @@ KEPT_BECAUSE = {
     Rule.KEEP_LAST: "among the newest of its job or chat (KEEP_LAST)",
     Rule.KEEP_FAILED: "failed (KEEP_FAILED)",
     Rule.RESTORED: "put back from the archive; its time starts anew",
-    Rule.NEVER: "FILES_AFTER is never",
+    Rule.NEVER: "the age of what they have left is never",
     Rule.FILES_AFTER: "over, but younger than FILES_AFTER",
+    Rule.TOOL_OUTPUT_AFTER: "over, but younger than TOOL_OUTPUT_AFTER",
+    Rule.MESSAGES_AFTER: "over, but younger than MESSAGES_AFTER",
+    Rule.RECORD_AFTER: "over, but younger than RECORD_AFTER",
     Rule.ON_RESET: "just superseded; waits for MIN_AGE",
     Rule.PERSIST: "just over; waits for MIN_AGE",
 }
 DONE = {
     Verdict.ARCHIVE_FILES: "archived",
+    Verdict.ARCHIVE_TOOL_OUTPUT: "archived",
+    Verdict.ARCHIVE_MESSAGES: "archived",
+    Verdict.ARCHIVE_RECORD: "archived",
     Verdict.DELETE_FILES: "deleted",
+    Verdict.DELETE_MESSAGES: "deleted",
+    Verdict.DELETE_RECORD: "deleted",
     Verdict.EXPIRE_ARCHIVE: "expired",
     Verdict.KEEP: "kept",
 }
 TO_DO = {
     Verdict.ARCHIVE_FILES: "to archive",
+    Verdict.ARCHIVE_TOOL_OUTPUT: "to archive",
+    Verdict.ARCHIVE_MESSAGES: "to archive",
+    Verdict.ARCHIVE_RECORD: "to archive",
     Verdict.DELETE_FILES: "to delete",
+    Verdict.DELETE_MESSAGES: "to delete",
+    Verdict.DELETE_RECORD: "to delete",
     Verdict.EXPIRE_ARCHIVE: "to expire",
     Verdict.KEEP: "to keep",
 }
+PARTS = {
+    Tier.FILES: "files",
+    Tier.TOOL_OUTPUT: "tool output",
+    Tier.MESSAGES: "messages",
+    Tier.RECORD: "record",
+}
+"""What of a session goes."""
+KINDS = {kind: kind.value.replace("_", " ") for kind in ArtifactKind}
+"""Artifacts in listings."""
 
 
 def because(step: Step) -> str:

@@ -17,6 +17,7 @@ from hermes_retention.settings.forms import (
     Flag,
     MinimumAge,
     ModeOrUnset,
+    OutputSize,
     ResetAction,
     Share,
     SizeOrOff,
@@ -43,17 +44,32 @@ class ClassSettings(BaseModel):
         description="A session that is over gives its files to the archive after this long without activity. "
         "A duration, or never; MIN_AGE wins when it is longer.",
     )
+    tool_output_after: DurationOrNever = Field(
+        14 * _DAY,
+        description="Large output of tools (see TOOL_OUTPUT_ABOVE) leaves the host's database for the "
+        "archive after this long without activity; a short marker takes its place. A duration, or never.",
+    )
+    messages_after: DurationOrNever = Field(
+        90 * _DAY,
+        description="All messages leave the host's database for the archive after this long without "
+        "activity; the session stays listed. A duration, or never.",
+    )
+    record_after: DurationOrNever = Field(
+        None,
+        description="The record itself leaves the host's database for the archive after this long without "
+        "activity, with what compression continued and with all that was delegated. A duration, or never.",
+    )
     archive_after: DurationOrNever = Field(
         None,
         description="An archived session is dropped for good this long after it was archived. "
         "A duration, or never.",
     )
     keep_last: Count = Field(
-        0, description="The newest N sessions of each cron job or chat keep their files. A whole number."
+        0, description="The newest N sessions of each cron job or chat stay as they are. A whole number."
     )
     keep_failed: DurationOrNever = Field(
         0,
-        description="A failed session keeps its files for at least this long. "
+        description="A failed session stays as it is for at least this long. "
         "A duration (0s for no longer than others), or never for ever.",
     )
     idle_after: DurationOrNever = Field(
@@ -68,7 +84,8 @@ class ClassSettings(BaseModel):
     )
     archive: Flag = Field(
         default=True,
-        description="false: files of this class are removed for good, no copy is archived. true or false.",
+        description="false: files, messages and records of this class are removed for good, no copy is "
+        "archived; tool output waits for MESSAGES_AFTER. true or false.",
     )
 
 
@@ -76,12 +93,13 @@ class CronSettings(ClassSettings):
     """Runs of scheduled jobs: many, short, and seldom read again."""
 
     files_after: DurationOrNever = _DAY
+    messages_after: DurationOrNever = 7 * _DAY
     keep_last: Count = 3
     keep_failed: DurationOrNever = 7 * _DAY
     persist: Flag = Field(
         default=True,
-        description="false: a run gives its files away as soon as it is over; KEEP_LAST and KEEP_FAILED hold "
-        "all the same. true or false.",
+        description="false: a run gives its files and messages away as soon as it is over; KEEP_LAST and "
+        "KEEP_FAILED hold all the same. true or false.",
     )
 
 
@@ -89,14 +107,22 @@ class SubagentSettings(ClassSettings):
     """Sessions that another session started."""
 
     files_after: DurationOrNever = _DAY
+    messages_after: DurationOrNever = 7 * _DAY
 
 
 class HookSettings(ClassSettings):
     """Sessions for one event from outside; their route outlives them."""
 
     files_after: DurationOrNever = _DAY
+    messages_after: DurationOrNever = 7 * _DAY
     idle_after: DurationOrNever = _HOUR
     max_age: DurationOrNever = _DAY
+
+
+class ApiSettings(ClassSettings):
+    """Conversations of programs, which mostly send them along again and need no old ones."""
+
+    messages_after: DurationOrNever = 30 * _DAY
 
 
 class Values(BaseSettings):
@@ -116,8 +142,8 @@ class Values(BaseSettings):
     )
     max_disk: Budget = Field(
         None,
-        description="What sessions and archive may take together; above it the oldest sessions that are over "
-        "go, due or not. A size, or off.",
+        description="What sessions, the host's database and the archive may take together; above it files "
+        "and then messages of the oldest sessions that are over go, due or not. A size, or off.",
     )
     low_watermark: Share = Field(
         0.8,
@@ -125,8 +151,8 @@ class Values(BaseSettings):
     )
     keep_free: SizeOrOff = Field(
         None,
-        description="What must stay free on the disk of the home; below it the oldest sessions that are over "
-        "go, due or not. A size, or off.",
+        description="What must stay free on the disk of the home; below it files of the oldest sessions that "
+        "are over go, due or not. A size, or off.",
     )
     on_reset: ResetAction = Field(
         OnReset.ARCHIVE,
@@ -137,6 +163,10 @@ class Values(BaseSettings):
         3 * _DAY,
         description="A request dump goes at this age, also that of a live session. A duration, or never.",
     )
+    tool_output_above: OutputSize = Field(
+        1000,
+        description="Tool output that takes more than this is large. A size, at least 256B.",
+    )
     compact_above: Share = Field(
         0.25,
         description="The share of free pages in the host's database from which 'compact' is worth it. "
@@ -146,7 +176,7 @@ class Values(BaseSettings):
     cron: CronSettings = CronSettings()
     subagent: SubagentSettings = SubagentSettings()
     hook: HookSettings = HookSettings()
-    api: ClassSettings = ClassSettings()
+    api: ApiSettings = ApiSettings()
     cli: ClassSettings = ClassSettings()
     other: ClassSettings = ClassSettings()
 

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, OnReset
+from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, TOOL_OUTPUT_FLOOR, OnReset
 from hermes_retention.units import (
     DURATION_FORM,
     SIZE_FORM,
@@ -76,6 +76,17 @@ def _budget(text: str) -> int | None:
     size_bytes = _size_or_off(text)
     if size_bytes == 0:
         raise ValueError("nothing fits into no bytes; write off for no limit")
+    return size_bytes
+
+
+def _output_size(text: str) -> int:
+    form = f"{SIZE_FORM}; at least {TOOL_OUTPUT_FLOOR}B"
+    try:
+        size_bytes = parse_size(text)
+    except (ValueError, OverflowError):
+        raise ValueError(_wrong(text, form)) from None
+    if size_bytes < TOOL_OUTPUT_FLOOR:
+        raise ValueError(f"too small; write {form}")
     return size_bytes
 
 
@@ -151,6 +162,7 @@ SizeOrOff = Annotated[
     int | None, BeforeValidator(_size_or_off), PlainSerializer(_show_size, when_used="json")
 ]
 Budget = Annotated[int | None, BeforeValidator(_budget), PlainSerializer(_show_size, when_used="json")]
+OutputSize = Annotated[int, BeforeValidator(_output_size), PlainSerializer(_show_size, when_used="json")]
 Share = Annotated[float, BeforeValidator(_share), PlainSerializer(_show_share, when_used="json")]
 Count = Annotated[int, BeforeValidator(_count), PlainSerializer(str, when_used="json")]
 Flag = Annotated[bool, BeforeValidator(_flag), PlainSerializer(_show_flag, when_used="json")]

@@ -109,6 +109,6 @@ def test_narrow_terminal_cuts_names_in_their_middle(home: HomeBuilder) -> None:
     )
     assert OLD not in result.out
     assert "…" in result.out
-    rows = [line for line in result.out.splitlines() if line.startswith("  to archive")]
+    rows = [line for line in result.out.splitlines() if line.startswith("  files")]
     assert rows
     assert all(len(line) <= 60 for line in rows)

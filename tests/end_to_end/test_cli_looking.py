@@ -30,7 +30,7 @@ def test_status_before_any_sweep(home: HomeBuilder) -> None:
     result = run(home, "status")
     assert result.code == 0
     assert re.search(r"^  chat +1 +1 +1 +3 +3 ", result.out, re.MULTILINE)
-    assert "due now   1 to archive" in result.out
+    assert re.search(r"due now   to archive: files of 1 session \(", result.out)
     assert "1 entry left alone" in result.out
     assert "not set: the first sweep that would remove something asks" in result.out
     assert "No sweep has changed anything here yet." in result.out
@@ -40,7 +40,7 @@ def test_status_before_any_sweep(home: HomeBuilder) -> None:
 def test_status_after_a_sweep(home: HomeBuilder) -> None:
     sweep = run(home, "sweep", "--yes", "--json").json["sweep"]
     result = run(home, "status", now=NOW + 3 * HOUR)
-    assert re.search(rf"^  {sweep} +3 h ago +command line .* 1 archived$", result.out, re.MULTILINE)
+    assert re.search(rf"^  {sweep} +3 h ago +command line .* archived files of 1$", result.out, re.MULTILINE)
     assert re.search(r"archive +1 session, 2 B stored in ", result.out)
     answer = run(home, "status", "--json").json
     assert answer["swept_before"] is True
@@ -87,7 +87,7 @@ def test_explain_of_a_live_session(home: HomeBuilder) -> None:
 def test_explain_says_when_and_by_which_setting_it_is_due(home: HomeBuilder) -> None:
     out = run(home, "explain", ENDED).out
     assert (
-        "due: 2026-11-25T12:00:00Z (in 5 d) if nothing happens until then "
+        "files due: 2026-11-25T12:00:00Z (in 5 d) if nothing happens until then "
         "[HERMES_RETENTION_CHAT__FILES_AFTER]" in out
     )
     due = run(home, "explain", ENDED, "--json").json["due"]
@@ -95,6 +95,39 @@ def test_explain_says_when_and_by_which_setting_it_is_due(home: HomeBuilder) -> 
     assert due["at"] == pytest.approx(NOW + 5 * DAY, abs=0.01)
     assert run(home, "sweep", "--dry-run", "--json", now=due["at"] - 1).json["counts"]["files_archived"] == 1
     assert run(home, "sweep", "--dry-run", "--json", now=due["at"]).json["counts"]["files_archived"] == 2
+
+
+def test_explain_says_for_each_part_when_it_is_due(
+    home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERMES_RETENTION_CHAT__TOOL_OUTPUT_AFTER", "1d")
+    out = run(home, "explain", ENDED).out
+    assert "store: 1 file, " in out
+    assert "; record and about 1 message in state.db; no route leads to it" in out
+    assert "next sweep: archive tool output [tool_output_after]: ended (session_expired); idle for 2 d" in out
+    assert "tool output due: now [HERMES_RETENTION_CHAT__TOOL_OUTPUT_AFTER]" in out
+    assert "messages due: 2027-02-16T12:00:00Z (in 88 d) if nothing happens until then [" in out
+    assert "record due: never [HERMES_RETENTION_CHAT__RECORD_AFTER]" in out
+    answer = run(home, "explain", ENDED, "--json").json
+    assert [(it["verdict"], it["rule"], it["bytes"]) for it in answer["next"]] == [
+        ("archive_tool_output", "tool_output_after", 0)
+    ]
+    assert answer["messages"] == 1
+    assert answer["tool_output_due"]["at"] <= NOW
+    assert answer["messages_due"]["setting"] == "HERMES_RETENTION_CHAT__MESSAGES_AFTER"
+    assert answer["messages_due"]["at"] == pytest.approx(NOW + 88 * DAY, abs=0.01)
+    assert (answer["record_due"], answer["kept_by"]) == (None, None)
+
+
+def test_explain_of_a_record_that_stays_with_another(
+    home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERMES_RETENTION_CHAT__RECORD_AFTER", "30d")
+    monkeypatch.setenv("HERMES_RETENTION_CHAT__FILES_AFTER", "never")
+    monkeypatch.setenv("HERMES_RETENTION_ON_RESET", "keep")
+    out = run(home, "explain", OLD).out
+    assert "files due: never [HERMES_RETENTION_CHAT__FILES_AFTER]" in out
+    assert "record due: never by itself: sessions or files that would go with it stay" in out
 
 
 def test_explain_tells_the_whole_way_of_a_session(home: HomeBuilder) -> None:

@@ -17,8 +17,8 @@ from hermes_retention.demo.home import build_home
 from hermes_retention.demo.proof import Print, compare, prints_of_files
 from hermes_retention.site import Site
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.sweep import SweepReport
 from hermes_retention.sweep import sweep as real_sweep
+from hermes_retention.sweep_report import SweepReport
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ EXPECTED = "[expected]\n"
 NOWHERE = Path("/nonexistent")
 
 AGES = {"idle", "started", "ended_ago", "restored", "age"}
-SIZES = {"size", "stored", "free"}
+SIZES = {"size", "stored", "database", "free"}
 INDENT = " " * 4
 
 
@@ -37,7 +37,10 @@ def fact_of(name: str, value: Fact) -> Fact:
 
 
 def facts_of(table: Facts, *, without: Collection[str] = ()) -> Facts:
-    return {name: fact_of(name, value) for name, value in table.items() if name not in without}
+    facts = {name: fact_of(name, value) for name, value in table.items() if name not in without}
+    if facts.pop("messages_gone", False):  # TOML has no word for nothing
+        facts["messages"] = None
+    return facts
 
 
 def age_of(text: str) -> int:

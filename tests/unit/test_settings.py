@@ -33,7 +33,11 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "on_reset": ("keep", OnReset.KEEP),
     "dumps_after": ("5d", 5 * DAY),
     "compact_above": ("0.4", 0.4),
+    "tool_output_above": ("2KiB", 2048),
     "files_after": ("3h", 3 * HOUR),
+    "tool_output_after": ("4d", 4 * DAY),
+    "messages_after": ("50d", 50 * DAY),
+    "record_after": ("400d", 400 * DAY),
     "archive_after": ("9d", 9 * DAY),
     "keep_last": ("11", 11),
     "keep_failed": ("5h", 5 * HOUR),
@@ -95,16 +99,17 @@ def values_of(settings: Settings) -> dict[str, str]:
 
 def test_nothing_given_gives_the_documented_policy(tmp_path: Path) -> None:
     settings = load_settings(tmp_path, {})
-    week = Lifecycle(files_after=7 * DAY)
-    day = Lifecycle(files_after=DAY)
+    output = 14 * DAY
+    week = Lifecycle(7 * DAY, output, 90 * DAY)
+    day = Lifecycle(DAY, output, 7 * DAY)
     assert settings.mode is None
     assert settings.policy() == Policy(
         {
             SessionClass.CHAT: week,
-            SessionClass.CRON: Lifecycle(files_after=DAY, keep_last=3, keep_failed=7 * DAY),
+            SessionClass.CRON: msgspec.structs.replace(day, keep_last=3, keep_failed=7 * DAY),
             SessionClass.SUBAGENT: day,
-            SessionClass.HOOK: Lifecycle(files_after=DAY, idle_after=HOUR, max_age=DAY),
-            SessionClass.API: week,
+            SessionClass.HOOK: msgspec.structs.replace(day, idle_after=HOUR, max_age=DAY),
+            SessionClass.API: Lifecycle(7 * DAY, output, 30 * DAY),
             SessionClass.CLI: week,
             SessionClass.OTHER: week,
         },
@@ -114,13 +119,16 @@ def test_nothing_given_gives_the_documented_policy(tmp_path: Path) -> None:
         max_disk=None,
         low_watermark=0.8,
         keep_free=None,
+        tool_output_above=1000,
     )
 
 
 def test_defaults_agree_with_those_of_the_policy_itself(tmp_path: Path) -> None:
     policy = load_settings(tmp_path, {}).policy()
     assert policy == Policy(policy.lifecycles)
-    assert policy.lifecycles[SessionClass.OTHER] == Lifecycle(files_after=7 * DAY)
+    # Ages have no defaults of their own in the policy: what it is not told to remove stays.
+    other = Lifecycle(files_after=7 * DAY, tool_output_after=14 * DAY, messages_after=90 * DAY)
+    assert policy.lifecycles[SessionClass.OTHER] == other
 
 
 def test_every_part_of_a_policy_can_be_set() -> None:
@@ -271,8 +279,9 @@ def test_config_without_our_entry_is_fine(text: str, tmp_path: Path) -> None:
 def test_config_may_use_anchors_and_merges(tmp_path: Path) -> None:
     write_config(tmp_path, "chat: &long {files_after: 4w}\ncli: {<<: *long, keep_last: 2}\napi: *long")
     lifecycles = load_settings(tmp_path, {}).policy().lifecycles
-    assert lifecycles[SessionClass.CLI] == Lifecycle(files_after=28 * DAY, keep_last=2)
-    assert lifecycles[SessionClass.API] == lifecycles[SessionClass.CHAT] == Lifecycle(files_after=28 * DAY)
+    (cli, api, chat) = (lifecycles[it] for it in (SessionClass.CLI, SessionClass.API, SessionClass.CHAT))
+    assert (cli.files_after, cli.keep_last) == (28 * DAY, 2)
+    assert (api.files_after, api.keep_last) == (chat.files_after, chat.keep_last) == (28 * DAY, 0)
 
 
 def test_values_in_config_mean_what_is_written(tmp_path: Path) -> None:
@@ -326,6 +335,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "low_watermark": _SHARE,
     "compact_above": _SHARE,
     "keep_free": _OFF | _size(0),
+    "tool_output_above": _size(256),
     "on_reset": st.sampled_from([str(it) for it in OnReset]),
     "keep_last": st.integers(0, 999_999_999).map(str),
     "archive": _FLAG,

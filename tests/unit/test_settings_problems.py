@@ -19,6 +19,7 @@ ENTRY = "plugins.entries.hermes-retention"
 KEEP_LAST = "HERMES_RETENTION_CRON__KEEP_LAST"
 DURATION = f"write {DURATION_FORM}; or never"
 SIZE = f"write {SIZE_FORM}; or off"
+OUTPUT_SIZE = f"write {SIZE_FORM}; at least 256B"
 MIN_AGE = f"write {DURATION_FORM}; at least 60s"
 COUNT = "write a whole number from 0 to 999999999"
 SHARE = "write a share above 0 and up to 1, such as 0.8 or 80%"
@@ -97,16 +98,6 @@ def test_one_letter_too_few_is_always_noticed(path: SettingPath, tmp_path: Path)
     assert line.endswith(f"the nearest is {variable(path)}")
 
 
-@pytest.mark.parametrize("setting", ["tool_output_after", "messages_after", "record_after"])
-@pytest.mark.parametrize("name", ["chat", "cron", "other"])
-def test_setting_of_a_later_tier_is_not_accepted(name: str, setting: str, tmp_path: Path) -> None:
-    [line] = problems(tmp_path, {variable((name, setting)): "7d"})
-    assert line.startswith(f"{variable((name, setting))} (environment): no such setting; ")
-    config = write_entry(tmp_path, f"{name}: {{{setting}: 7d}}")
-    [line] = problems(tmp_path)
-    assert line.startswith(f"{ENTRY}.{name}.{setting} ({config}): no such setting; ")
-
-
 def test_class_alone_is_no_variable(tmp_path: Path) -> None:
     [line] = problems(tmp_path, {"HERMES_RETENTION_CRON": "7d"})
     assert line == (
@@ -176,6 +167,11 @@ def test_misspelt_section_is_noticed(section: str, tmp_path: Path) -> None:
         ("MAX_DISK", "9" * 400 + "TB", SIZE),
         ("KEEP_FREE", "10%", SIZE),
         ("KEEP_FREE", "0", f"{UNIT}; {SIZE}"),
+        ("TOOL_OUTPUT_ABOVE", "255B", f"too small; {OUTPUT_SIZE}"),
+        ("TOOL_OUTPUT_ABOVE", "0B", f"too small; {OUTPUT_SIZE}"),
+        ("TOOL_OUTPUT_ABOVE", "1000", f"{UNIT}; {OUTPUT_SIZE}"),
+        ("TOOL_OUTPUT_ABOVE", "-1KB", f"{NEGATIVE}; {OUTPUT_SIZE}"),
+        ("TOOL_OUTPUT_ABOVE", "off", OUTPUT_SIZE),
         ("LOW_WATERMARK", "80", SHARE),
         ("LOW_WATERMARK", "0", SHARE),
         ("LOW_WATERMARK", "0%", SHARE),
@@ -193,6 +189,8 @@ def test_misspelt_section_is_noticed(section: str, tmp_path: Path) -> None:
         ("CRON__FILES_AFTER", "7MB", DURATION),
         ("CRON__FILES_AFTER", "\u0667d", DURATION),
         ("CRON__FILES_AFTER", "9" * 400 + "d", DURATION),
+        ("CHAT__MESSAGES_AFTER", "90", f"{UNIT}; {DURATION}"),
+        ("CHAT__RECORD_AFTER", "forever", DURATION),
         ("CHAT__ARCHIVE_AFTER", "forever", DURATION),
         ("CHAT__IDLE_AFTER", "none", DURATION),
         ("API__KEEP_FAILED", "7", f"{UNIT}; {DURATION}"),

@@ -9,6 +9,7 @@ import pytest
 
 from hermes_retention.errors import SettingsError
 from hermes_retention.model import SessionClass
+from hermes_retention.plan import Tier
 from hermes_retention.policy.lifecycle import OnReset
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 from hermes_retention.settings.forms import Mode
@@ -89,7 +90,7 @@ def test_examples_do_what_they_say(tmp_path: Path) -> None:
     cron = _example(1, homes[1]).policy().lifecycles[SessionClass.CRON]
     assert (cron.files_after, cron.keep_last) == (6 * 3600, 1)
     keep = _example(2, homes[2]).policy()
-    assert all(lifecycle.files_after is None for lifecycle in keep.lifecycles.values())
+    assert {it.after(tier) for it in keep.lifecycles.values() for tier in Tier} == {None}
     assert keep.on_reset is OnReset.KEEP
     assert keep.dumps_after == 86400
     budget = _example(3, homes[3]).policy()

@@ -13,6 +13,8 @@ from program import run
 from hermes_retention.cli import add_commands
 from hermes_retention.cli.entry import INTERRUPTED, READER_GONE
 from hermes_retention.errors import ExitCode
+from hermes_retention.plan import Verdict
+from hermes_retention.stores.base import DatabaseSpace
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference"
 COMMANDS = (REFERENCE / "commands.md").read_text(encoding="utf-8")
@@ -99,8 +101,14 @@ def test_fields_of_a_sweep_are_documented(tmp_path: Path) -> None:
 
     assert list(answer) == fields("The object")
     assert list(answer["counts"]) == fields("`counts`")
+    assert list(DatabaseSpace.__struct_fields__) == fields("`database`")
     for name in ("steps", "failures", "unknown"):
         assert list(answer[name][0]) == fields(f"`{name}`")
+
+
+def test_every_verdict_of_a_step_is_documented() -> None:
+    (row,) = [line for line in section(SWEEP_JSON, "`steps`").splitlines() if line.startswith("| `verdict`")]
+    assert set(re.findall(r"`([a-z_]+)`", row)) == {"verdict", *map(str, Verdict)}
 
 
 def test_fields_of_an_error_are_documented(tmp_path: Path) -> None:

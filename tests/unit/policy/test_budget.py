@@ -214,6 +214,103 @@ def test_budget_takes_no_more_than_old_dumps_of_a_protected_session(facts: Facts
     assert all(step.rule is Rule.DUMPS_AFTER for step in removed)
 
 
+# messages
+
+
+def with_messages(name: str, **facts: Fact) -> Session:
+    """A session of 1 MB of messages and no files."""
+    return chat(name, messages=1000, **{"ended": "cli_close", "files": False, **facts})
+
+
+def rows_plan(*sessions: Session, free: int | None = None, stored: int = 0, **facts: Fact) -> Plan:
+    by = policy(**{"classes": {"files_after": 30 * DAY, "messages_after": 90 * DAY}, **facts})
+    database = MB * sum(one.record is not None and one.record.has_messages for one in sessions)
+    return decide(inventory(*sessions, stored=stored, database=database, free=free), by, now=NOW)
+
+
+def parts_taken(plan: Plan) -> list[tuple[str, Verdict]]:
+    return [(it.session_id, it.verdict) for it in plan.steps if it.rule in {Rule.MAX_DISK, Rule.KEEP_FREE}]
+
+
+def test_oldest_messages_go_when_no_files_are_left_to_take() -> None:
+    sessions = [with_messages(str(day), idle=day * DAY) for day in range(1, 6)]
+    plan = rows_plan(*sessions, max_disk=4 * MB, low_watermark=0.9)
+    assert parts_taken(plan) == [("5", Verdict.ARCHIVE_MESSAGES), ("4", Verdict.ARCHIVE_MESSAGES)]
+    assert [step.reason for step in plan.steps if step.session_id == "5"] == [
+        "ended (cli_close); more is stored than max_disk allows"
+    ]
+    assert plan.warnings == ()
+
+
+def test_messages_of_superseded_and_ended_sessions_go_first() -> None:
+    stale = with_messages("stale", idle=50 * DAY, ended=None)
+    plan = rows_plan(stale, with_messages("ended", idle=2 * DAY), max_disk=int(1.5 * MB), low_watermark=1.0)
+    assert parts_taken(plan) == [("ended", Verdict.ARCHIVE_MESSAGES)]
+
+
+def test_files_go_before_any_messages() -> None:
+    old, young = with_messages("old", idle=20 * DAY), chat("young", idle=2 * DAY, **OVER)
+    plan = rows_plan(old, young, stored=MB, max_disk=int(2.5 * MB), low_watermark=1.0)
+    assert parts_taken(plan) == [("young", Verdict.ARCHIVE_FILES)]
+
+
+def test_messages_that_are_due_count_for_max_disk() -> None:
+    due, waiting = with_messages("due", idle=100 * DAY), with_messages("waiting", idle=20 * DAY)
+    plan = rows_plan(due, waiting, max_disk=int(1.2 * MB), low_watermark=1.0)
+    assert (parts_taken(plan), plan.warnings) == ([], ())
+
+
+def test_messages_that_are_due_do_not_count_for_keep_free() -> None:
+    due, file = with_messages("due", idle=100 * DAY), chat("file", idle=2 * DAY, **OVER)
+    plan = rows_plan(due, file, stored=MB, free=0, keep_free=MB // 2)
+    assert parts_taken(plan) == [("file", Verdict.ARCHIVE_FILES)]
+
+
+def test_keep_free_takes_no_messages() -> None:
+    plan = rows_plan(with_messages("a", idle=20 * DAY), free=0, keep_free=MB)
+    assert parts_taken(plan) == []
+    (warning,) = plan.warnings
+    assert "files_after, let" in warning
+
+
+def test_messages_that_max_disk_takes_do_not_help_keep_free() -> None:
+    one = with_messages("a", idle=20 * DAY)
+    plan = rows_plan(one, max_disk=MB // 2, low_watermark=1.0, free=0, keep_free=MB)
+    assert parts_taken(plan) == [("a", Verdict.ARCHIVE_MESSAGES)]
+    assert [warning.partition(":")[0] for warning in plan.warnings] == ["keep_free"]
+
+
+def test_taken_messages_take_the_tool_output_along() -> None:
+    classes = {"files_after": 30 * DAY, "tool_output_after": 14 * DAY, "messages_after": 90 * DAY}
+    plan = rows_plan(with_messages("a", idle=20 * DAY), max_disk=1, classes=classes)
+    assert [(it.verdict, it.rule) for it in plan.steps] == [(Verdict.ARCHIVE_MESSAGES, Rule.MAX_DISK)]
+
+
+@pytest.mark.parametrize(
+    ("one", "lifecycle"),
+    [
+        (with_messages("a", idle=50 * DAY), {"messages_after": None}),
+        (with_messages("a", idle=50 * DAY, routes=[KEY]), {}),
+        (with_messages("a", idle=50 * DAY, restored=DAY), {}),
+        (with_messages("a", idle=50 * DAY, failed=True), {"keep_failed": 60 * DAY}),
+        (chat("a", idle=50 * DAY, files=False, messages=None, ended="x"), {"record_after": 60 * DAY}),
+    ],
+    ids=["never due", "routed", "put back", "failed", "nothing but its record"],
+)
+def test_budget_takes_no_rows_that_something_keeps(one: Session, lifecycle: Facts) -> None:
+    classes = {"files_after": 30 * DAY, "messages_after": 90 * DAY, **lifecycle}
+    plan = rows_plan(one, stored=5 * MB, max_disk=1, classes=classes)
+    assert [step.verdict for step in plan.steps] == [Verdict.KEEP]
+
+
+def test_dumps_that_go_beside_taken_messages_say_why_the_other_files_stay() -> None:
+    classes = {"files_after": None, "messages_after": 90 * DAY}
+    one = chat("a", idle=20 * DAY, dumps=[20 * DAY], messages=1000, **OVER)
+    plan = rows_plan(one, stored=MB, max_disk=1, classes=classes)
+    assert [step.rule for step in plan.steps] == [Rule.DUMPS_AFTER, Rule.MAX_DISK]
+    assert step_of(plan, "a").reason.endswith("; other files stay: ended (cli_close); files_after is never")
+
+
 # keep_free
 
 

@@ -158,10 +158,13 @@ def test_hook_that_is_used_again_after_its_end_is_live_until_idle() -> None:
 # sessions without files
 
 
-@pytest.mark.parametrize("facts", [{"routes": [KEY]}, {"ended": "idle"}, {}])
-def test_session_without_files_is_kept_with_its_liveness(facts: Facts) -> None:
-    step = step_for(chat(files=False, idle=90 * DAY, **facts))
-    assert (step.verdict, step.rule, step.bytes) == (Verdict.KEEP, Rule.NO_FILES, 0)
+@pytest.mark.parametrize(
+    ("facts", "rule"),
+    [({"routes": [KEY]}, Rule.ROUTED), ({"ended": "idle"}, Rule.NOTHING_LEFT), ({}, Rule.NOTHING_LEFT)],
+)
+def test_session_without_files_is_kept_with_its_liveness(facts: Facts, rule: Rule) -> None:
+    step = step_for(chat(files=False, messages=None, idle=90 * DAY, **facts))
+    assert (step.verdict, step.rule, step.bytes) == (Verdict.KEEP, rule, 0)
     assert step.liveness is liveness_of(chat(idle=90 * DAY, **facts))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,11 +25,16 @@ from hermes_retention.model import (
     SessionClass,
     Usage,
 )
-from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.plan import Liveness, Plan, Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 
-ABOUT_FILES = {Verdict.KEEP, Verdict.ARCHIVE_FILES, Verdict.DELETE_FILES}
+GOES_WITH = {
+    Tier.TOOL_OUTPUT: {Tier.TOOL_OUTPUT, Tier.MESSAGES, Tier.RECORD},
+    Tier.MESSAGES: {Tier.MESSAGES, Tier.RECORD},
+    Tier.RECORD: {Tier.RECORD},
+}
+"""Part of a session in the database → the parts whose removal takes it along."""
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -65,32 +71,38 @@ records = st.builds(
     parent_id=st.none() | st.none() | ids,
     lineage=st.sampled_from(Lineage),
     busy=mostly(st.none(), texts),
+    message_count=mostly(st.integers(0, 1000), st.integers(-(2**63), 2**63 - 1)),
 )
 sessions = st.builds(
     Session,
     id=ids,
     session_class=st.sampled_from(SessionClass),
-    artifacts=mostly(st.lists(artifacts, min_size=1, max_size=3), st.just([])).map(tuple),
+    artifacts=st.lists(artifacts, max_size=3).map(tuple),
     record=st.none() | records,
     routes=st.lists(st.builds(Route, ids, st.none() | times), max_size=1).map(tuple),
     successor=mostly(st.none(), ids),
     group=st.none() | ids,
     failed=st.booleans(),
     restored_at=mostly(st.none(), times),
+    tool_output_done=st.booleans(),
 )
 inventories = st.builds(
     Inventory,
     home=st.just("/home/ada/.hermes"),
     sessions=st.lists(sessions, unique_by=lambda one: one.id, max_size=8).map(tuple),
-    usage=st.builds(Usage, sizes, sizes, sizes, st.none() | sizes),
+    usage=st.builds(Usage, sizes, sizes, sizes, sizes, st.none() | sizes),
     archived=st.lists(
         st.builds(ArchivedSession, ids, st.sampled_from(SessionClass), times, sizes, ids), max_size=3
     ).map(tuple),
     holds=mostly(st.just({}), st.dictionaries(ids, texts, max_size=2)),
+    bytes_per_message=st.floats(0, 2**30),
 )
 lifecycles = st.builds(
     Lifecycle,
     files_after=durations,
+    tool_output_after=durations,
+    messages_after=durations,
+    record_after=st.sampled_from([0, HOUR, DAY, None]),
     archive_after=durations,
     keep_last=st.integers(0, 1),
     keep_failed=mostly(st.just(0), durations),
@@ -110,13 +122,69 @@ policies = st.builds(
     keep_free=st.none() | sizes,
 )
 
+# Families of sessions that are all over: nearly everything of them is due, and what keeps one keeps others.
+members = st.sampled_from(["a", "b", "c", "d"])
+relatives = st.builds(
+    Session,
+    id=members,
+    session_class=st.sampled_from([SessionClass.CHAT, SessionClass.CLI, SessionClass.SUBAGENT]),
+    artifacts=st.sampled_from([(), (), (Artifact(ArtifactKind.SNAPSHOT, "a", 1, 1, 10**18, 1),)]),
+    record=st.builds(
+        Record,
+        source=st.just("cli"),
+        started_at=st.just(NOW - 40 * DAY),
+        ended_at=st.just(NOW - 40 * DAY),
+        last_message_at=st.sampled_from([None, NOW - 40 * DAY]),
+        parent_id=st.none() | members | members,
+        lineage=st.sampled_from([Lineage.DELEGATION, Lineage.DELEGATION, *Lineage]),
+    ),
+    failed=st.booleans(),
+    restored_at=mostly(st.none(), ages.map(lambda age: NOW - age)),
+)
+family_inventories = st.builds(
+    Inventory,
+    home=st.just("/home/ada/.hermes"),
+    sessions=st.lists(relatives, unique_by=lambda one: one.id, min_size=2, max_size=4).map(tuple),
+    usage=st.builds(Usage, sizes),
+)
+family_lifecycles = st.builds(
+    Lifecycle,
+    files_after=mostly(st.just(0), st.none()),
+    record_after=st.sampled_from([0, 0, 50 * DAY, None]),
+    keep_failed=st.sampled_from([0, 0, None]),
+    archive=st.booleans(),
+)
+family_policies = st.builds(
+    Policy, lifecycles=st.fixed_dictionaries(dict.fromkeys(SessionClass, family_lifecycles))
+)
+
 
 def without_budget(policy: Policy) -> Policy:
     return msgspec.structs.replace(policy, max_disk=None, keep_free=None)
 
 
-def steps_of(plan: Plan) -> dict[str, Step]:
-    return {step.session_id: step for step in plan.steps if step.verdict in ABOUT_FILES}
+def steps_of(plan: Plan) -> dict[str, list[Step]]:
+    """Session → its steps, in order, but for the expiry of its copies."""
+    steps: defaultdict[str, list[Step]] = defaultdict(list)
+    for step in plan.steps:
+        if step.verdict is not Verdict.EXPIRE_ARCHIVE:
+            steps[step.session_id].append(step)
+    return steps
+
+
+def liveness_in(steps: list[Step]) -> Liveness:
+    (liveness,) = {step.liveness for step in steps}
+    return liveness
+
+
+def files_in(steps: list[Step]) -> set[Artifact]:
+    return {artifact for step in steps for artifact in step.artifacts}
+
+
+def lost_rows(steps: list[Step]) -> set[Tier]:
+    """What of the database goes in these steps, also together with something else."""
+    going = {step.verdict.tier for step in steps}
+    return {tier for tier, with_these in GOES_WITH.items() if going & with_these}
 
 
 def parent_of(one: Session, sessions: Mapping[str, Session]) -> Session | None:
@@ -145,7 +213,7 @@ def test_live_session_loses_nothing_but_old_dumps(inventory: Inventory, policy: 
 def test_whoever_loses_more_than_dumps_is_over(inventory: Inventory, policy: Policy) -> None:
     sessions = {one.id: one for one in inventory.sessions}
     for step in decide(inventory, policy, now=NOW).removals():
-        if step.verdict in ABOUT_FILES and step.rule is not Rule.DUMPS_AFTER:
+        if step.verdict.tier is not None and step.rule is not Rule.DUMPS_AFTER:
             one = sessions[step.session_id]
             assert is_over(one, inventory, policy)
             parent = parent_of(one, sessions)
@@ -159,38 +227,105 @@ def test_children_of_live_sessions_are_live(inventory: Inventory, policy: Policy
     for one in inventory.sessions:
         parent = parent_of(one, sessions)
         if parent is not None:
-            assert (steps[one.id].liveness is Liveness.LIVE) == (steps[parent.id].liveness is Liveness.LIVE)
+            own, above = liveness_in(steps[one.id]), liveness_in(steps[parent.id])
+            assert (own is Liveness.LIVE) == (above is Liveness.LIVE)
 
 
 @given(inventories, policies)
 def test_held_and_busy_sessions_lose_nothing(inventory: Inventory, policy: Policy) -> None:
-    removed = {step.session_id for step in decide(inventory, policy, now=NOW).removals()}
+    removals = decide(inventory, policy, now=NOW).removals()
     busy = {one.id for one in inventory.sessions if one.record is not None and one.record.busy is not None}
-    assert not removed & inventory.holds.keys()
-    assert (
-        not {step.session_id for step in decide(inventory, policy, now=NOW).removals() if step.artifacts}
-        & busy
-    )
+    assert not {step.session_id for step in removals} & inventory.holds.keys()
+    # Expiry concerns what was archived of it once.
+    assert not {step.session_id for step in removals if step.verdict.tier is not None} & busy
 
 
 @given(inventories, policies)
-def test_every_session_has_exactly_one_verdict(inventory: Inventory, policy: Policy) -> None:
-    plan = decide(inventory, policy, now=NOW)
-    about_files = [step.session_id for step in plan.steps if step.verdict in ABOUT_FILES]
-    assert sorted(about_files) == sorted(one.id for one in inventory.sessions)
+def test_every_session_is_kept_by_one_step_or_loses_distinct_parts(
+    inventory: Inventory, policy: Policy
+) -> None:
+    steps = steps_of(decide(inventory, policy, now=NOW))
+    assert steps.keys() == {one.id for one in inventory.sessions}
+    for own in steps.values():
+        if any(step.verdict is Verdict.KEEP for step in own):
+            assert len(own) == 1
+        rows = [step for step in own if step.seen is not None]
+        assert len(rows) <= 1
+        assert len(own) - len(rows) <= 1
 
 
 @given(inventories, policies)
 def test_step_concerns_files_of_its_own_session(inventory: Inventory, policy: Policy) -> None:
     sessions = {one.id: one for one in inventory.sessions}
     for step in decide(inventory, policy, now=NOW).steps:
-        if step.verdict is Verdict.KEEP or step.verdict is Verdict.EXPIRE_ARCHIVE:
+        one = sessions.get(step.session_id)
+        if step.verdict.tier is not Tier.FILES:
             assert step.artifacts == ()
         else:
-            one = sessions[step.session_id]
+            assert one is not None
             assert step.artifacts == tuple(it for it in one.artifacts if it in step.artifacts) != ()
             assert step.bytes == sum(artifact.allocated_bytes for artifact in step.artifacts)
+        if step.verdict.tier is not None:
             assert 0 < step.last_activity <= NOW
+            assert step.seen == (None if step.verdict.tier is Tier.FILES else one)
+
+
+@given(inventories, policies)
+def test_rows_go_only_where_there_are_rows(inventory: Inventory, policy: Policy) -> None:
+    for step in decide(inventory, policy, now=NOW).removals():
+        if step.seen is not None:
+            record = step.seen.record
+            assert record is not None
+            assert record.has_messages or step.verdict.tier is Tier.RECORD
+            assert not (step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT and step.seen.tool_output_done)
+            assert step.bytes >= 0
+
+
+@given(family_inventories, family_policies)
+def test_nothing_is_left_of_a_session_without_its_record(inventory: Inventory, policy: Policy) -> None:
+    sessions = {one.id: one for one in inventory.sessions}
+    for session_id, steps in steps_of(decide(inventory, policy, now=NOW)).items():
+        if Tier.RECORD in lost_rows(steps):
+            assert files_in(steps) == set(sessions[session_id].artifacts)
+
+
+@given(family_inventories, family_policies)
+def test_no_record_goes_while_one_stays_that_belongs_to_it(inventory: Inventory, policy: Policy) -> None:
+    """Its continuations and its origin by compression, and what it delegated: the rule, written once more."""
+    sessions = {one.id: one for one in inventory.sessions}
+    steps = steps_of(decide(inventory, policy, now=NOW))
+    gone = {session_id for session_id, own in steps.items() if Tier.RECORD in lost_rows(own)}
+    for one in inventory.sessions:
+        parent = parent_of(one, sessions)
+        if parent is None or one.record is None:
+            continue
+        if one.record.lineage is Lineage.DELEGATION:
+            assert parent.id not in gone or one.id in gone
+        if one.record.lineage is Lineage.COMPRESSION:
+            assert (one.id in gone) == (parent.id in gone)
+
+
+@given(family_inventories, family_policies)
+def test_nothing_but_an_age_or_another_record_takes_a_record(inventory: Inventory, policy: Policy) -> None:
+    steps = [step for step in decide(inventory, policy, now=NOW).steps if step.verdict.tier is Tier.RECORD]
+    gone = {step.session_id: step for step in steps}
+    for step in steps:
+        assert step.seen is not None
+        lifecycle = policy.lifecycles[step.session_class]
+        assert not (step.seen.failed and lifecycle.keep_failed is None)
+        if step.due_by is None:
+            assert lifecycle.record_after is not None
+            assert NOW - step.last_activity >= lifecycle.record_after
+        else:
+            assert step.seen.record is not None
+            assert step.seen.record.parent_id in gone
+        assert not (step.verdict is Verdict.DELETE_RECORD and lifecycle.archive)
+
+
+@given(family_inventories, family_policies)
+def test_records_go_last(inventory: Inventory, policy: Policy) -> None:
+    tiers = [step.verdict.tier for step in decide(inventory, policy, now=NOW).removals()]
+    assert tiers == sorted(tiers, key=lambda tier: tier is Tier.RECORD)
 
 
 @given(inventories, policies)
@@ -200,7 +335,8 @@ def test_expired_copies_are_neither_held_nor_live(inventory: Inventory, policy: 
     for step in plan.steps:
         if step.verdict is Verdict.EXPIRE_ARCHIVE:
             assert step.session_id not in inventory.holds
-            assert step.session_id not in steps or steps[step.session_id].liveness is not Liveness.LIVE
+            own = steps.get(step.session_id)
+            assert own is None or liveness_in(own) is not Liveness.LIVE
 
 
 @given(inventories, policies)
@@ -234,11 +370,14 @@ def test_plan_does_not_depend_on_the_order_of_listing(
 def test_budget_only_adds_removals(inventory: Inventory, policy: Policy) -> None:
     plain, tight = (decide(inventory, by, now=NOW) for by in (without_budget(policy), policy))
     before, after = steps_of(plain), steps_of(tight)
-    for session_id, step in after.items():
-        assert set(before[session_id].artifacts) <= set(step.artifacts)
-        if step != before[session_id]:
-            assert step.rule in {Rule.MAX_DISK, Rule.KEEP_FREE}
-            assert before[session_id].rule in {Rule.FILES_AFTER, Rule.DUMPS_AFTER}
+    for session_id, steps in after.items():
+        assert files_in(before[session_id]) <= files_in(steps)
+        assert lost_rows(before[session_id]) <= lost_rows(steps)
+        for step in steps:
+            if step not in before[session_id] and step.rule is not Rule.DUMPS_AFTER:
+                assert step.rule in {Rule.MAX_DISK, Rule.KEEP_FREE}
+                assert step.verdict.tier in {Tier.FILES, Tier.MESSAGES}
+                assert step.seen is None or step.rule is Rule.MAX_DISK
     expired = [step for step in plain.steps if step.verdict is Verdict.EXPIRE_ARCHIVE]
     assert expired == [step for step in tight.steps if step.verdict is Verdict.EXPIRE_ARCHIVE]
 
@@ -254,8 +393,16 @@ def test_passing_time_takes_no_removal_back(inventory: Inventory, policy: Policy
     """As long as nothing else happens and no budget decides: the older a session, the less keeps it."""
     policy = without_budget(policy)
     now, then = (steps_of(decide(inventory, policy, now=time)) for time in (NOW, NOW + later))
-    for session_id, step in now.items():
-        assert set(step.artifacts) <= set(then[session_id].artifacts)
+    for session_id, steps in now.items():
+        assert files_in(steps) <= files_in(then[session_id])
+        assert lost_rows(steps) <= lost_rows(then[session_id])
+
+
+@given(family_inventories, family_policies, st.integers(1, 100 * DAY))
+def test_passing_time_takes_no_record_back(inventory: Inventory, policy: Policy, later: int) -> None:
+    now, then = (steps_of(decide(inventory, policy, now=time)) for time in (NOW, NOW + later))
+    for session_id, steps in now.items():
+        assert lost_rows(steps) <= lost_rows(then[session_id])
 
 
 @given(inventories, policies, times)

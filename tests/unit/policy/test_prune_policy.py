@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from inventories import DAY, HOUR, KEY, MINUTE, chat, cron, policy, step_for
+from inventories import DAY, HOUR, KEY, MINUTE, chat, cron, parts_of, plan_for, policy, step_for
 
 from hermes_retention.model import Session, SessionClass
 from hermes_retention.plan import Rule, Verdict
@@ -47,6 +47,12 @@ def test_superseded_sessions_get_no_shorter_time_and_nothing_else_runs() -> None
     assert step_for(chat(idle=DAY, ended="session_reset"), by=by).verdict is Verdict.KEEP
     assert (by.on_reset, by.dumps_after, by.max_disk, by.keep_free) == (OnReset.KEEP, None, None, None)
     assert all(it.archive_after is None and it.persist for it in by.lifecycles.values())
+
+
+def test_one_off_takes_nothing_out_of_the_database() -> None:
+    ages = {"tool_output_after": DAY, "messages_after": DAY, "record_after": DAY}
+    plan = plan_for(chat(idle=9 * DAY, ended="session_expired"), by=one_off(policy(classes=ages)))
+    assert parts_of(plan, "chat") == [(Verdict.ARCHIVE_FILES, Rule.FILES_AFTER)]
 
 
 def test_class_without_an_archive_is_still_removed_for_good() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from hermes_retention.explain import setting_of
+import msgspec
+
+from hermes_retention.explain import setting_behind, setting_of
 from hermes_retention.model import SessionClass
 from hermes_retention.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.policy.outlook import Coming
 from hermes_retention.report.words import DONE, KEPT_BECAUSE, REMOVED_BECAUSE, TO_DO, because, counted, minute
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
@@ -31,6 +34,34 @@ def test_settings_behind_rules_exist() -> None:
     assert {name for rule in Rule if (name := setting_of(step(rule))) is not None} <= known
     assert setting_of(step(Rule.KEEP_LAST)) == "HERMES_RETENTION_CRON__KEEP_LAST"
     assert setting_of(step(Rule.ROUTED)) is None
+
+
+def coming(step: Step, before: Step | None = None) -> str | None:
+    return setting_behind(Coming(0.0, step, before))
+
+
+def test_part_waits_for_its_own_age_or_for_what_keeps_all_of_the_session() -> None:
+    messages = step(Rule.MESSAGES_AFTER, Verdict.ARCHIVE_MESSAGES)
+    own = "HERMES_RETENTION_CRON__MESSAGES_AFTER"
+    assert coming(messages) == own
+    assert coming(messages, step(Rule.FILES_AFTER)) == own
+    assert coming(messages, step(Rule.ROUTED)) == own
+    assert coming(messages, step(Rule.RUNNING)) == "HERMES_RETENTION_CRON__IDLE_AFTER"
+    assert coming(messages, step(Rule.KEEP_FAILED)) == "HERMES_RETENTION_CRON__KEEP_FAILED"
+
+
+def test_part_that_was_put_back_waits_for_its_age_whatever_takes_it_otherwise() -> None:
+    messages, files = (step(Rule.PERSIST, it) for it in (Verdict.ARCHIVE_MESSAGES, Verdict.ARCHIVE_FILES))
+    assert coming(messages, step(Rule.RESTORED)) == "HERMES_RETENTION_CRON__MESSAGES_AFTER"
+    assert coming(files, step(Rule.RESTORED)) == "HERMES_RETENTION_CRON__FILES_AFTER"
+    assert coming(files) == "HERMES_RETENTION_CRON__PERSIST"
+
+
+def test_record_that_goes_with_another_waits_for_the_age_of_that_class() -> None:
+    record = msgspec.structs.replace(
+        step(Rule.RECORD_AFTER, Verdict.ARCHIVE_RECORD), due_by=SessionClass.CHAT
+    )
+    assert coming(record) == "HERMES_RETENTION_CHAT__RECORD_AFTER"
 
 
 def test_numbers_are_counted() -> None:
