@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -20,6 +22,10 @@ from typing import Any
 
 REFUSE = "PLEASE_REFUSE"
 """A message that holds this makes the model answer with an error that the host does not try again."""
+CALL = "PLEASE_CALL"
+"""A message that holds this, the name of a tool and its arguments in JSON makes the model call it once."""
+
+Message = dict[str, Any]
 
 _CONFIG = """\
 model:
@@ -28,16 +34,25 @@ model:
 sessions: {{write_json_snapshots: true}}
 approvals: {{destructive_slash_confirm: false}}
 """
-_ANSWER = {"role": "assistant", "content": "Noted."}
 _COMMON = {"id": "chatcmpl-1", "created": 1_795_000_000, "model": "fake-model"}
 _USAGE = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102}
 _REFUSAL = {"error": {"message": "made up to be refused", "type": "invalid_request_error"}}
 
 
-class _Model(BaseHTTPRequestHandler):
+class Model:
+    """What the model was asked, and where it answers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[list[Message]] = []
+        """The messages of each request for an answer, the newest last."""
+
+
+class _Handler(BaseHTTPRequestHandler):
     """As much of an OpenAI-compatible API as the host asks for."""
 
     protocol_version = "HTTP/1.1"
+    server: _Server
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
         """Say nothing."""
@@ -52,13 +67,16 @@ class _Model(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self.path.endswith("/chat/completions"):
             self._answer(404, b"{}")  # the host tries out which kind of server this is
-        elif REFUSE.encode() in body:
+            return
+        request = json.loads(body)
+        self.server.model.asked.append(request["messages"])
+        if REFUSE.encode() in body:
             self._answer(400, _json(_REFUSAL))
-        elif json.loads(body).get("stream"):
-            events = (b"data: %s\n\n" % _json(piece) for piece in _pieces())
+        elif request.get("stream"):
+            events = (b"data: %s\n\n" % _json(piece) for piece in _pieces(request["messages"]))
             self._answer(200, b"".join(events) + b"data: [DONE]\n\n", "text/event-stream")
         else:
-            self._answer(200, _json(_completion()))
+            self._answer(200, _json(_completion(request["messages"])))
 
     def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
@@ -68,16 +86,36 @@ class _Model(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _completion() -> dict[str, Any]:
-    choice = {"index": 0, "message": _ANSWER, "finish_reason": "stop"}
+class _Server(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.model = Model(f"http://127.0.0.1:{self.server_address[1]}/v1")
+
+
+def _answer_to(messages: list[Message]) -> tuple[Message, str]:
+    """What the model says, and why it ends there."""
+    last = messages[-1]
+    text = str(last["content"]) if last["role"] == "user" else ""
+    call = re.search(rf"{CALL} (\w+) (\{{.*\}})", text, re.DOTALL)
+    if call is None:
+        return {"role": "assistant", "content": "Noted."}, "stop"
+    function = {"name": call[1], "arguments": call[2]}
+    calls = [{"index": 0, "id": "call_1", "type": "function", "function": function}]
+    return {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+
+
+def _completion(messages: list[Message]) -> Message:
+    answer, reason = _answer_to(messages)
+    choice = {"index": 0, "message": answer, "finish_reason": reason}
     return {**_COMMON, "object": "chat.completion", "choices": [choice], "usage": _USAGE}
 
 
-def _pieces() -> list[dict[str, Any]]:
+def _pieces(messages: list[Message]) -> list[Message]:
+    answer, reason = _answer_to(messages)
     piece = {**_COMMON, "object": "chat.completion.chunk"}
     return [
-        {**piece, "choices": [{"index": 0, "delta": _ANSWER, "finish_reason": None}]},
-        {**piece, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {**piece, "choices": [{"index": 0, "delta": answer, "finish_reason": None}]},
+        {**piece, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]},
         {**piece, "choices": [], "usage": _USAGE},
     ]
 
@@ -87,13 +125,13 @@ def _json(value: object) -> bytes:
 
 
 @contextlib.contextmanager
-def running_model() -> Iterator[str]:
-    """Where the model answers, as long as the context lasts."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as server:
+def running_model() -> Iterator[Model]:
+    """A model that answers as long as the context lasts."""
+    with _Server() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+            yield server.model
         finally:
             server.shutdown()
             thread.join()
@@ -112,6 +150,11 @@ class Host:
         """What its processes see."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
         return {"PATH": path, "HOME": str(self.home.parent), "HERMES_HOME": str(self.home), "LANG": "C.UTF-8"}
+
+    def chat(self, message: str, *options: str) -> str:
+        """Say something to the model on the command line; the id of the session."""
+        printed = self.run("chat", *options, "-q", message)
+        return str(re.findall(r"^Session: +(\S+)", printed, re.MULTILINE)[-1])
 
     def run(self, *arguments: str) -> str:
         """What ``hermes`` prints with these arguments. When it fails, so does the test."""
@@ -154,3 +197,47 @@ class Host:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+
+class Program:
+    """``hermes-retention`` on the home of a host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """What the command prints. When it ends with another exit code, the test fails."""
+        return self._run(arguments, {}, code)
+
+    def sweep(self, **settings: str) -> dict[str, Any]:
+        """The report of a sweep that need not ask, with ``settings`` such as ``CLI__MESSAGES_AFTER="1h"``."""
+        environment = {f"HERMES_RETENTION_{name}": value for name, value in settings.items()}
+        report: dict[str, Any] = json.loads(
+            self._run(("sweep", "--yes", "--json", "--all"), environment, code=0)
+        )
+        return report
+
+    def _run(self, arguments: tuple[str, ...], environment: dict[str, str], code: int) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hermes_retention", "--home", str(self._host.home), *arguments],
+            env=self._host.environment() | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+def age(home: Path, *, days: float) -> None:
+    """Make all that a host has written so far that much older, for no clock of a process can be moved."""
+    seconds = days * 86400.0
+    with contextlib.closing(sqlite3.connect(home / "state.db", timeout=30)) as database, database:
+        database.execute("UPDATE messages SET timestamp = timestamp - ?", (seconds,))
+        for column in ("started_at", "ended_at"):
+            database.execute(f"UPDATE sessions SET {column} = {column} - ?", (seconds,))
+    for path in (home / "sessions").iterdir():
+        then = path.stat().st_mtime_ns - int(seconds * 1e9)
+        os.utime(path, ns=(then, then))

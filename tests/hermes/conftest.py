@@ -6,17 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts import Host, running_model
+from hosts import Host, Model, Program, running_model
 
 
 @pytest.fixture(scope="session")
-def model_url() -> Iterator[str]:
-    """Where the model answers."""
-    with running_model() as url:
-        yield url
+def model() -> Iterator[Model]:
+    """The model that every home asks."""
+    with running_model() as answering:
+        yield answering
 
 
 @pytest.fixture
-def host(tmp_path: Path, model_url: str) -> Host:
+def host(tmp_path: Path, model: Model) -> Host:
     """The host with an empty home."""
-    return Host(tmp_path / "home", model_url)
+    return Host(tmp_path / "home", model.url)
+
+
+@pytest.fixture
+def program(host: Host) -> Program:
+    """Our command line on the home of ``host``."""
+    return Program(host)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hermes_state import SessionDB  # type: ignore[import-not-found]  # only in the host's environment
+from host_rows import check, dump, found
 
 from hermes_retention.stores.hermes import rows, state_db
 from hermes_retention.stores.hermes.record_writer import RecordWriter, Unit, read_unit
@@ -18,7 +18,6 @@ from hermes_retention.stores.hermes.row_restore import RowRestorer
 from hermes_retention.stores.hermes.row_writer import MARKER, RowWriter
 
 BODY = "what the zebra said " * 200
-Dump = dict[str, list[tuple[object, ...]]]
 
 
 @pytest.fixture
@@ -34,32 +33,6 @@ def path(tmp_path: Path) -> Iterator[Path]:
         host.set_session_title("s1", "kept")
     yield made
     check(made)
-
-
-def check(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database, database:
-        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
-        for table in ("messages_fts", "messages_fts_trigram"):
-            database.execute(f"INSERT INTO {table}({table}) VALUES('integrity-check')")
-            missing = f"SELECT count(*) FROM messages WHERE id NOT IN (SELECT rowid FROM {table})"
-            assert database.execute(missing).fetchone() == (0,)
-            counts = f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM messages)"
-            assert len(set(database.execute(counts).fetchone())) == 1
-
-
-def dump(path: Path) -> Dump:
-    with closing(sqlite3.connect(path)) as database:
-        tables = database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'messages_fts%' "
-            "AND name NOT LIKE 'sqlite_%'"
-        )
-        return {name: database.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables.fetchall()}
-
-
-def found(path: Path, word: str) -> set[str]:
-    with closing(SessionDB(db_path=path)) as host:
-        return {it["session_id"] for it in host.search_messages(word, limit=100)}
 
 
 def read(path: Path, session_id: str) -> tuple[rows.Seen, list[Header | Row]]:
@@ -128,8 +101,46 @@ def test_record_leaves_and_comes_back(path: Path) -> None:
     with state_db.writing(path, durable=True) as database:
         restored = RowRestorer(database).insert_rows(lambda: iter(items))
     assert (restored.records, restored.messages, restored.left_out) == (1, 3, ())
-    after = dump(path)
-    assert {name: sorted(it, key=repr) for name, it in after.items()} == {
-        name: sorted(it, key=repr) for name, it in before.items()
-    }
+    assert dump(path) == before
     assert "s1" in found(path, "zebra")
+
+
+def shown(path: Path) -> dict[str, list[object]]:
+    """What the host shows of each session, in order."""
+    with closing(SessionDB(db_path=path)) as host:
+        return {one: [it["content"] for it in host.get_messages(one)] for one in ("s1", "s2", "s3")}
+
+
+@pytest.mark.skipif(not hasattr(SessionDB, "rewind_to_message"), reason="this host removes what it rewinds")
+def test_messages_that_the_host_has_set_aside_leave_and_come_back_set_aside(path: Path) -> None:
+    with closing(SessionDB(db_path=path)) as host:
+        newest = host.append_message("s2", "user", "take that back")
+        host.append_message("s2", "assistant", "taken")
+        host.rewind_to_message("s2", newest)
+        if hasattr(host, "archive_and_compact"):  # older ones go on in another session
+            host.archive_and_compact("s3", [{"role": "user", "content": "in short"}])
+    before, seen_before, searched = dump(path), shown(path), found(path, "zebra")
+    assert "take that back" not in seen_before["s2"]
+    taken = [read(path, one) for one in ("s1", "s2", "s3")]
+    assert [len(seen) for seen, _ in taken][:2] == [3, 5]
+    with state_db.writing(path) as database:
+        outcomes = list(RowWriter(database).remove_messages(seen for seen, _ in taken))
+    assert {it.state for it in outcomes} == {State.DONE}
+    check(path)
+    assert shown(path) == {"s1": [], "s2": [], "s3": []}
+    assert found(path, "zebra") == searched - {"s1", "s2", "s3"}
+    with state_db.writing(path, durable=True) as database:
+        for _, items in taken:
+            RowRestorer(database).insert_rows(items.copy)
+    assert (dump(path), shown(path), found(path, "zebra")) == (before, seen_before, searched)
+
+
+def test_host_goes_on_writing_while_rows_leave(path: Path) -> None:
+    """The host's own code, with its own patience, between any two transactions of ours."""
+    taken = [read(path, f"s{number}")[0] for number in range(1, 30)]
+    with closing(SessionDB(db_path=path)) as host, state_db.writing(path) as database:
+        for outcome in RowWriter(database).remove_messages(taken):
+            host.append_message("s0", "user", f"{outcome.session_id} has left")
+        assert len(host.get_messages("s0")) == 3 + len(taken)
+        assert [it["session_id"] for it in host.search_messages("zebra")] == ["s0"]
+    check(path)

@@ -3,63 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from typing import Any
 
-import pytest
-from hosts import REFUSE, Host
+from hosts import REFUSE, Host, Program, age
 from sites import snapshot_of
-
-DAY = 86400.0
-
-
-class Program:
-    """``hermes-retention`` on the home of a host, ``days`` after the host wrote it."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def run(self, *arguments: str, days: float = 0.0, **environment: str) -> str:
-        """What the command prints. Files and rows are aged first, for no clock of a process can be moved."""
-        if days:
-            self._age(days)
-        done = subprocess.run(
-            [sys.executable, "-m", "hermes_retention", "--home", str(self._host.home), *arguments],
-            env=self._host.environment() | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def sweep(self, *, days: float = 0.0) -> dict[str, Any]:
-        """The report of a sweep that need not ask."""
-        report: dict[str, Any] = json.loads(self.run("sweep", "--yes", "--json", "--all", days=days))
-        return report
-
-    def _age(self, days: float) -> None:
-        seconds = days * DAY
-        self._host.python(f"""
-            import os, pathlib
-            from hermes_state import SessionDB
-            def back(c):
-                c.execute("UPDATE messages SET timestamp = timestamp - {seconds}")
-                for column in ("started_at", "ended_at"):
-                    c.execute(f"UPDATE sessions SET {{column}} = {{column}} - {seconds}")
-            SessionDB()._execute_write(back)
-            for path in pathlib.Path(os.environ["HERMES_HOME"], "sessions").iterdir():
-                now = path.stat().st_mtime_ns
-                os.utime(path, ns=(now - int({seconds} * 1e9), now - int({seconds} * 1e9)))
-        """)
-
-
-@pytest.fixture
-def program(host: Host) -> Program:
-    return Program(host)
 
 
 def run_cron_job(host: Host, prompt: str = "Say hi") -> str:
@@ -78,10 +24,11 @@ def test_sweep_and_undo_are_the_identity(host: Host, program: Program) -> None:
     host.run("chat", "-q", "hi")
     host.run("chat", "-q", REFUSE)
     run_cron_job(host)
-    program.run("sweep", "--dry-run", days=30)
+    age(host.home, days=30)
+    program.run("sweep", "--dry-run")
     before = session_files(host)
     # The newest runs of a job stay; this one has to go for the test.
-    report = json.loads(program.run("sweep", "--yes", "--json", HERMES_RETENTION_CRON__KEEP_LAST="0"))
+    report = program.sweep(CRON__KEEP_LAST="0")
     assert report["counts"]["files_archived"] == 3
     assert report["counts"]["failed"] == 0
     assert session_files(host) == {}
@@ -92,7 +39,8 @@ def test_sweep_and_undo_are_the_identity(host: Host, program: Program) -> None:
 
 def test_conversation_goes_on_after_its_files_were_archived(host: Host, program: Program) -> None:
     host.run("chat", "-q", "remember the word swordfish")
-    (session_id,) = (step["session_id"] for step in program.sweep(days=30)["steps"])
+    age(host.home, days=30)
+    (session_id,) = (step["session_id"] for step in program.sweep()["steps"])
     assert session_files(host) == {}
     host.run("chat", "--resume", session_id, "-q", "and now?")
     rows = host.python(f"""
@@ -111,7 +59,8 @@ def test_conversation_goes_on_after_its_files_were_archived(host: Host, program:
 
 def test_host_lists_and_finds_what_was_archived(host: Host, program: Program) -> None:
     host.run("chat", "-q", "where is the swordfish")
-    report = program.sweep(days=30)
+    age(host.home, days=30)
+    report = program.sweep()
     assert report["counts"]["files_archived"] == 1
     found = host.python("""
         from hermes_state import SessionDB
@@ -125,7 +74,8 @@ def test_host_lists_and_finds_what_was_archived(host: Host, program: Program) ->
 def test_newest_runs_of_a_job_and_their_output_stay(host: Host, program: Program) -> None:
     run_cron_job(host)
     output = snapshot_of(next((host.home / "cron" / "output").iterdir()))
-    report = program.sweep(days=30)
+    age(host.home, days=30)
+    report = program.sweep()
     assert [step["rule"] for step in report["steps"]] == ["keep_last"]
     assert snapshot_of(next((host.home / "cron" / "output").iterdir())) == output
 
@@ -144,7 +94,8 @@ def test_chat_that_a_gateway_still_routes_to_stays(host: Host, program: Program)
         result = [old, store.get_or_create_session(source).session_id]
     """)
     assert live[0] != live[1]
-    report = program.sweep(days=30)
+    age(host.home, days=30)
+    report = program.sweep()
     verdicts = {step["session_id"]: (step["verdict"], step["liveness"]) for step in report["steps"]}
     assert verdicts == {live[0]: ("archive_files", "superseded"), live[1]: ("keep", "live")}
     assert list(session_files(host)) == [f"session_{live[1]}.json".encode()]
@@ -152,7 +103,7 @@ def test_chat_that_a_gateway_still_routes_to_stays(host: Host, program: Program)
 
 def test_host_that_writes_meanwhile_is_not_disturbed(host: Host, program: Program) -> None:
     host.run("chat", "-q", "hi")
-    program.run("status", days=30)
+    age(host.home, days=30)
     writing = """
         import threading, time
         from hermes_state import SessionDB
