@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,8 @@ from hermes_retention.demo.words import Pen
 CRON_SHARE, OPEN_SHARE, DUMP_EVERY, JOBS = 0.735, 0.02, 20, 7
 """As reported of real homes: most sessions are runs of a few jobs, and some are never ended."""
 _DAY = 86400.0
+_CLEAR_WITHIN = 0.25
+"""Days around an age at which there are no sessions: longer than any benchmark runs."""
 _LENGTHS = (6, 12, 30, 60)
 """How many messages a session has."""
 _MESSAGES_PER_TURN = 3
@@ -44,6 +46,11 @@ class Spec(msgspec.Struct, frozen=True):
     """A JSON list of message lists, or a file of trajectories of tau-bench; ``None`` for made-up talk."""
     prompt_bytes: int | None = None
     """Length of the system prompt in each record; ``None`` for all of it, as the host has it."""
+    clear_days: float | None = None
+    """An age at which there are no sessions, so that programs which run later agree on what is older.
+
+    Sessions are then written in the order in which they began.
+    """
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -54,13 +61,18 @@ class Built(msgspec.Struct, frozen=True):
     bytes: int
 
 
-def build_home(home: Path, spec: Spec, *, now: float) -> Built:
-    """Fill ``home`` with sessions that nothing routes to. Equal arguments make equal homes."""
+def build_home(
+    home: Path, spec: Spec, *, now: float, database_at: Callable[[Path], StateDatabase] = StateDatabase
+) -> Built:
+    """Fill ``home`` with sessions that nothing routes to. Equal arguments make equal homes.
+
+    ``database_at`` opens the database that the records go to.
+    """
     pen = Pen(spec.seed)
     around = Surroundings(pen)
     talk: _Talk = _MadeUp(pen, around) if spec.corpus is None else _Corpus(spec.corpus, pen.random)
     writer = _Writer(home)
-    with StateDatabase(home / "state.db") as database:
+    with database_at(home / "state.db") as database:
         for number, row in enumerate(_rows(spec, pen.random, now=now)):
             messages = talk.messages(pen.random.choice(_LENGTHS))
             if spec.records:
@@ -88,12 +100,21 @@ def build_index(home: Path, spec: Spec, *, now: float) -> Built:
     return Built(spec.sessions, writer.files, writer.bytes)
 
 
-def _rows(spec: Spec, chance: random.Random, *, now: float) -> Iterator[Row]:
+def _rows(spec: Spec, chance: random.Random, *, now: float) -> Iterable[Row]:
+    if spec.clear_days is None:
+        return _random_rows(spec, chance, now=now)
+    return sorted(_random_rows(spec, chance, now=now), key=lambda row: row.started_at)
+
+
+def _random_rows(spec: Spec, chance: random.Random, *, now: float) -> Iterator[Row]:
     """The records of a home; the ids of cron runs are unique because no two of them start in one second."""
     seen: set[str] = set()
     while len(seen) < spec.sessions:
         is_cron = chance.random() < CRON_SHARE
-        started = now - chance.uniform(0.05, spec.days) * _DAY
+        age = chance.uniform(0.05, spec.days)
+        if spec.clear_days is not None and abs(age - spec.clear_days) < _CLEAR_WITHIN:
+            continue
+        started = now - age * _DAY
         job = chance.randrange(max(JOBS, spec.sessions // 50_000))  # a second has room for one run of a job
         name = (
             f"cron_job{job}_{stamp(started)}" if is_cron else f"{stamp(started)}_{chance.getrandbits(32):08x}"

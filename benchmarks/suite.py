@@ -12,14 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.homes import Spec, build_home, build_index
+from benchmarks.hosting import VERSION, find_host
 from benchmarks.measure import machine
 from benchmarks.planning import measure_plan
+from benchmarks.rows import DAYS, measure_rows
 from benchmarks.starting import measure_help
 from benchmarks.sweeping import measure_sweep
 from benchmarks.tables import Result, readme_table
 
 _ALL = ("sweep", "plan", "help")
+_APART = ("rows",)
+"""Run only when they are asked for: they take long, and need the host."""
 _README_SESSIONS = 5000
 _PROMPT_BYTES = 12_000
 """As the host writes them."""
@@ -48,12 +54,14 @@ def _shown(arguments: Sequence[str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description="Measures hermes-retention.")
-    choices = ("all", *_ALL, "home")
+    choices = ("all", *_ALL, *_APART, "home")
     parser.add_argument(
         "benchmark", nargs="?", default="all", choices=choices, help="home only builds one (default: all)"
     )
     parser.add_argument("directory", nargs="?", type=Path, help="where 'home' builds: a new directory")
-    parser.add_argument("--home", type=Path, help="sweep copies of this home instead of a generated one")
+    parser.add_argument(
+        "--home", type=Path, help="'sweep', 'rows': copies of this home instead of a generated one"
+    )
     parser.add_argument("--sessions", type=int, default=_README_SESSIONS, help="in the generated home")
     parser.add_argument(
         "--corpus", type=Path, help="JSON list of message lists to fill the generated home with"
@@ -68,7 +76,17 @@ def _parser() -> argparse.ArgumentParser:
         "--sizes", type=_numbers, default=sizes, help="'plan': numbers of sessions, with commas"
     )
     parser.add_argument("--plot", type=Path, help="'plan': write the curve to this SVG file")
-    parser.add_argument("--repeat", type=int, default=5, help="rounds of which the median is taken")
+    parser.add_argument(
+        "--repeat",
+        "--rounds",
+        type=int,
+        help="rounds of which the median is taken (default: 5, 'plan', 'rows': 3)",
+    )
+    parser.add_argument(
+        "--host-python",
+        type=Path,
+        help=f"'rows': Python that has hermes-agent {VERSION} (default: install it for this run)",
+    )
     parser.add_argument("--work", type=Path, help="directory for temporary homes, on the disk to measure")
     parser.add_argument("--json", action="store_true", help="figures for programs instead of tables")
     return parser
@@ -104,7 +122,7 @@ def _sweep(options: argparse.Namespace, work: Path) -> Result:
     if home is None:
         home = work / "original"
         build_home(home, _spec(options), now=time.time())
-    return measure_sweep(home, work, repeat=options.repeat, command=options.command)
+    return measure_sweep(home, work, repeat=options.repeat or 5, command=options.command)
 
 
 def _plan(options: argparse.Namespace, work: Path) -> Result:
@@ -112,20 +130,33 @@ def _plan(options: argparse.Namespace, work: Path) -> Result:
         work,
         options.sizes,
         prompt_bytes=_PROMPT_BYTES if options.prompt_bytes is None else options.prompt_bytes,
-        repeat=min(options.repeat, 3),
+        repeat=min(options.repeat or 3, 3),
         plot=options.plot,
         command=options.command,
     )
 
 
 def _help(options: argparse.Namespace, _: Path) -> Result:
-    return measure_help(repeat=max(options.repeat, 20), command=options.command)
+    return measure_help(repeat=max(options.repeat or 20, 20), command=options.command)
+
+
+def _rows(options: argparse.Namespace, work: Path) -> Result:
+    host = find_host(options.host_python, work)
+    if options.home is not None:
+        return measure_rows(host, options.home, work, repeat=options.repeat or 3, command=options.command)
+    home = work / "original"
+    prompt_bytes = _PROMPT_BYTES if options.prompt_bytes is None else options.prompt_bytes
+    spec = msgspec.structs.replace(_spec(options), prompt_bytes=prompt_bytes, records=True, clear_days=DAYS)
+    print("rows: building the home …", file=sys.stderr, flush=True)
+    host.build_home(home, spec, now=time.time())
+    return measure_rows(host, home, work, repeat=options.repeat or 3, command=options.command)
 
 
 _MEASURES: dict[str, Callable[[argparse.Namespace, Path], Result]] = {
     "sweep": _sweep,
     "plan": _plan,
     "help": _help,
+    "rows": _rows,
 }
 
 

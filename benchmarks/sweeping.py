@@ -29,11 +29,18 @@ _FIRST = {
     "HERMES_RETENTION_MIN_AGE": "60s",
     "HERMES_RETENTION_DUMPS_AFTER": "60s",
 }
-_PER_CLASS = {"FILES_AFTER": "60s", "IDLE_AFTER": "60s", "KEEP_LAST": "0", "KEEP_FAILED": "0s"}
+_PER_CLASS = {
+    "FILES_AFTER": "60s",
+    "TOOL_OUTPUT_AFTER": "never",
+    "MESSAGES_AFTER": "never",
+    "IDLE_AFTER": "60s",
+    "KEEP_LAST": "0",
+    "KEEP_FAILED": "0s",
+}
 EVERYTHING_IS_DUE = _FIRST | {
     f"HERMES_RETENTION_{name}__{field}": value for name in _CLASSES for field, value in _PER_CLASS.items()
 }
-"""Settings under which no file of the home stays."""
+"""Settings under which no file of the home stays, and state.db as it is: ``tar`` packs files only."""
 
 
 class Round(msgspec.Struct, frozen=True):
