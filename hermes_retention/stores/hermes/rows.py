@@ -19,13 +19,11 @@ from hermes_retention.stores.hermes.row_codec import Header, Row, Value, encode_
 VARIABLES = 500
 """SQLite allows at least 999 in a statement; more than 500 gain nothing."""
 SESSIONS, MESSAGES, META = "sessions", "messages", "state_meta"
-_KNOWN = {
-    "session_model_usage": "session_id",
-    "telegram_dm_topic_bindings": "session_id",
-    "compression_locks": "session_id",
-    "async_delegations": "parent_session_id",
-}
-"""Tables of the host with the column that names a session, with or without a foreign key."""
+_KNOWN = ("session_model_usage", "telegram_dm_topic_bindings", "compression_locks")
+"""Tables of the host whose ``session_id`` names a session, with or without a foreign key.
+
+Not ``async_delegations``: that is a queue of results that the host delivers, and clears by itself.
+"""
 _DIGEST_BYTES = 8
 ROW_WEIGHT = 200
 """What a row costs to remove beside its bytes, told in bytes."""
@@ -130,9 +128,7 @@ def owners(database: sqlite3.Connection) -> list[Owner]:
     cleared when the session goes.
     """
     found = {
-        Owner(table, column)
-        for table, column in _KNOWN.items()
-        if column in columns_in_order(database, table)
+        Owner(table, "session_id") for table in _KNOWN if "session_id" in columns_in_order(database, table)
     }
     keys = database.execute(
         'SELECT t.name, k."from", k."to", k.on_delete '
