@@ -36,15 +36,6 @@ class Owner(msgspec.Struct, frozen=True):
     column: str
 
 
-class Facts(msgspec.Struct, frozen=True, gc=False):
-    """What the inventory needs to know of a session's messages."""
-
-    messages: int
-    newest_id: int
-    estimated_bytes: int
-    """The average of the whole database times ``messages``, search tables included: right for sums only."""
-
-
 class Seen:
     """Which rows of ``messages`` of a session were read, and a digest of each. 20 bytes per row."""
 
@@ -241,23 +232,3 @@ def read_record(database: sqlite3.Connection, session_ids: Sequence[str]) -> Ite
 def goal_key(session_id: str) -> str:
     """Where ``state_meta`` keeps the goal of a session."""
     return f"goal:{session_id}"
-
-
-def read_facts(database: sqlite3.Connection) -> dict[str, Facts]:
-    """How many messages each session has; sessions without messages are missing.
-
-    One pass over an index, about 8 µs per session. Bytes are estimated: measuring them reads every message,
-    since SQLite before 3.43 reads a text to tell its length.
-    """
-    query = "SELECT session_id, count(*), max(id) FROM messages GROUP BY session_id"
-    found = [row for row in database.execute(query) if isinstance(row[0], str)]
-    total = sum(row[1] for row in found)
-    average = _used_bytes(database) / total if total else 0.0
-    return {name: Facts(number, newest, round(number * average)) for name, number, newest in found}
-
-
-def _used_bytes(database: sqlite3.Connection) -> int:
-    def number(pragma: str) -> int:
-        return int(database.execute(f"PRAGMA {pragma}").fetchone()[0])
-
-    return (number("page_count") - number("freelist_count")) * number("page_size")

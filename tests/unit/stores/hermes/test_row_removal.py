@@ -367,17 +367,6 @@ def test_writer_in_another_process_sees_no_error_and_loses_no_row(tmp_path: Path
     database.check()
 
 
-def test_facts_count_messages_and_share_out_the_bytes(database: HostDatabase) -> None:
-    database.session("s1", [LONG] * 3).session("s2", [LONG]).session("s3")
-    with state_db.reading(database.path) as connection:
-        assert connection is not None
-        facts = rows.read_facts(connection)
-    assert (facts["s1"].messages, facts["s1"].newest_id) == (3, 3)
-    assert "s3" not in facts
-    total = sum(it.estimated_bytes for it in facts.values())
-    assert total == pytest.approx(database.path.stat().st_size, rel=0.5)
-
-
 def test_merges_are_done_in_pieces_and_none_is_left_to_the_host(
     database: HostDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
