@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hermes_retention import effects
 from hermes_retention.errors import (
     ArtifactChanged,
     ArtifactUnreadable,
@@ -41,7 +42,7 @@ _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 def require_supported_platform() -> None:
     """Raise ``UnsupportedPlatform`` where files cannot be removed safely. Nothing has been touched then."""
-    needed = (os.open, os.unlink, os.rename, os.stat, os.link)
+    needed = (effects.open_file, effects.unlink, effects.rename, os.stat, effects.link)
     if sys.platform in ("linux", "darwin") and all(call in os.supports_dir_fd for call in needed):
         return
     raise UnsupportedPlatform(
@@ -65,11 +66,11 @@ class Directory:
         Raises ``StoreUnreadable`` for a link or anything that is no directory, ``FileNotFoundError`` when it
         does not exist.
         """
-        path, descriptor = base, os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        path, descriptor = base, effects.open_file(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in below:
             path = path / part
             try:
-                inner = os.open(
+                inner = effects.open_file(
                     part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor
                 )
             except OSError as error:
@@ -88,8 +89,8 @@ class Directory:
         for part in below:
             path = path / part
             try:
-                path.mkdir(mode=0o700)
-                path.chmod(0o700)
+                effects.mkdir(path, 0o700)
+                effects.chmod(path, 0o700)
             except FileExistsError:
                 continue
         return cls.open(base, *below)
@@ -108,7 +109,7 @@ class Directory:
 
     def sync(self) -> None:
         """Make the entries durable."""
-        os.fsync(self.descriptor)
+        effects.fsync(self.descriptor)
 
     def status(self, name: str) -> os.stat_result | None:
         """``lstat`` of an entry, ``None`` when there is none."""
@@ -130,7 +131,7 @@ def read_unchanged(directory: Directory, artifact: Artifact) -> Generator[bytes]
             raise _changed(artifact)
         remaining = artifact.size_bytes
         while remaining > 0:
-            piece = os.read(descriptor, min(READ_BYTES, remaining))
+            piece = effects.read(descriptor, min(READ_BYTES, remaining))
             if not piece:
                 raise _changed(artifact)
             remaining -= len(piece)
@@ -147,7 +148,7 @@ def _open_regular(directory: Directory, artifact: Artifact) -> int:
     # O_NONBLOCK: a FIFO that took the place of the file must not block the sweep.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(artifact.name, flags, dir_fd=directory.descriptor)
+        return effects.open_file(artifact.name, flags, dir_fd=directory.descriptor)
     except FileNotFoundError as error:
         raise ArtifactVanished(
             printable(artifact.name), "it vanished since the scan", consequence=_KEPT
@@ -181,19 +182,19 @@ class Remover:
             if not _is_same(os.stat(name, dir_fd=source, follow_symlinks=False), artifact):
                 raise _changed(artifact)
             try:
-                os.rename(name, name, src_dir_fd=source, dst_dir_fd=aside)
+                effects.rename(name, name, src_dir_fd=source, dst_dir_fd=aside)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
                 # The sessions are a file system of their own: unlink at once, with a gap of microseconds.
-                os.unlink(name, dir_fd=source)
+                effects.unlink(name, dir_fd=source)
                 return
             if not _is_same(os.stat(name, dir_fd=aside, follow_symlinks=False), artifact):
                 self._taken.add(name)
                 if _put_back(self._directory, self._aside, name):
                     self._taken.discard(name)
                 raise _changed(artifact)
-            os.unlink(name, dir_fd=aside)
+            effects.unlink(name, dir_fd=aside)
         except FileNotFoundError as error:
             raise ArtifactVanished(
                 printable(name), "it vanished since the scan", consequence=_KEPT
@@ -231,7 +232,7 @@ def sweep_temporaries(directory: Directory) -> None:
     for name in filter(_TEMPORARY.fullmatch, os.listdir(directory.descriptor)):
         status = directory.status(name)
         if status is not None and stat.S_ISREG(status.st_mode):
-            os.unlink(name, dir_fd=directory.descriptor)
+            effects.unlink(name, dir_fd=directory.descriptor)
 
 
 def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode: int, mtime_ns: int) -> None:
@@ -245,20 +246,19 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
             printable(name), "it is not a plain file name", consequence="it was not written"
         )
     temporary = _temporary_name()
-    descriptor = os.open(
+    descriptor = effects.open_file(
         temporary,
         os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
         0o600,
         dir_fd=directory.descriptor,
     )
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with _closing(descriptor):
             for piece in pieces:
-                stream.write(piece)
-            stream.flush()
-            os.fchmod(stream.fileno(), stat.S_IMODE(mode) & 0o777)
-            os.utime(stream.fileno(), ns=(mtime_ns, mtime_ns))
-            os.fsync(stream.fileno())
+                write_all(descriptor, piece)
+            effects.fchmod(descriptor, stat.S_IMODE(mode) & 0o777)
+            effects.utime(descriptor, ns=(mtime_ns, mtime_ns))
+            effects.fsync(descriptor)
         _move_without_overwriting(directory, temporary, directory, name)
     except FileExistsError as error:
         raise RestoreConflict(
@@ -269,28 +269,43 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
         ) from error
     finally:
         if directory.status(temporary) is not None:
-            os.unlink(temporary, dir_fd=directory.descriptor)
+            effects.unlink(temporary, dir_fd=directory.descriptor)
 
 
 def replace_private_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` with mode 0600, synced, all at once or not at all."""
     temporary = path.with_name(_temporary_name())
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = effects.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        with _closing(descriptor):
+            write_all(descriptor, content)
+            effects.fsync(descriptor)
+        effects.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            effects.unlink(temporary)
         raise
     sync_directory(path.parent)
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of ``content``; the system may take it in pieces. Raises ``OSError`` after a part of it."""
+    left = memoryview(content)
+    while left:
+        left = left[effects.write(descriptor, left) :]
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Generator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove_own_file(path: Path) -> None:
     """Remove a file that this project made (an empty partition). The directory is synced."""
-    path.unlink()
+    effects.unlink(path)
     sync_directory(path.parent)
 
 
@@ -299,7 +314,9 @@ def give_second_name(directory: Directory, name: str, other: Directory, second: 
 
     Raises ``OSError``, and changes nothing, when ``second`` is taken or the file system has no hard links.
     """
-    os.link(name, second, src_dir_fd=directory.descriptor, dst_dir_fd=other.descriptor, follow_symlinks=False)
+    effects.link(
+        name, second, src_dir_fd=directory.descriptor, dst_dir_fd=other.descriptor, follow_symlinks=False
+    )
     other.sync()
 
 
@@ -309,7 +326,7 @@ def take_place(source: Directory, name: str, target: Directory, place: str) -> N
     At every instant, also after a crash, ``place`` is one of the two files. The one that was there is lost
     unless it has a second name.
     """
-    os.rename(name, place, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
+    effects.rename(name, place, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
     target.sync()
     source.sync()
 
@@ -317,7 +334,7 @@ def take_place(source: Directory, name: str, target: Directory, place: str) -> N
 def remove_own_entry(directory: Directory, name: str) -> None:
     """Remove a file that this project made in ``directory``, if it is there. The directory is synced."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=directory.descriptor)
+        effects.unlink(name, dir_fd=directory.descriptor)
         directory.sync()
 
 
@@ -342,9 +359,9 @@ def allocated_bytes(directory: Path, *, regular_only: bool = False) -> int:
 
 def sync_directory(path: Path) -> None:
     """Make the entries of ``path`` durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = effects.open_file(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        effects.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -361,14 +378,14 @@ def _put_back(directory: Directory, aside: Directory, name: str) -> bool:
         placed, kept = directory.status(name), aside.status(name)
         if placed is None or kept is None or (placed.st_dev, placed.st_ino) != (kept.st_dev, kept.st_ino):
             return False
-        os.unlink(name, dir_fd=aside.descriptor)
+        effects.unlink(name, dir_fd=aside.descriptor)
     return True
 
 
 def _move_without_overwriting(source: Directory, name: str, target: Directory, new_name: str) -> None:
     """Raises ``FileExistsError`` when ``new_name`` is taken; nothing has moved then."""
     try:
-        os.link(
+        effects.link(
             name, new_name, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor, follow_symlinks=False
         )
     except OSError as error:
@@ -376,9 +393,9 @@ def _move_without_overwriting(source: Directory, name: str, target: Directory, n
             raise
         if target.status(new_name) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name) from error
-        os.rename(name, new_name, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
+        effects.rename(name, new_name, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
     else:
-        os.unlink(name, dir_fd=source.descriptor)
+        effects.unlink(name, dir_fd=source.descriptor)
 
 
 def _is_same(status: os.stat_result, artifact: Artifact) -> bool:

@@ -19,6 +19,7 @@ from typing import Self
 
 import msgspec
 
+from hermes_retention import effects
 from hermes_retention.errors import RetentionError
 from hermes_retention.names import printable
 from hermes_retention.plan import Step
@@ -119,8 +120,8 @@ class Ledger:
         Raises ``RetentionError`` when the file is something else or damaged; it is not touched then.
         """
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            os.close(effects.open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         except OSError as error:
             cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)
             raise _unusable(path, (error.strerror or "cannot be opened").lower(), cure) from error
@@ -128,7 +129,7 @@ class Ledger:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
             if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                path.chmod(0o600)
+                effects.chmod(path, 0o600)
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
             row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.Error as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.errors import RestoreConflict, RetentionError
 from hermes_retention.fsops import Directory, place_file
@@ -60,7 +61,9 @@ def _has_same_content(target: Directory, placement: Placement) -> bool:
     if status is None or not stat.S_ISREG(status.st_mode):
         return False
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target.descriptor)
+        descriptor = effects.open_file(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target.descriptor
+        )
         with os.fdopen(descriptor, "rb") as stream:
             same = all(stream.read(len(piece)) == piece for piece in placement.read())
             return same and not stream.read(1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.errors import ExitCode, SessionGone, UsageError, VaultDamaged
@@ -82,7 +83,7 @@ def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> 
     """
     found = _find_all(site, session_ids)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        effects.makedirs(directory, exist_ok=True)
         target = Directory.open(directory)
     except OSError as error:
         raise UsageError(

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import msgspec
 
-from hermes_retention import fsops
+from hermes_retention import effects, fsops
 from hermes_retention.archive.codec import (
     Codec,
     FrameError,
@@ -442,7 +442,7 @@ class _Transaction:
 
 
 def _empty_partition() -> bytes:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+    with closing(effects.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -451,7 +451,7 @@ def _empty_partition() -> bytes:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     for pragma in (
         "journal_mode = DELETE",
         "synchronous = EXTRA",

@@ -24,6 +24,7 @@ from homes import HomeBuilder
 from sites import clock, site_of, snapshot_of
 
 from hermes_retention import compact as compacting
+from hermes_retention import effects
 from hermes_retention.compact import CompactReport, Stage, compact, preview
 from hermes_retention.errors import (
     CompactionRefused,
@@ -390,7 +391,7 @@ def test_group_that_cannot_be_given(home: HomeBuilder, monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "fchmod", refuse)
+    monkeypatch.setattr(effects, "fchmod", refuse)
     with refused(home, CompactionRefused, "operation not permitted"):
         run(home)
 
@@ -518,7 +519,7 @@ def test_file_system_without_hard_links(home: HomeBuilder, monkeypatch: pytest.M
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(effects, "link", refuse)
     with refused(home, CompactionRefused, "second name"):
         run(home)
 

@@ -18,12 +18,13 @@ from homes import HomeBuilder
 from sites import site_of
 
 from hermes_retention import compact as compacting
+from hermes_retention import effects
 from hermes_retention.compact import compact
 from hermes_retention.errors import CompactionFailed, CompactionRefused, RetentionError
 from hermes_retention.fsops import Directory, remove_own_entry
 from hermes_retention.stores.hermes import replicas
 
-EFFECTS = ("link", "rename", "unlink", "fsync", "fchmod", "open", "mkdir")
+EFFECTS = ("link", "rename", "unlink", "fsync", "fchmod", "open_file", "mkdir")
 WRITING = ("VACUUM", 'INSERT INTO "', "PRAGMA journal_mode =", "PRAGMA wal_checkpoint", "COMMIT")
 ROUNDS = 20
 
@@ -50,15 +51,15 @@ class Effects:
         self.count, self.at, self.after = 0, -1, False
         self.act: Callable[[], object] = int
         for name in EFFECTS:
-            patch.setattr(os, name, self._wrapped(getattr(os, name)))
-        connect = sqlite3.connect
+            patch.setattr(effects, name, self._wrapped(getattr(effects, name)))
+        connect = effects.connect
 
         def traced(*arguments: object, **options: object) -> sqlite3.Connection:
             connection: sqlite3.Connection = connect(*arguments, **options)  # type: ignore[call-overload]  # handed on
             connection.set_trace_callback(lambda sql: self._step(None) if sql.startswith(WRITING) else None)
             return connection
 
-        patch.setattr(sqlite3, "connect", traced)
+        patch.setattr(effects, "connect", traced)
 
     def _wrapped(self, call: Callable[..., object]) -> Callable[..., object]:
         return lambda *arguments, **options: self._step(lambda: call(*arguments, **options))

@@ -235,7 +235,7 @@ def test_unreadable_file_stays_and_the_others_go(home: HomeBuilder, mocker: Mock
             raise PermissionError(13, "Permission denied")
         return real_open(path, *arguments, **keywords)
 
-    mocker.patch("hermes_retention.fsops.os.open", refuse)
+    mocker.patch("hermes_retention.effects.open_file", refuse)
     report = run(site_of(home))
     assert name in hot(home)
     assert name_of("snapshot", "20261010_080000_bbbbbbbb") not in hot(home)

@@ -116,7 +116,7 @@ def test_forbidden_file_is_unreadable(files: Directory) -> None:
 
 def test_read_error_of_the_disk_is_unreadable(files: Directory, mocker: MockerFixture) -> None:
     artifact = make(files)
-    mocker.patch("hermes_retention.fsops.os.read", side_effect=OSError(errno.EIO, "Input/output error"))
+    mocker.patch("hermes_retention.effects.read", side_effect=OSError(errno.EIO, "Input/output error"))
     with pytest.raises(ArtifactUnreadable, match="input/output error"):
         list(read_unchanged(files, artifact))
 
@@ -147,7 +147,7 @@ def test_write_between_look_and_removal_goes_back(
         (files.path / artifact.name).write_bytes(b"written at the last moment")
         rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
-    mocker.patch("hermes_retention.fsops.os.rename", host_writes_first)
+    mocker.patch("hermes_retention.effects.rename", host_writes_first)
     with pytest.raises(ArtifactChanged):
         Remover(files, aside).remove(artifact)
     assert (files.path / artifact.name).read_bytes() == b"written at the last moment"
@@ -166,7 +166,7 @@ def test_store_on_a_file_system_of_its_own_is_swept_too(
 ) -> None:
     artifact = make(files)
     mocker.patch(
-        "hermes_retention.fsops.os.rename", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")
+        "hermes_retention.effects.rename", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")
     )
     Remover(files, aside).remove(artifact)
     assert os.listdir(files.path) == []
@@ -209,9 +209,7 @@ def test_neither_file_is_lost_when_the_host_wrote_a_new_one(files: Directory, as
 
 def test_file_goes_back_without_hard_links(files: Directory, aside: Directory, mocker: MockerFixture) -> None:
     make(aside, content=b"left behind")
-    mocker.patch(
-        "hermes_retention.fsops.os.link", side_effect=OSError(errno.EPERM, "Operation not permitted")
-    )
+    mocker.patch("hermes_retention.effects.link", side_effect=OSError(errno.EPERM, "Operation not permitted"))
     assert recover(files, aside) == []
     assert (files.path / "session_a.json").read_bytes() == b"left behind"
     make(aside, content=b"another")
@@ -237,7 +235,7 @@ def test_file_that_cannot_go_back_stays_aside_and_stops_nothing(
 ) -> None:
     make(aside, content=b"left behind")
     mocker.patch(
-        "hermes_retention.fsops.os.link", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")
+        "hermes_retention.effects.link", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")
     )
     (line,) = recover(files, aside)
     assert "session_a.json" in line
@@ -334,7 +332,7 @@ def test_private_file_is_replaced_at_once_or_not_at_all(tmp_path: Path, mocker: 
     fsops.replace_private_file(path, b"one")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     mocker.patch(
-        "hermes_retention.fsops.os.replace", side_effect=OSError(errno.ENOSPC, "No space left on device")
+        "hermes_retention.effects.replace", side_effect=OSError(errno.ENOSPC, "No space left on device")
     )
     with pytest.raises(OSError, match="No space"):
         fsops.replace_private_file(path, b"two")

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "names", "model", "plan"),
     ("policy",),
-    ("stores.base", "stores.rows", "gateway.hookspecs"),
+    ("effects", "stores.base", "stores.rows", "gateway.hookspecs"),
     ("fsops", "archive", "ledger", "holds", "stores.hermes", "stores.openclaw"),
     (
         *("settings", "workspace", "site", "archiving"),
@@ -51,7 +51,17 @@ SHELVES = ("", "stores")
 FACES = ("cli", "hermes_agent")
 """Packages that somebody outside looks up by name (the console script, the host's entry point)."""
 
-REMOVERS = ("fsops",)
+PORT = "effects"
+"""The only module that names what changes disks and databases; it calls nothing of it."""
+BESIDE_THE_PORT = (
+    "demo",  # makes up a home of its own
+    "cli.entry",  # opens the null device in the place of closed outputs
+    "settings.sources",  # these three only read
+    "stores.hermes.documents",
+    "stores.hermes.occupants",
+)
+
+REMOVERS = ("fsops", PORT)
 """The only modules that remove or rename a file."""
 
 HOST_DATABASE = "state.db"
@@ -60,7 +70,7 @@ HOST_DATABASE_OPENERS = (
     "stores.hermes.compaction",  # a maintenance of the file as a whole, offline
     "demo",  # writes the one in the home that it makes up
 )
-OWN_DATABASE_OPENERS = ("archive", "ledger")
+OWN_DATABASE_OPENERS = ("archive", "ledger", PORT)
 
 PURE = ("policy",)
 IMPURE_MODULES = frozenset(
@@ -72,10 +82,20 @@ CLOCKS = frozenset(
     f"datetime.{kind}.{clock}" for kind in ("date", "datetime") for clock in ("now", "today", "utcnow")
 )
 
+_REMOVING = ("remove", "removedirs", "rename", "renames", "replace", "rmdir", "unlink")
 REMOVING_FUNCTIONS = frozenset(
-    {f"os.{name}" for name in ("remove", "removedirs", "rename", "renames", "replace", "rmdir", "unlink")}
+    {f"{module}.{name}" for module in ("os", "hermes_retention.effects") for name in _REMOVING}
     | {f"shutil.{name}" for name in ("move", "rmtree")}
 )
+_CHANGING = (
+    *("open", "write", "fsync", "fdatasync", "link", "symlink", "mkdir", "makedirs", "truncate", "ftruncate"),
+    *("chmod", "fchmod", "chown", "fchown", "utime", "mkfifo", *_REMOVING),
+)
+CHANGING_FUNCTIONS = frozenset({"sqlite3.connect", *(f"os.{name}" for name in _CHANGING)})
+CHANGING_METHODS = frozenset(
+    {"write_bytes", "write_text", "touch", "mkdir", "chmod", "symlink_to", "hardlink_to"}
+)
+CONNECTS = frozenset({"sqlite3.connect", f"{ROOT}.{PORT}.connect"})
 REMOVING_METHODS = {"rename": 1, "replace": 1, "rmdir": 0, "unlink": 0}
 """Methods of ``Path`` with the number of arguments: ``str.replace`` takes two, ``fsops`` has its own."""
 
@@ -229,7 +249,7 @@ def only_state_db_opens_a_host_database(module: Module) -> Complaints:
     opens_its_own = module.within(OWN_DATABASE_OPENERS)
     calls = module.calls()
     for node, name in module.uses():
-        connects = name == "sqlite3.connect" or (name == "sqlite3.Connection" and node in calls)
+        connects = name in CONNECTS or (name == "sqlite3.Connection" and node in calls)
         if connects and not opens_its_own:
             allowed = ", ".join(HOST_DATABASE_OPENERS + OWN_DATABASE_OPENERS)
             yield node.lineno, f"{name}: databases are opened only in {allowed}"
@@ -238,6 +258,17 @@ def only_state_db_opens_a_host_database(module: Module) -> Complaints:
             yield text.lineno, f"{HOST_DATABASE} is the host's, not ours"
         if str(text.value).lstrip().upper().startswith("ATTACH "):
             yield text.lineno, "ATTACH opens a database out of this test's sight"
+
+
+def effects_go_through_the_port(module: Module) -> Complaints:
+    """One place at which a test can count them, and let each of them fail."""
+    if module.within((PORT, *BESIDE_THE_PORT)):
+        return
+    for node, name in module.uses():
+        if name in CHANGING_FUNCTIONS:
+            yield node.lineno, f"{name}: call it by its name in {PORT}, where tests can let it fail"
+        elif isinstance(node, ast.Attribute) and node.attr in CHANGING_METHODS and ROOT not in name:
+            yield node.lineno, f"{node.attr}() of a path: call the function in {PORT}"
 
 
 def policy_knows_no_clock_and_no_disk(module: Module) -> Complaints:
@@ -258,6 +289,7 @@ RULES: tuple[Rule, ...] = (
     a_layer_imports_nothing_higher,
     a_package_itself_holds_nothing,
     only_fsops_removes_files,
+    effects_go_through_the_port,
     only_state_db_opens_a_host_database,
     policy_knows_no_clock_and_no_disk,
 )
@@ -329,7 +361,15 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("ledger", "from pathlib import Path\nmap(Path.replace, old, new)"),
         ("ledger", "from pathlib import Path\nPath.unlink(path)"),
     ),
+    effects_go_through_the_port: (
+        ("fsops", "import os\nos.unlink(name, dir_fd=3)"),
+        ("fsops", "from os import fsync\nfsync(3)"),
+        ("ledger", "import sqlite3\nsqlite3.connect(path)"),
+        ("holds", "path.write_bytes(content)"),
+        ("workspace", "later(path.mkdir)"),
+    ),
     only_state_db_opens_a_host_database: (
+        ("sweep", "from hermes_retention import effects\neffects.connect(path)"),
         ("sweep", "import sqlite3\nsqlite3.connect(path)"),
         ("stores.hermes.files", "from sqlite3 import connect\nconnect(path)"),
         ("gateway.worker", "import sqlite3 as s\nopener = s.connect"),
@@ -361,10 +401,14 @@ GOOD: tuple[tuple[str, str], ...] = (
     ("execute", "directory.unlink(name)\ndirectory.rename(old, new)"),
     ("execute", "text.replace('a', 'b')\ncopy.replace(step, reason='')\nmoment.replace(tzinfo=UTC)"),
     ("execute", "names.remove(name)"),
-    ("fsops", "import os\nos.unlink(name, dir_fd=3)"),
+    ("fsops", "from hermes_retention import effects\neffects.unlink(name, dir_fd=3)"),
+    ("effects", "import os\nunlink = os.unlink"),
     ("status", "import sqlite3\ndef rows(db: sqlite3.Connection): ...\nshow('state.db')"),
-    ("ledger", "'''Never the host's state.db.'''\nimport sqlite3\nsqlite3.connect(path)"),
-    ("stores.hermes.state_db", "import sqlite3\nsqlite3.connect('state.db')"),
+    (
+        "ledger",
+        "'''Never the host's state.db.'''\nfrom hermes_retention import effects\neffects.connect(path)",
+    ),
+    ("stores.hermes.state_db", "from hermes_retention import effects\neffects.connect('state.db')"),
 )
 
 

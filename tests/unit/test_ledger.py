@@ -136,7 +136,7 @@ def test_damaged_ledger_is_an_error_with_a_cure_and_is_not_touched(path: Path) -
 def test_ledger_that_is_as_good_as_ever_is_not_to_be_moved_away(
     path: Path, mocker: MockerFixture, number: int, cure: str
 ) -> None:
-    mocker.patch("hermes_retention.ledger.os.open", side_effect=OSError(number, os.strerror(number)))
+    mocker.patch("hermes_retention.effects.open_file", side_effect=OSError(number, os.strerror(number)))
     with pytest.raises(RetentionError, match=cure):
         Ledger.open(path)
 
@@ -144,7 +144,7 @@ def test_ledger_that_is_as_good_as_ever_is_not_to_be_moved_away(
 def test_full_disk_is_not_to_be_cured_by_moving_the_ledger_away(path: Path, mocker: MockerFixture) -> None:
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
-    mocker.patch("hermes_retention.ledger.sqlite3.connect").return_value.execute.side_effect = full
+    mocker.patch("hermes_retention.effects.connect").return_value.execute.side_effect = full
     with pytest.raises(RetentionError, match="Free some space"):
         Ledger.open(path)
 

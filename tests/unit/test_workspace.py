@@ -55,7 +55,7 @@ def test_second_process_is_told_and_a_killed_one_leaves_no_lock(tmp_path: Path) 
 
 
 def test_folder_that_cannot_be_made_is_an_error_with_a_cure(tmp_path: Path, mocker: MockerFixture) -> None:
-    mocker.patch("pathlib.Path.mkdir", side_effect=PermissionError(13, "Permission denied"))
+    mocker.patch("hermes_retention.effects.mkdir", side_effect=PermissionError(13, "Permission denied"))
     with pytest.raises(RetentionError, match=r"permission denied.*Run as the user who owns the home"):
         Workspace(tmp_path).create()
 

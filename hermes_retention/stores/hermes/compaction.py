@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from hermes_retention import effects
 from hermes_retention.errors import CompactionRefused, DatabaseInUse, StoreUnreadable
 from hermes_retention.names import printable
 from hermes_retention.stores.hermes.state_db import BUSY_SECONDS, reading
@@ -86,7 +87,7 @@ def opened(path: Path, *, of: Path | None = None) -> Iterator[sqlite3.Connection
     address = f"file://{quote(bytes(path))}?mode=rw"
     try:
         with contextlib.closing(
-            sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         ) as database:
             database.text_factory = lambda value: value.decode("utf-8", "surrogateescape")
             database.execute(_CACHE)

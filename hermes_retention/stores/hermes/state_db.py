@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
+from hermes_retention import effects
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.names import printable, storable
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
@@ -158,7 +159,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     with (
         read_errors(path),
         contextlib.closing(
-            sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         ) as database,
     ):
         database.text_factory = _text
@@ -180,7 +181,7 @@ def writing(path: Path, *, durable: bool = False) -> Iterator[sqlite3.Connection
     with (
         write_errors(path),
         contextlib.closing(
-            sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         ) as database,
     ):
         database.text_factory = _text

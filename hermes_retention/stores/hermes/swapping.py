@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from hermes_retention import effects
 from hermes_retention.errors import CompactionRefused, RetentionError
 from hermes_retention.fsops import Directory, give_second_name, remove_own_entry, take_place
 from hermes_retention.names import printable
@@ -51,7 +52,7 @@ def stamp(path: Path) -> Stamp:
 def make_private_file(folder: Directory, name: str) -> Path:
     """An empty file that nobody else may read. Raises ``FileExistsError``."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open(name, flags, 0o600, dir_fd=folder.descriptor))
+    os.close(effects.open_file(name, flags, 0o600, dir_fd=folder.descriptor))
     return folder.path / name
 
 
@@ -60,13 +61,13 @@ def seal(folder: Directory, name: str, like: os.stat_result) -> None:
 
     Raises ``PermissionError`` when that owner or group cannot be given. No connection to it may be open.
     """
-    descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.descriptor)
+    descriptor = effects.open_file(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.descriptor)
     try:
         status = os.fstat(descriptor)
         if (status.st_uid, status.st_gid) != (like.st_uid, like.st_gid):
-            os.fchown(descriptor, like.st_uid, like.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-        os.fsync(descriptor)
+            effects.fchown(descriptor, like.st_uid, like.st_gid)
+        effects.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        effects.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -156,7 +157,7 @@ def locked(directory: Directory, name: str) -> Iterator[os.stat_result]:
     path = directory.path / name
     try:
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=directory.descriptor)
+        descriptor = effects.open_file(name, flags, dir_fd=directory.descriptor)
     except OSError as error:
         raise _refused(path, f"it cannot be opened for writing ({words(error)})") from error
     try:

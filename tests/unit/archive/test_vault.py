@@ -293,7 +293,7 @@ def test_summary_counts_what_is_there(vault: Vault) -> None:
 
 def test_new_partition_appears_whole_or_not_at_all(tmp_path: Path, mocker: MockerFixture) -> None:
     vault = Vault(tmp_path)
-    mocker.patch("hermes_retention.fsops.os.replace", side_effect=RuntimeError("killed"))
+    mocker.patch("hermes_retention.effects.replace", side_effect=RuntimeError("killed"))
     with pytest.raises(RuntimeError):
         PartitionWriter(vault, MONTH)
     assert vault.partition_paths() == []
@@ -332,7 +332,7 @@ def test_month_that_cannot_be_opened_does_not_end_the_check_of_the_others(
             raise sqlite3.OperationalError("unable to open database file")
         return connect(path, **options)  # type: ignore[call-overload, no-any-return]  # as it was called
 
-    mocker.patch("hermes_retention.archive.partition.sqlite3.connect", refuse)
+    mocker.patch("hermes_retention.effects.connect", refuse)
     assert {name: len(damages) for name, damages in vault.verify()} == {MONTH: 1, "2026-12": 0}
 
 
