@@ -22,6 +22,7 @@ import msgspec
 from hermes_retention import effects
 from hermes_retention.errors import RetentionError
 from hermes_retention.names import printable
+from hermes_retention.pending import Queue
 from hermes_retention.plan import Step
 
 FORMAT = 1
@@ -147,6 +148,11 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    @property
+    def queue(self) -> Queue:
+        """What hooks announced and no sweep has seen to yet."""
+        return Queue(self._connection)
 
     # -- sweeps -------------------------------------------------------------------------------------
 

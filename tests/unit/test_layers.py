@@ -20,8 +20,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "names", "model", "plan"),
     ("policy",),
-    ("effects", "stores.base", "stores.rows", "gateway.hookspecs"),
-    ("fsops", "archive", "ledger", "holds", "stores.hermes", "stores.openclaw"),
+    ("effects", "stores.base", "stores.rows", "gateway.resume", "gateway.hookspecs", "gateway.host"),
+    ("fsops", "archive", "pending", "ledger", "holds", "stores.hermes", "stores.openclaw"),
     (
         *("settings", "workspace", "site", "archiving"),
         *("row_order", "row_loading", "row_archiving", "execute"),
@@ -72,7 +72,7 @@ HOST_DATABASE_OPENERS = (
 )
 OWN_DATABASE_OPENERS = ("archive", "ledger", PORT)
 
-PURE = ("policy",)
+PURE = ("policy", "gateway.resume")
 IMPURE_MODULES = frozenset(
     {"asyncio", "glob", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil"}
     | {"socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "uuid"}

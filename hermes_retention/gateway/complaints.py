@@ -1,0 +1,44 @@
+"""Warnings of a thread that nobody watches: each trouble is told once, until it has passed.
+
+Only errors of this project are told in their own words: those of others may hold a piece of a conversation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hermes_retention.errors import RetentionError
+
+if TYPE_CHECKING:
+    import logging
+
+
+class Complaints:
+    """What was complained about, by what it is about."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._told: dict[str, str] = {}
+
+    def is_fine(self, what: str) -> None:
+        """Nothing is wrong with it any more: if something is again, that is told again."""
+        self._told.pop(what, None)
+
+    def tell(self, what: str, error: Exception, consequence: str = "") -> None:
+        """Warn about ``error``, unless that was the last thing that was said about ``what``."""
+        words = str(error) if isinstance(error, RetentionError) else f"it failed ({_name(error)})"
+        if self._told.get(what) != words:
+            self._told[what] = words
+            self._log.warning("%s: %s%s", what, words, f" {consequence}" if consequence else "")
+            self._log.debug("%s: where it failed", what, exc_info=_without_words(error))
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__
+
+
+def _without_words(error: Exception) -> Exception:
+    """The same traceback without a message that might quote what it met."""
+    if isinstance(error, RetentionError):
+        return error
+    return RuntimeError(_name(error)).with_traceback(error.__traceback__)

@@ -1,0 +1,34 @@
+"""What a live host can do for us. One that cannot do it passes ``None``; then these things do not happen.
+
+What must not live here: anything about one host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class HostGateway(Protocol):
+    """The running gateway, through its own objects. Called on the worker's thread only, never on the loop.
+
+    Methods may raise: that costs one warning, and is tried again where it makes sense.
+    """
+
+    def drop_routes(self, keys: Sequence[str]) -> list[str]:
+        """Make the host forget these routes, through its own store; returns those that it really dropped.
+
+        A route that leads to a live session by now stays.
+        """
+
+    def clear_resume_marks(self, session_ids: Sequence[str]) -> list[str]:
+        """Take the mark off these sessions that makes the host resume them; returns those that had it."""
+
+    def suspend(self, session_id: str) -> bool:
+        """Let the next message start a fresh session, and say whether that was possible.
+
+        The running turn finishes.
+        """
+
+    def tell(self, session_id: str, text: str) -> bool:
+        """Say something to the person in the chat of this session, and whether that was possible."""

@@ -1,0 +1,109 @@
+"""The plugin that answers the hooks of a gateway. It only notes what happened; a thread does the rest.
+
+Light on purpose: making it and calling its hooks loads neither settings nor databases. What must not live
+here: work.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hermes_retention.gateway.hookspecs import hookimpl
+from hermes_retention.gateway.worker import Worker
+from hermes_retention.pending import Occasion, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pluggy
+
+    from hermes_retention.gateway.host import HostGateway
+    from hermes_retention.gateway.resume import ResumeCandidate, ResumePlan
+    from hermes_retention.gateway.worker import Stopping, Work
+
+NAME = "hermes-retention"
+"""Under which it is registered in a manager."""
+
+_log = logging.getLogger("hermes_retention")
+
+
+class RetentionPlugin:
+    """Answers the lifecycle hooks of one gateway process, or of a short process of the same host.
+
+    ``home`` is where hooks queue before, or without, ``gateway_startup``; the environment and the home's
+    files hold the settings. ``host`` is what the gateway can do for us. ``plugins`` makes the manager on
+    which extension hooks are called: once, on the worker's thread. A plugin serves one home.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+        host: HostGateway | None = None,
+        plugins: Callable[[], pluggy.PluginManager] | None = None,
+    ) -> None:
+        self.home = home
+        self.host = host
+        self.environ = os.environ if environ is None else environ
+        self.clock = clock
+        self.worker = Worker(self._open_work)
+        self._plugins = plugins
+        self._is_up = False
+        atexit.register(self.worker.stop)
+
+    @hookimpl
+    def gateway_startup(self, home: Path, platforms: Sequence[str]) -> None:
+        """Sweep in the background from now on."""
+        if self._is_up:
+            return
+        if self.home is None:
+            self.home = Path(home)
+        self._is_up = True
+        self.worker.wake()
+
+    @hookimpl
+    def gateway_shutdown(self) -> None:
+        """Stop what is under way, and write what is only in memory."""
+        if not self.worker.stop():
+            _log.info("retention did not stop in time; the next process goes on with it")
+        atexit.unregister(self.worker.stop)
+
+    @hookimpl
+    def session_reset(
+        self, session_key: str, old_session_id: str, new_session_id: str, platform: str
+    ) -> None:
+        """The old session is due at once, after ``MIN_AGE``."""
+        self._note(Occasion.RESET, old_session_id)
+
+    @hookimpl
+    def session_end(self, session_id: str, reason: str, platform: str) -> None:
+        """The age of its class decides."""
+        self._note(Occasion.END, session_id)
+
+    @hookimpl
+    def cron_complete(self, job_id: str, session_id: str, succeeded: bool) -> None:  # noqa: FBT001 - the hook
+        """With ``CRON__PERSIST=false`` its files and messages are due at once, after ``MIN_AGE``."""
+        self._note(Occasion.CRON, session_id)
+
+    @hookimpl
+    def plan_resume(self, candidates: Sequence[ResumeCandidate]) -> ResumePlan | None:
+        """The newest ones that are worth it; ``None`` when settings are wrong, or none are asked for."""
+        return None
+
+    def _note(self, occasion: Occasion, session_id: str) -> None:
+        if self.home is not None and session_id:
+            self.worker.submit(Pending(occasion, session_id, self.clock()))
+
+    def _open_work(self, stopping: Stopping) -> Work:
+        from hermes_retention.gateway.rounds import Rounds
+
+        if self.home is None:
+            raise LookupError("no home")
+        return Rounds(self.home, environ=self.environ, clock=self.clock, stopping=stopping)

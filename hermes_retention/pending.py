@@ -1,0 +1,101 @@
+"""Work that hooks have announced and no sweep has seen to yet: a queue in the ledger.
+
+It makes things happen soon; a lost queue loses nothing, because every sweep finds by itself what is due. What
+must not live here: what is done about it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS pending(
+    occasion TEXT NOT NULL, session_id TEXT NOT NULL, noted_at REAL NOT NULL, due_at REAL,
+    PRIMARY KEY(occasion, session_id)) WITHOUT ROWID
+"""
+
+
+class Occasion(enum.StrEnum):
+    """What happened to a session. The values are stable: the ledger holds them."""
+
+    RESET = "reset"
+    END = "end"
+    CRON = "cron"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """One line of the queue. Times are Unix seconds."""
+
+    occasion: Occasion
+    session_id: str
+    noted_at: float
+    due_at: float | None = None
+    """When a sweep of its own is worth it; ``None`` leaves it to the next regular one."""
+
+
+class Queue:
+    """The queue in an open ledger. Every method commits before it returns."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def add(self, lines: Iterable[Pending]) -> None:
+        """Remember these lines. The same occasion of the same session counts once, with its newest times."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(_TABLE)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
+            [(line.occasion.value, line.session_id, line.noted_at, line.due_at) for line in lines],
+        )
+        self._connection.execute("COMMIT")
+
+    def lines(self) -> list[Pending]:
+        """Everything that waits, oldest first. Lines of an occasion that this version does not know too."""
+        if not self._exists():
+            return []
+        rows = self._connection.execute(
+            "SELECT occasion, session_id, noted_at, due_at FROM pending ORDER BY noted_at, session_id"
+        )
+        known = {occasion.value: occasion for occasion in Occasion}
+        return [Pending(known.get(row[0], row[0]), *row[1:]) for row in rows]
+
+    def remove(self, lines: Sequence[Pending]) -> None:
+        """Forget these lines, but not what was announced again since they were read."""
+        if not self._exists():
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(
+            "DELETE FROM pending WHERE occasion = ? AND session_id = ? AND noted_at = ?",
+            [(str(line.occasion), line.session_id, line.noted_at) for line in lines],
+        )
+        self._connection.execute("COMMIT")
+
+    def postpone(self, lines: Sequence[Pending]) -> None:
+        """Set when these lines are due, but for those that were announced again since they were read."""
+        if not self._exists():
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(
+            "UPDATE pending SET due_at = ? WHERE occasion = ? AND session_id = ? AND noted_at = ?",
+            [(line.due_at, str(line.occasion), line.session_id, line.noted_at) for line in lines],
+        )
+        self._connection.execute("COMMIT")
+
+    def next_due(self) -> float | None:
+        """When the first line is due (Unix seconds); ``None`` when none asks for a sweep of its own."""
+        if not self._exists():
+            return None
+        found = self._connection.execute("SELECT min(due_at) FROM pending").fetchone()[0]
+        return None if found is None else float(found)
+
+    def _exists(self) -> bool:
+        """A ledger of an older version has no such table until something is noted there."""
+        query = "SELECT count(*) FROM sqlite_schema WHERE name = 'pending'"
+        return bool(self._connection.execute(query).fetchone()[0])
