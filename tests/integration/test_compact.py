@@ -161,6 +161,19 @@ def test_properties_of_the_file_stay(tmp_path: Path, pragma: str) -> None:
         assert compaction.pragma(database, name) == before not in (0, 4096, "UTF-8")
 
 
+@pytest.mark.parametrize("folder", ["even", "odd__"])
+def test_copy_in_utf_16_has_its_whole_name(folder: str, tmp_path: Path) -> None:
+    """A path as bytes loses its last one there when their number is odd."""
+    path = tmp_path / folder
+    path.mkdir()
+    with closing(sqlite3.connect(path / "state.db", isolation_level=None)) as database:
+        database.execute("PRAGMA encoding = 'UTF-16le'")
+        database.execute("CREATE TABLE first (id)")
+    with compaction.opened(path / "state.db") as database:
+        compaction.copy_into(database, path / "copy.db")
+    assert {entry.name for entry in path.iterdir()} == {"state.db", "copy.db"}
+
+
 def test_index_of_a_build_without_its_tokenizer_is_copied_as_it_is(
     home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

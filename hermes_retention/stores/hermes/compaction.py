@@ -16,7 +16,7 @@ import msgspec
 
 from hermes_retention import effects
 from hermes_retention.errors import CompactionRefused, DatabaseInUse, StoreUnreadable
-from hermes_retention.names import printable
+from hermes_retention.names import is_text, printable
 from hermes_retention.stores.hermes.state_db import BUSY_SECONDS, reading
 
 _CACHE = "PRAGMA cache_size = -16000"  # kilobytes: memory stays bounded whatever the size of the database
@@ -133,6 +133,11 @@ def read_contents(database: sqlite3.Connection, like: Contents | None = None) ->
 
 def copy_into(database: sqlite3.Connection, target: Path) -> None:
     """Write all that ``database`` holds into ``target``, an empty file, without free pages."""
+    name = str(target)
+    if is_text(name):
+        database.execute("VACUUM INTO ?", (name,))
+        return
+    # Bytes become text as the database encodes it: where that is UTF-16, an odd one at the end is lost.
     database.execute("VACUUM INTO CAST(? AS TEXT)", (bytes(target),))
 
 
