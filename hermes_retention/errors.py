@@ -83,6 +83,10 @@ class VaultUnwritable(RetentionError):
     """The vault could not take a batch. Its transaction was rolled back and the files were kept."""
 
 
+class LedgerUnusable(RetentionError):
+    """The ledger cannot be read or written. No session depends on it; what was to be noted is not."""
+
+
 class ArtifactChanged(RetentionError):
     """A file changed or vanished between scan and removal. It was kept."""
 

@@ -69,31 +69,23 @@ class Directory:
         path, descriptor = base, effects.open_file(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in below:
             path = path / part
-            try:
-                inner = effects.open_file(
-                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor
-                )
-            except OSError as error:
-                if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                    raise _not_a_directory(path) from error
-                raise
-            finally:
-                os.close(descriptor)
-            descriptor = inner
+            with _closing(descriptor):
+                descriptor = _open_inner(descriptor, part, path)
         return cls(path, descriptor)
 
     @classmethod
     def create(cls, base: Path, *below: str) -> Directory:
-        """Like ``open``, making what is missing with mode 0700 whatever the umask."""
-        path = base
+        """Like ``open``, making what is missing, durably and with mode 0700 whatever the umask."""
+        path, descriptor = base, effects.open_file(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in below:
             path = path / part
-            try:
-                effects.mkdir(path, 0o700)
-                effects.chmod(path, 0o700)
-            except FileExistsError:
-                continue
-        return cls.open(base, *below)
+            with _closing(descriptor):
+                try:
+                    descriptor = _open_inner(descriptor, part, path)
+                except FileNotFoundError:
+                    _make_inner(descriptor, part)
+                    descriptor = _open_inner(descriptor, part, path)
+        return cls(path, descriptor)
 
     def close(self) -> None:
         """Give the descriptor back. Closing twice is a mistake of the caller."""
@@ -117,6 +109,24 @@ class Directory:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
+
+
+def _open_inner(descriptor: int, name: str, path: Path) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return effects.open_file(name, flags, dir_fd=descriptor)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise _not_a_directory(path) from error
+        raise
+
+
+def _make_inner(descriptor: int, name: str) -> None:
+    """Synced: without its name above, all that is synced in it later would be lost with the power."""
+    with contextlib.suppress(FileExistsError):
+        effects.mkdir(name, 0o700, dir_fd=descriptor)
+        effects.chmod(name, 0o700, dir_fd=descriptor)
+    effects.fsync(descriptor)
 
 
 def read_unchanged(directory: Directory, artifact: Artifact) -> Generator[bytes]:
@@ -278,6 +288,7 @@ def replace_private_file(path: Path, content: bytes) -> None:
     descriptor = effects.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with _closing(descriptor):
+            effects.fchmod(descriptor, 0o600)  # a umask may have taken even that away
             write_all(descriptor, content)
             effects.fsync(descriptor)
         effects.replace(temporary, path)
@@ -296,9 +307,9 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _closing(descriptor: int) -> Generator[None]:
+def _closing(descriptor: int) -> Generator[int]:
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -307,6 +318,33 @@ def remove_own_file(path: Path) -> None:
     """Remove a file that this project made (an empty partition). The directory is synced."""
     effects.unlink(path)
     sync_directory(path.parent)
+
+
+def make_private_file(path: Path) -> None:
+    """Let an empty file be there, mode 0600 whatever the umask; one that is there already stays as it is.
+
+    Raises ``OSError``, also when it is a link or no regular file.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = effects.open_file(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        with _closing(effects.open_file(path, flags)) as found:
+            if not stat.S_ISREG(os.fstat(found).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file") from None
+    else:
+        with _closing(descriptor):
+            effects.fchmod(descriptor, 0o600)
+
+
+def read_private_file(path: Path) -> bytes:
+    """The bytes of a small file of ours. Raises ``OSError``, also when it is a link or no regular file."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with _closing(effects.open_file(path, flags)) as descriptor:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        pieces = iter(lambda: effects.read(descriptor, READ_BYTES), b"")
+        return b"".join(pieces)
 
 
 def give_second_name(directory: Directory, name: str, other: Directory, second: str) -> None:

@@ -31,7 +31,7 @@ class Holds:
     def load(self) -> dict[str, Hold]:
         """Session id → hold. Raises ``StoreUnreadable`` when the file is there but cannot be read."""
         try:
-            content = self._path.read_bytes()
+            content = fsops.read_private_file(self._path)
         except FileNotFoundError:
             return {}
         except OSError as error:

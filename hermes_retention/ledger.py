@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
-from hermes_retention import effects
-from hermes_retention.errors import RetentionError
+from hermes_retention import effects, fsops
+from hermes_retention.errors import LedgerUnusable, RetentionError
 from hermes_retention.names import printable
 from hermes_retention.pending import Queue
 from hermes_retention.plan import Step
@@ -109,7 +109,10 @@ class StepRow(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """``<home>/retention/ledger.db``. A context manager; every method commits before it returns."""
+    """``<home>/retention/ledger.db``. A context manager; every method commits before it returns.
+
+    Every method raises ``LedgerUnusable`` when SQLite refuses; what it was to write is not written then.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self._connection = path, connection
@@ -118,10 +121,10 @@ class Ledger:
     def open(cls, path: Path) -> Ledger:
         """Open the ledger, making it (mode 0600) if it is missing.
 
-        Raises ``RetentionError`` when the file is something else or damaged; it is not touched then.
+        Raises ``LedgerUnusable`` when the file is something else or damaged; it is not touched then.
         """
         try:
-            os.close(effects.open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            fsops.make_private_file(path)
             connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         except OSError as error:
             cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)
@@ -159,61 +162,58 @@ class Ledger:
     def begin_sweep(self, *, started_at: float, origin: str) -> str:
         """Note that a sweep starts and return its id, a UTC time such as ``20261120-155234``."""
         stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
-        taken = {
-            row[0] for row in self._connection.execute("SELECT id FROM sweeps WHERE id LIKE ?", (f"{stem}%",))
-        }
+        taken = {row[0] for row in self._rows("SELECT id FROM sweeps WHERE id LIKE ?", (f"{stem}%",))}
         number, sweep = 1, stem
         while sweep in taken:
             number += 1
             sweep = f"{stem}-{number}"
-        self._connection.execute(
-            "UPDATE sweeps SET state = 'interrupted' WHERE state = 'running'"
-        )  # the caller holds the lock: whatever was running died
-        self._connection.execute(
-            "INSERT INTO sweeps(id, started_at, origin, state) VALUES (?, ?, ?, 'running')",
-            (sweep, started_at, origin),
-        )
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE sweeps SET state = 'interrupted' WHERE state = 'running'"
+            )  # the caller holds the lock: whatever was running died
+            connection.execute(
+                "INSERT INTO sweeps(id, started_at, origin, state) VALUES (?, ?, ?, 'running')",
+                (sweep, started_at, origin),
+            )
         return sweep
 
     def note(self, sweep: str, outcomes: Iterable[Outcome]) -> None:
         """Remember what became of some steps, but for those with nothing to do. One transaction."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(
-            "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    sweep,
-                    outcome.step.session_id,
-                    outcome.step.session_class.value,
-                    outcome.step.liveness.value,
-                    outcome.step.verdict.value,
-                    outcome.step.rule,
-                    outcome.step.reason,
-                    outcome.step.bytes,
-                    outcome.error,
-                )
-                for outcome in outcomes
-                if not outcome.idle
-            ),
-        )
-        self._connection.execute("COMMIT")
+                    (
+                        sweep,
+                        outcome.step.session_id,
+                        outcome.step.session_class.value,
+                        outcome.step.liveness.value,
+                        outcome.step.verdict.value,
+                        outcome.step.rule,
+                        outcome.step.reason,
+                        outcome.step.bytes,
+                        outcome.error,
+                    )
+                    for outcome in outcomes
+                    if not outcome.idle
+                ),
+            )
 
     def finish_sweep(self, sweep: str, *, finished_at: float, totals: dict[str, int]) -> None:
         """Note that a sweep came to its end, and forget the steps of very old ones."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(
-            "UPDATE sweeps SET state = 'done', finished_at = ?, totals = ? WHERE id = ?",
-            (finished_at, json.dumps(totals), sweep),
-        )
-        self._connection.execute(
-            "DELETE FROM steps WHERE sweep IN (SELECT id FROM sweeps WHERE started_at < ?)",
-            (finished_at - KEEP_DAYS * 86400,),
-        )
-        self._connection.execute("COMMIT")
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE sweeps SET state = 'done', finished_at = ?, totals = ? WHERE id = ?",
+                (finished_at, json.dumps(totals), sweep),
+            )
+            connection.execute(
+                "DELETE FROM steps WHERE sweep IN (SELECT id FROM sweeps WHERE started_at < ?)",
+                (finished_at - KEEP_DAYS * 86400,),
+            )
 
     def sweeps(self) -> list[SweepRow]:
         """All sweeps, newest first."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT id, started_at, finished_at, origin, state, undone_at, totals FROM sweeps "
             "ORDER BY started_at DESC, rowid DESC"
         )
@@ -224,11 +224,11 @@ class Ledger:
 
     def order(self) -> dict[str, int]:
         """Sweep id → its place in the order in which they began, whatever the clock said then."""
-        return dict(self._connection.execute("SELECT id, rowid FROM sweeps"))
+        return dict(self._rows("SELECT id, rowid FROM sweeps"))
 
     def history(self, session_id: str) -> list[StepRow]:
         """Everything that sweeps did to a session, oldest first."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT s.sweep, w.started_at, s.verdict, s.rule, s.reason, s.bytes, s.error FROM steps s "
             "JOIN sweeps w ON w.id = s.sweep WHERE s.session_id = ? ORDER BY w.started_at, s.rowid",
             (session_id,),
@@ -237,67 +237,89 @@ class Ledger:
 
     def mark_undone(self, sweeps: Sequence[str], *, undone_at: float) -> None:
         """Note that these sweeps were undone."""
-        self._connection.executemany(
-            "UPDATE sweeps SET undone_at = ? WHERE id = ?", [(undone_at, sweep) for sweep in sweeps]
-        )
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE sweeps SET undone_at = ? WHERE id = ?", [(undone_at, sweep) for sweep in sweeps]
+            )
 
     # -- restores and facts -------------------------------------------------------------------------
 
     def note_restored(self, session_ids: Iterable[str], *, restored_at: float) -> None:
         """Remember that a person put these sessions back, so that the next sweep leaves them alone."""
         notes = [(session_id, restored_at) for session_id in session_ids]
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("INSERT OR REPLACE INTO restored VALUES (?, ?)", notes)
-        if self._has_looked_through():  # what comes back has its tool output again
-            self._connection.executemany(
-                "DELETE FROM looked_through WHERE session_id = ?", [note[:1] for note in notes]
-            )
-        self._connection.execute("COMMIT")
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO restored VALUES (?, ?)", notes)
+            if self._has_looked_through():  # what comes back has its tool output again
+                connection.executemany(
+                    "DELETE FROM looked_through WHERE session_id = ?", [note[:1] for note in notes]
+                )
 
     def note_looked_through(self, looked: Iterable[LookedThrough]) -> None:
         """Remember which messages were looked through for tool output, so that it is done once."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(_LOOKED_THROUGH)
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO looked_through VALUES (?, ?, ?)", map(msgspec.structs.astuple, looked)
-        )
-        self._connection.execute("COMMIT")
+        with self._transaction() as connection:
+            connection.execute(_LOOKED_THROUGH)
+            connection.executemany(
+                "INSERT OR REPLACE INTO looked_through VALUES (?, ?, ?)", map(msgspec.structs.astuple, looked)
+            )
 
     def looked_through(self) -> dict[str, LookedThrough]:
         """Session id → what of it was looked through."""
         if not self._has_looked_through():
             return {}
-        rows = self._connection.execute("SELECT session_id, last_message_at, above FROM looked_through")
+        rows = self._rows("SELECT session_id, last_message_at, above FROM looked_through")
         return {row[0]: LookedThrough(*row) for row in rows}
 
     def _has_looked_through(self) -> bool:
         """A ledger of the first version has no such table until something is noted there."""
         query = "SELECT count(*) FROM sqlite_schema WHERE name = 'looked_through'"
-        return bool(self._connection.execute(query).fetchone()[0])
+        return bool(self._rows(query)[0][0])
 
     def restored(self) -> dict[str, float]:
         """Session id → when it was last put back."""
-        return dict(self._connection.execute("SELECT session_id, restored_at FROM restored"))
+        return dict(self._rows("SELECT session_id, restored_at FROM restored"))
 
     def fact(self, key: str) -> str | None:
         """A remembered fact about this home, such as ``first_removal``."""
-        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(row[0]) if row else None
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else None
 
     def remember(self, key: str, value: str) -> None:
         """Remember a fact about this home."""
-        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # -- statements ---------------------------------------------------------------------------------
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _refused(self.path, error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and never left open: that would refuse every transaction after it."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _refused(self.path, error) from error
 
 
-def _unusable(path: Path, why: str, cure: str = _REPLACE) -> RetentionError:
-    return RetentionError(
+def _unusable(path: Path, why: str, cure: str = _REPLACE) -> LedgerUnusable:
+    return LedgerUnusable(
         printable(str(path)),
         f"the ledger cannot be used: {why}",
-        consequence="nothing was changed",
+        consequence="it is as it was before; all sessions are in the store or the archive",
         cure=cure,
     )
 
 
-def _refused(path: Path, error: sqlite3.Error) -> RetentionError:
+def _refused(path: Path, error: sqlite3.Error) -> LedgerUnusable:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
     return _unusable(path, str(error), _CURES.get(code, _REPLACE))

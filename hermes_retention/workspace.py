@@ -21,7 +21,7 @@ import filelock
 
 from hermes_retention.archive.vault import Vault
 from hermes_retention.errors import RetentionError, SweepRunning
-from hermes_retention.fsops import Directory, allocated_bytes
+from hermes_retention.fsops import Directory, allocated_bytes, make_private_file
 from hermes_retention.holds import Holds
 from hermes_retention.ledger import Ledger
 from hermes_retention.names import printable
@@ -53,12 +53,7 @@ class Workspace:
             for part in ("archive", "aside"):
                 Directory.create(self.home, FOLDER, part).close()
         except OSError as error:
-            raise RetentionError(
-                printable(str(self.root)),
-                f"it cannot be made ({(error.strerror or 'no reason given').lower()})",
-                consequence="nothing was changed",
-                cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
-            ) from error
+            raise _unusable(self.root, error) from error
 
     def aside(self) -> Directory:
         """The opened ``aside`` directory."""
@@ -83,8 +78,10 @@ class Workspace:
         The lock goes with the process that holds it: a killed sweep leaves none behind.
         """
         self.create()
-        lock = filelock.FileLock(self.root / "sweep.lock", timeout=0, mode=0o600)
+        path = self.root / "sweep.lock"
         try:
+            make_private_file(path)  # filelock would follow a link and empty what is behind it
+            lock = filelock.FileLock(path, timeout=0, mode=0o600)
             lock.acquire()
         except filelock.Timeout as error:
             raise SweepRunning(
@@ -93,10 +90,21 @@ class Workspace:
                 consequence="nothing was changed",
                 cure="Try again when it has finished.",
             ) from error
+        except OSError as error:
+            raise _unusable(path, error) from error
         try:
             yield
         finally:
             lock.release()
+
+
+def _unusable(path: Path, error: OSError) -> RetentionError:
+    return RetentionError(
+        printable(str(path)),
+        f"it cannot be made or opened ({(error.strerror or 'no reason given').lower()})",
+        consequence="nothing was changed",
+        cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
+    )
 
 
 def free_bytes(home: Path) -> int | None:
