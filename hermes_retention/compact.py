@@ -124,7 +124,7 @@ def _compact(
         if not first_look.worthwhile:
             return first_look
     site.workspace.check()
-    with site.workspace.locked():
+    with site.workspace.locked(), _system_errors_told(path):
         recover(site)
         report = preview(site, above=above, environ=environ)
         if report.worthwhile:

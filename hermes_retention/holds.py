@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention import fsops
-from hermes_retention.errors import StoreUnreadable
+from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.names import printable
 
 
@@ -59,7 +59,15 @@ class Holds:
 
     def _save(self, holds: dict[str, Hold]) -> None:
         content = msgspec.json.format(msgspec.json.encode(holds, order="sorted"), indent=2)
-        fsops.replace_private_file(self._path, content + b"\n")
+        try:
+            fsops.replace_private_file(self._path, content + b"\n")
+        except OSError as error:
+            raise RetentionError(
+                printable(str(self._path)),
+                f"it cannot be written ({(error.strerror or type(error).__name__).lower()})",
+                consequence="all holds are as they were",
+                cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
+            ) from error
 
     def _unreadable(self, why: str) -> StoreUnreadable:
         return StoreUnreadable(

@@ -25,6 +25,7 @@ from hermes_retention.fsops import Directory, allocated_bytes, make_private_file
 from hermes_retention.holds import Holds
 from hermes_retention.ledger import Ledger
 from hermes_retention.names import printable
+from hermes_retention.refusals import refusals_told
 
 FOLDER = "retention"
 
@@ -46,6 +47,8 @@ class Workspace:
                 Directory.open(self.home, *below).close()
             except FileNotFoundError:
                 return
+            except OSError as error:
+                raise _unusable(self.home.joinpath(*below), error) from error
 
     def create(self) -> None:
         """Make the folder and what is in it, mode 0700. Raises ``RetentionError`` when that is impossible."""
@@ -75,7 +78,8 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """Hold the one lock of this home. Raises ``SweepRunning`` at once when another process has it.
 
-        The lock goes with the process that holds it: a killed sweep leaves none behind.
+        The lock goes with the process that holds it: a killed sweep leaves none behind. What the system or
+        SQLite refuses in the block is raised as ``RetentionError``.
         """
         self.create()
         path = self.root / "sweep.lock"
@@ -93,7 +97,8 @@ class Workspace:
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            yield
+            with refusals_told():
+                yield
         finally:
             lock.release()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from hermes_retention.errors import RetentionError
-from hermes_retention.names import printable
+from hermes_retention.refusals import refusal
 
 _STATE = (
     "nothing leaves the store before its archived copy is verified, and the next sweep completes the rest"
@@ -17,18 +17,8 @@ _STATE = (
 
 def as_retention_error(error: Exception) -> RetentionError:
     """The error that a person can act on: the system's word where it refused, else a plea to report."""
-    if isinstance(error, OSError) and error.strerror:
-        what = printable(str(error.filename)) if error.filename is not None else "the operating system"
-        return RetentionError(
-            what, error.strerror.lower(), consequence=_STATE, cure="With -v you see where it happened."
-        )
-    if isinstance(error, sqlite3.Error):
-        return RetentionError(
-            "a database",
-            printable(str(error)).lower(),
-            consequence=_STATE,
-            cure="With -v you see where it happened.",
-        )
+    if isinstance(error, sqlite3.Error) or (isinstance(error, OSError) and error.strerror):
+        return refusal(error)
     return RetentionError(
         "hermes-retention itself",
         f"it failed in a way that nobody foresaw ({type(error).__name__})",

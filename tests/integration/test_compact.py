@@ -401,8 +401,9 @@ def test_read_only_database(home: HomeBuilder) -> None:
 
 
 def test_group_that_cannot_be_given(home: HomeBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+    def refuse(_: int, mode: int) -> None:
+        if mode != 0o600:  # that of our own files
+            raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(effects, "fchmod", refuse)
     with refused(home, CompactionRefused, "operation not permitted"):

@@ -18,7 +18,7 @@ ROOT = "hermes_retention"
 PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "units", "names", "model", "plan"),
+    ("errors", "refusals", "units", "names", "model", "plan"),
     ("policy",),
     ("effects", "stores.base", "stores.rows", "gateway.resume", "gateway.hookspecs", "gateway.host"),
     ("fsops", "archive", "pending", "ledger", "holds", "stores.hermes", "stores.openclaw"),

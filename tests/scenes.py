@@ -1,0 +1,139 @@
+"""All that this project does to a home, each as a scene in which faults may strike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fault_runs import Scene
+from full_homes import ALONE, CHATS, CRON, EXPIRING, NOW, RECENT, STAYING, Contents, FullHome
+
+from hermes_retention.compact import compact
+from hermes_retention.discard import discard
+from hermes_retention.errors import ExitCode, UsageError
+from hermes_retention.holds import Hold
+from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
+
+RESTORED = [RECENT, CHATS[0], CHATS[3], CRON]
+"""What comes back are files, tool output, messages and a record."""
+HOLD = Hold("a person said so", NOW)
+
+
+def sweeping(folder: Path) -> Scene:
+    """Archiving, final removals and expiry."""
+    return Scene(_pattern(folder), folder, FullHome.sweep, FullHome.check_completed)
+
+
+def restoring(folder: Path) -> Scene:
+    """Single sessions come back."""
+
+    def act(home: FullHome) -> object:
+        return restore_sessions(home.site(), RESTORED, now=NOW)
+
+    def completed(home: FullHome, whole: Contents) -> None:
+        assert restore_sessions(home.site(), RESTORED, now=NOW).exit_code is ExitCode.DONE
+        assert home.contents() == whole
+        home.check_databases()
+
+    return Scene(_swept(folder), folder, act, completed)
+
+
+def undoing(folder: Path) -> Scene:
+    """All sweeps are undone."""
+
+    def act(home: FullHome) -> object:
+        return undo(home.site(), undoable_sweeps(home.site(), None, all_sweeps=True), now=NOW)
+
+    def completed(home: FullHome, whole: Contents) -> None:
+        try:
+            sweeps = undoable_sweeps(home.site(), None, all_sweeps=True)
+        except UsageError:
+            pass  # all were marked as undone before it ended
+        else:
+            assert undo(home.site(), sweeps, now=NOW).exit_code is ExitCode.DONE
+        assert home.contents() == whole
+        home.check_databases()
+
+    return Scene(_swept(folder), folder, act, completed)
+
+
+def compacting(folder: Path) -> Scene:
+    """The host's database is rewritten."""
+
+    def act(home: FullHome) -> object:
+        return compact(home.site(), above=0.0, environ={})
+
+    def completed(home: FullHome, whole: Contents) -> None:
+        act(home)
+        assert home.contents() == whole
+        home.check_databases()
+        assert not list((home.path / "retention" / "compact").iterdir())
+
+    return Scene(_swept(folder), folder, act, completed)
+
+
+def discarding(folder: Path) -> Scene:
+    """A person removes archived sessions for good; what shares their dictionary is packed anew."""
+    ids = [STAYING, CHATS[4]]
+
+    def act(home: FullHome) -> object:
+        return discard(home.site(), ids, now=NOW)
+
+    def completed(home: FullHome, whole: Contents) -> None:
+        act(home)
+        assert home.contents() == whole
+        home.check_databases()
+
+    def between(home: FullHome, before: Contents) -> None:
+        left = home.contents()
+        assert {one for one in before.archived - left.archived if one[0] not in ids} == set()
+        assert (left.files, left.rows) == (before.files, before.rows)
+        home.check_databases()
+
+    return Scene(_swept(folder), folder, act, completed, between)
+
+
+def holding(folder: Path) -> Scene:
+    """A person holds one more session."""
+
+    def act(home: FullHome) -> object:
+        home.site().workspace.holds.add(CHATS[1], HOLD)
+        return None
+
+    def held(home: FullHome) -> dict[str, Hold]:
+        return home.site().workspace.holds.load()
+
+    def completed(home: FullHome, _: Contents) -> None:
+        act(home)
+        assert held(home) == {CHATS[0]: HOLD, CHATS[1]: HOLD}
+        home.sweep()
+        assert {CHATS[0], CHATS[1]}.isdisjoint(one[0] for one in home.contents().archived)
+
+    def between(home: FullHome, before: Contents) -> None:
+        assert held(home) in ({CHATS[0]: HOLD}, {CHATS[0]: HOLD, CHATS[1]: HOLD})
+        home.check_nothing_lost(before, gone=())
+
+    pattern = _pattern(folder)
+    pattern.site().workspace.holds.add(CHATS[0], HOLD)
+    return Scene(pattern, folder, act, completed, between)
+
+
+SCENES: dict[str, Callable[[Path], Scene]] = {
+    "sweep": sweeping,
+    "restore": restoring,
+    "undo": undoing,
+    "compact": compacting,
+    "archive remove": discarding,
+    "hold": holding,
+}
+
+
+def _pattern(folder: Path) -> FullHome:
+    return FullHome.make(folder / "pattern")
+
+
+def _swept(folder: Path) -> FullHome:
+    home = _pattern(folder)
+    home.sweep_without_fault()
+    assert {EXPIRING, ALONE}.isdisjoint(one[0] for one in home.contents().archived)
+    return home
