@@ -1,9 +1,10 @@
 """The host's gateway for tests, and a messenger on the loopback interface through which people talk to it.
 
-    with running_gateway(host) as chat:
-        assert chat.ask("hi") == "Noted."
+    with running_gateway(host) as gateway:
+        assert gateway.ask("hi", until="Noted") == "Noted."
 
-The messenger is as much of ntfy as the host asks for; hosts before 0.16 do not know it.
+The messenger is as much of ntfy as the host asks for; hosts before 0.16 do not know it, and get none. With
+``webhooks`` programs can talk to it as well.
 """
 
 from __future__ import annotations
@@ -11,21 +12,37 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hosts import Host
 
-_TOPIC = "people"
+KNOWS_MESSENGER = tuple(map(int, metadata.version("hermes-agent").split(".")[:2])) >= (0, 16)
+
+_ANYBODY = "people"
 _PATIENCE = 60.0
 _BREATH = 0.3
 """Seconds before something is said: host 0.19 loses what comes within milliseconds of its last answer."""
+_Found = TypeVar("_Found")
+
+
+def eventually(look: Callable[[], _Found], *, within: float = _PATIENCE) -> _Found:
+    """The first answer of ``look`` that is true. Fails when there is none in time."""
+    end = time.monotonic() + within
+    while not (found := look()):
+        assert time.monotonic() < end, f"not within {within:.0f} s; the last answer was {found!r}"
+        time.sleep(0.05)
+    return found
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,37 +82,100 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.answers: queue.Queue[str] = queue.Queue()
+        """Of all chats: the gateway publishes them in one place."""
         self.listened = threading.Event()
 
 
-class Chat:
-    """A person's chat with the gateway."""
+class Gateway:
+    """A gateway, and the chats of people with it. A chat is known by its name."""
 
-    def __init__(self, server: _Server) -> None:
-        self._server = server
+    def __init__(self, process: subprocess.Popen[bytes], server: _Server, log: Path, webhooks: int) -> None:
+        self.process = process
+        self._server, self._log, self._webhooks = server, log, webhooks
         self._count = 0
 
-    def ask(self, text: str, *, until: str) -> str:
-        """Say something; the first answer that holds ``until``. Others are the gateway's own remarks."""
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def say(self, text: str, *, chat: str = _ANYBODY) -> None:
+        """Say something and wait for nothing."""
         self._count += 1
         time.sleep(_BREATH)
-        event = {"id": f"m{self._count}", "time": 1_795_000_000, "event": "message", "topic": _TOPIC}
+        event = {"id": f"m{self._count}", "time": 1_795_000_000, "event": "message", "topic": chat}
         self._server.said.put(event | {"message": text})
-        while until not in (answer := self._server.answers.get(timeout=_PATIENCE)):
+
+    def hear(self, *, until: str) -> str:
+        """The next answer in any chat that holds ``until``. Others are the gateway's own remarks."""
+        while until not in (answer := self._next_answer(until)):
             pass
         return answer
 
+    def ask(self, text: str, *, until: str, chat: str = _ANYBODY) -> str:
+        """Say something; the first answer that holds ``until``."""
+        self.say(text, chat=chat)
+        return self.hear(until=until)
+
+    def deliver(self, delivery: str, text: str) -> None:
+        """Post to the webhook ``event`` as a program does that wants something done."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._webhooks}/webhooks/event",
+            data=json.dumps({"text": text}).encode(),
+            headers={"Content-Type": "application/json", "X-Request-ID": delivery},
+        )
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - the same
+            assert answer.status < 300
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.process.terminate()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it at once, with no chance to tidy up."""
+        self.process.kill()
+        self.process.wait(_PATIENCE)
+
+    def wait_until_ready(self) -> None:
+        """People and programs can talk to it then."""
+        if KNOWS_MESSENGER:
+            eventually(lambda: self._server.listened.is_set() or self._is_gone())
+        if self._webhooks:
+            eventually(lambda: self._is_healthy() or self._is_gone())
+        assert self.process.poll() is None, self.log
+
+    def _next_answer(self, wanted: str) -> str:
+        try:
+            return self._server.answers.get(timeout=_PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"nobody said {wanted!r}\n{self.log}") from None
+
+    def _is_gone(self) -> bool:
+        return self.process.poll() is not None
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._webhooks}/health", timeout=1):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
 
 @contextlib.contextmanager
-def running_gateway(host: Host) -> Iterator[Chat]:
-    """A gateway that people can talk to as long as the context lasts."""
+def running_gateway(host: Host, *, webhooks: bool = False) -> Iterator[Gateway]:
+    """A gateway that people can talk to as long as the context lasts, and with ``webhooks`` programs too."""
     with _Server() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with _gateway(host, f"http://127.0.0.1:{server.server_address[1]}"):
-                assert server.listened.wait(_PATIENCE), (host.home / "gateway.log").read_text()
-                yield Chat(server)
+            with _started(host, server, _free_port() if webhooks else 0) as gateway:
+                gateway.wait_until_ready()
+                yield gateway
         finally:
             server.said.put(None)
             server.shutdown()
@@ -103,25 +183,41 @@ def running_gateway(host: Host) -> Iterator[Chat]:
 
 
 @contextlib.contextmanager
-def _gateway(host: Host, url: str) -> Iterator[None]:
-    own = {"NTFY_TOPIC": _TOPIC, "NTFY_SERVER_URL": url, "NTFY_ALLOW_ALL_USERS": "true"}
+def _started(host: Host, server: _Server, webhooks: int) -> Iterator[Gateway]:
+    if webhooks:
+        host.configure(lambda config: config.setdefault("platforms", {}).update(_webhooks(webhooks)))
+    path = host.home / "gateway.log"
     with (
-        (host.home / "gateway.log").open("w") as log,
+        path.open("ab") as log,
         subprocess.Popen(
             [str(Path(sys.executable).parent / "hermes"), "gateway", "run"],
-            env=host.environment() | own,
+            env=host.environment() | (_messenger(server) if KNOWS_MESSENGER else {}),
             cwd=host.home,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
         ) as process,
     ):
+        gateway = Gateway(process, server, path, webhooks)
         try:
-            yield
+            yield gateway
         finally:
-            process.terminate()
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
+            if process.poll() is None:
+                gateway.stop()
+
+
+def _messenger(server: _Server) -> dict[str, str]:
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    return {"NTFY_TOPIC": _ANYBODY, "NTFY_SERVER_URL": url, "NTFY_ALLOW_ALL_USERS": "true"}
+
+
+def _webhooks(port: int) -> dict[str, Any]:
+    route = {"secret": "INSECURE_NO_AUTH", "prompt": "{text}", "deliver": "log"}
+    extra = {"host": "127.0.0.1", "port": port, "rate_limit": 10_000, "routes": {"event": route}}
+    return {"webhook": {"enabled": True, "extra": extra}}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

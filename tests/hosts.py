@@ -15,15 +15,19 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 REFUSE = "PLEASE_REFUSE"
 """A message that holds this makes the model answer with an error that the host does not try again."""
 CALL = "PLEASE_CALL"
 """A message that holds this, the name of a tool and its arguments in JSON makes the model call it once."""
+WAIT = "PLEASE_WAIT"
+"""A message that holds this makes the model answer only once ``Model.go_on`` is set."""
 
 Message = dict[str, Any]
 
@@ -35,6 +39,7 @@ sessions: {{write_json_snapshots: true}}
 approvals: {{destructive_slash_confirm: false}}
 """
 _COMMON = {"id": "chatcmpl-1", "created": 1_795_000_000, "model": "fake-model"}
+_LONGEST_WAIT = 60.0
 _USAGE = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102}
 _REFUSAL = {"error": {"message": "made up to be refused", "type": "invalid_request_error"}}
 
@@ -46,6 +51,9 @@ class Model:
         self.url = url
         self.asked: list[list[Message]] = []
         """The messages of each request for an answer, the newest last."""
+        self.waiting = threading.Event()
+        """Set once a request waits for ``go_on``."""
+        self.go_on = threading.Event()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         request = json.loads(body)
         self.server.model.asked.append(request["messages"])
+        if self._waits(request["messages"]):
+            self.server.model.waiting.set()
+            self.server.model.go_on.wait(_LONGEST_WAIT)
         if REFUSE.encode() in body:
             self._answer(400, _json(_REFUSAL))
         elif request.get("stream"):
@@ -78,15 +89,23 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, _json(_completion(request["messages"])))
 
+    def _waits(self, messages: list[Message]) -> bool:
+        """Only what was said last counts: later turns bring along what was said before."""
+        said = [str(message["content"]) for message in messages if message["role"] == "user"]
+        return bool(said) and WAIT in said[-1]
+
     def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(OSError):  # who asked may be gone by now
+            self.wfile.write(body)
 
 
 class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # one of them may wait for what never comes
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.model = Model(f"http://127.0.0.1:{self.server_address[1]}/v1")
@@ -145,11 +164,26 @@ class Host:
         self.sessions = home / "sessions"
         home.mkdir(parents=True)
         (home / "config.yaml").write_text(_CONFIG.format(url=model_url))
+        self.settings: dict[str, str] = {}
+        """Variables that its processes see besides."""
+
+    def configure(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change its ``config.yaml``, as people do with an editor."""
+        path = self.home / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config))
+
+    def enable(self, **settings: str) -> None:
+        """Enable our plugin with settings such as ``MODE="enforce"``, in the way that every version knows."""
+        self.configure(lambda config: config.setdefault("plugins", {}).update(enabled=["hermes-retention"]))
+        self.settings |= {f"HERMES_RETENTION_{name}": value for name, value in settings.items()}
 
     def environment(self) -> dict[str, str]:
         """What its processes see."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
-        return {"PATH": path, "HOME": str(self.home.parent), "HERMES_HOME": str(self.home), "LANG": "C.UTF-8"}
+        own = {"PATH": path, "HOME": str(self.home.parent), "HERMES_HOME": str(self.home), "LANG": "C.UTF-8"}
+        return own | self.settings
 
     def chat(self, message: str, *options: str) -> str:
         """Say something to the model on the command line; the id of the session."""
