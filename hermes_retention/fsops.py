@@ -299,6 +299,40 @@ def replace_private_file(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
+def rewrite_unchanged(directory: Directory, name: str, content: bytes, *, seen: os.stat_result) -> bool:
+    """Give the file ``name`` this content, synced, all at once, if it is still the one that was ``seen``.
+
+    Mode stays, and the owner is who writes. Returns ``False``, and changes nothing, when somebody else has
+    written it since; between that look and the renaming lie microseconds, so whoever may write it must be
+    known to be away. Raises ``OSError``; the file is as it was then.
+    """
+    temporary = _temporary_name()
+    descriptor = effects.open_file(
+        temporary,
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+        0o600,
+        dir_fd=directory.descriptor,
+    )
+    try:
+        with _closing(descriptor):
+            write_all(descriptor, content)
+            effects.fchmod(descriptor, stat.S_IMODE(seen.st_mode) & 0o777)
+            effects.fsync(descriptor)
+        now = directory.status(name)
+        if now is None or _version(now) != _version(seen):
+            return False
+        effects.rename(temporary, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
+    finally:
+        if directory.status(temporary) is not None:
+            effects.unlink(temporary, dir_fd=directory.descriptor)
+    directory.sync()
+    return True
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def write_all(descriptor: int, content: bytes) -> None:
     """Write all of ``content``; the system may take it in pieces. Raises ``OSError`` after a part of it."""
     left = memoryview(content)

@@ -95,6 +95,8 @@ class Route(msgspec.Struct, frozen=True, gc=False):
 
     key: str
     updated_at: float | None = None
+    expired: bool = False
+    """Whether the host itself says that the next message does not go on there."""
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from hermes_retention.errors import StoreUnreadable
+from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
 from hermes_retention.fsops import Directory
 from hermes_retention.ledger import Ledger, LookedThrough, Outcome
@@ -19,9 +19,10 @@ from hermes_retention.model import Inventory
 from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.decide import decide
+from hermes_retention.policy.routes import dead_routes
 from hermes_retention.recovery import below_home, recover
 from hermes_retention.site import Site
-from hermes_retention.stores.base import DatabaseSpace
+from hermes_retention.stores.base import DatabaseSpace, RouteIndex
 from hermes_retention.sweep_report import SweepReport, report_on
 
 FIRST_REMOVAL = "first_removal"
@@ -75,11 +76,19 @@ def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> Sw
         after=after,
         database=site.store.database_space(),
         seconds=watch.seconds(),
+        routes_dropped=len(dead_routes(inventory, plan)),
     )
 
 
-def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = None) -> SweepReport:
-    """Scan, decide, archive, remove, and note it all in the ledger.
+def sweep(
+    site: Site,
+    *,
+    clock: Clock,
+    origin: str,
+    observer: Observer | None = None,
+    index: RouteIndex | None = None,
+) -> SweepReport:
+    """Scan, decide, archive, remove, and note it all in the ledger. Dead routes then leave ``index``.
 
     Raises ``SweepRunning`` when another process is at it, ``StoreUnreadable`` when liveness cannot be read
     (nothing was removed), ``RetentionError`` when the workspace cannot be used. One bad file is an outcome,
@@ -95,6 +104,7 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
         removals = plan.removals()
         if not removals:
             after = inventory.usage.total_bytes
+            forgotten = _forget_routes(index, inventory, plan, stuck)
             return report_on(
                 plan,
                 inventory,
@@ -106,6 +116,7 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
                 database=site.store.database_space(),
                 seconds=watch.seconds(),
                 also=stuck,
+                routes_dropped=forgotten,
             )
         with site.workspace.ledger() as ledger:
             sweep_id = ledger.begin_sweep(started_at=now, origin=origin)
@@ -125,6 +136,7 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
                 outcomes = _carry_out(removals, effects, observer, ledger, sweep_id)
             ledger.remember(CHANGED_ROWS, str(effects.changed_rows))
             ledger.note_looked_through(_looked_through(outcomes, site.policy.tool_output_above))
+            forgotten = _forget_routes(index, inventory, plan, stuck)
             after, space = _measured(site, inventory, outcomes)
             report = report_on(
                 plan,
@@ -137,6 +149,7 @@ def sweep(site: Site, *, clock: Clock, origin: str, observer: Observer | None = 
                 database=space,
                 seconds=watch.seconds(),
                 also=stuck,
+                routes_dropped=forgotten,
             )
             totals = {
                 **msgspec.structs.asdict(report.counts),
@@ -181,6 +194,20 @@ def _carry_out(
         if ledger is not None and noted < len(outcomes):
             ledger.note(sweep_id, outcomes[noted:])
     return tuple(outcomes)
+
+
+def _forget_routes(index: RouteIndex | None, inventory: Inventory, plan: Plan, complaints: list[str]) -> int:
+    """How many dead routes left the index. They cost nobody a session, so trouble with them is a warning."""
+    routes = dead_routes(inventory, plan)
+    if index is None or not routes:
+        return 0
+    try:
+        return len(index.drop_routes(routes))
+    except RetentionError as error:
+        complaints.append(str(error))
+    except Exception as error:  # noqa: BLE001 - a host that is not what it was must not hide what was done
+        complaints.append(f"{len(routes)} dead routes stay in the host's index ({type(error).__name__})")
+    return 0
 
 
 def _measured(

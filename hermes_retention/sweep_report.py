@@ -66,6 +66,8 @@ class SweepReport(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     database: DatabaseSpace | None = None
     """How full the host's database is afterwards; ``None`` without one."""
+    routes_dropped: int = 0
+    """Dead routes that left the host's index, or would leave it."""
 
     @property
     def bytes_freed(self) -> int:
@@ -98,6 +100,7 @@ def report_on(  # noqa: PLR0913 - a report is all of these
     database: DatabaseSpace | None,
     seconds: float,
     also: Iterable[str] = (),
+    routes_dropped: int = 0,
 ) -> SweepReport:
     """What became of ``plan``. ``after`` is what is stored now, in bytes; ``also`` are further warnings."""
     steps = _settled(plan, inventory, policy, outcomes)
@@ -115,6 +118,7 @@ def report_on(  # noqa: PLR0913 - a report is all of these
         unknown=inventory.unknown,
         warnings=(*also, *plan.warnings),
         database=database,
+        routes_dropped=routes_dropped,
     )
 
 

@@ -21,7 +21,7 @@ from hermes_retention.report.page import Page, Style, open_page
 if TYPE_CHECKING:
     from hermes_retention.settings.load import Settings
     from hermes_retention.site import Site
-    from hermes_retention.stores.base import Store
+    from hermes_retention.stores.base import RouteIndex, Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,14 @@ class Context:
 
         store = self.store
         return Site(store, Workspace(store.home), self.settings.policy())
+
+    @property
+    def index(self) -> RouteIndex | None:
+        """Where dead routes can leave while no gateway runs; ``None`` when the store has no such thing."""
+        from hermes_retention.stores.hermes.routes_out import OfflineRoutes
+        from hermes_retention.stores.hermes.store import HermesStore
+
+        return OfflineRoutes(self.store.home, self.clock) if isinstance(self.store, HermesStore) else None
 
     @property
     def is_interactive(self) -> bool:

@@ -87,7 +87,9 @@ def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
 
 def _sweep(context: Context, arguments: argparse.Namespace) -> int:
     with watched(context) as watch:
-        report = sweep(context.site, clock=context.clock, origin="command line", observer=watch)
+        report = sweep(
+            context.site, clock=context.clock, origin="command line", observer=watch, index=context.index
+        )
     return _finish(context, arguments, report, watch.found)
 
 

@@ -5,7 +5,7 @@ What must not live here: anything about one host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -15,10 +15,11 @@ class HostGateway(Protocol):
     Methods may raise: that costs one warning, and is tried again where it makes sense.
     """
 
-    def drop_routes(self, keys: Sequence[str]) -> list[str]:
-        """Make the host forget these routes, through its own store; returns those that it really dropped.
+    def drop_routes(self, routes: Mapping[str, str]) -> list[str]:
+        """Make the host forget these routes (key → session id), through its own store; the keys of those that
+        it really dropped.
 
-        A route that leads to a live session by now stays.
+        A route that leads elsewhere by now, or was used lately, stays.
         """
 
     def clear_resume_marks(self, session_ids: Sequence[str]) -> list[str]:

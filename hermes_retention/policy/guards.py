@@ -121,6 +121,8 @@ class _Assessor:
         )
         if one_shot and record is not None and self._has_ended(record, activity):
             return self._over(Liveness.ENDED, "its one run ended", _end_reason(record))
+        if record is not None and self._has_expired(session, record, activity):
+            return self._over(Liveness.ENDED, "its route expired", _end_reason(record))
         over = self._counts_as_over(session, activity, idle) if one_shot else None
         if over is not None:
             return self._over(Liveness.STALE, f"its one run {over}")
@@ -144,6 +146,10 @@ class _Assessor:
         after = self._policy.lifecycles[session.session_class].idle_after
         limit = "idle_after: never" if after is None else f"counts as over after {format_duration(after)}"
         return self._guarded(Rule.RUNNING, f"{history}, idle for {format_duration(idle)} ({limit})")
+
+    def _has_expired(self, session: Session, record: Record, activity: float) -> bool:
+        """Whether the host has ended it, and says of every route that no message goes on there."""
+        return self._has_ended(record, activity) and all(route.expired for route in session.routes)
 
     def _has_ended(self, record: Record, activity: float) -> bool:
         return record.ended_at is not None and self._is_past(record.ended_at, activity)

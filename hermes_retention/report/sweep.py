@@ -152,6 +152,9 @@ def _show_balance(page: Page, report: SweepReport, compact_above: float) -> None
             Style.GOOD,
         )
         _show_free_pages(page, report, compact_above)
+    if report.routes_dropped:
+        left = "would leave" if report.dry_run else "left"
+        page.line(f"{counted(report.routes_dropped, 'dead route')} {left} the host's index.")
     if report.sweep is not None and _something_to_undo(report.counts):
         page.line(f"To put it all back: hermes-retention undo {report.sweep}")
 

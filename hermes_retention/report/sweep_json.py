@@ -28,6 +28,7 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         "bytes_after": report.bytes_after,
         "bytes_freed": report.bytes_freed,
         "database": space_object(report.database),
+        "routes_dropped": report.routes_dropped,
         "counts": msgspec.structs.asdict(report.counts),
         "steps": [_step(step) for step in report.steps if kept_too or step.verdict is not Verdict.KEEP],
         "failures": [

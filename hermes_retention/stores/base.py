@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +56,16 @@ class DatabaseSpace(msgspec.Struct, frozen=True):
     def used_bytes(self) -> int:
         """Pages that hold something, in bytes."""
         return self.file_bytes - self.free_bytes
+
+
+class RouteIndex(Protocol):
+    """Where a host keeps which key leads to which session, as far as dead routes can leave it."""
+
+    def drop_routes(self, routes: Mapping[str, str]) -> list[str]:
+        """Forget these routes (key → session id) and return the keys of those that are really gone.
+
+        A route that leads elsewhere by now, or was used lately, stays.
+        """
 
 
 class Store(Protocol):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ from hermes_retention.plan import Plan, Verdict
 from hermes_retention.policy.lifecycle import Lifecycle
 from hermes_retention.site import Site
 from hermes_retention.stores.hermes.ids import safe_name
+from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 from hermes_retention.sweep import has_removed_before, preview, sweep
 from hermes_retention.sweep_report import SweepReport
 
@@ -59,8 +61,8 @@ def home(tmp_path: Path) -> HomeBuilder:
     )
 
 
-def run(site: Site, **extra: Meddler) -> SweepReport:
-    return sweep(site, clock=clock, origin="test", **extra)
+def run(site: Site, observer: Meddler | None = None) -> SweepReport:
+    return sweep(site, clock=clock, origin="test", observer=observer)
 
 
 def hot(home: HomeBuilder) -> set[str]:
@@ -468,3 +470,43 @@ def test_bytes_of_a_scan_are_those_of_a_listing(home: HomeBuilder) -> None:
         for usage in (site.take_inventory(now=NOW).usage, site.usage())
     )
     assert scanned == listed
+
+
+DELIVERIES = {f"agent:main:webhook:webhook:webhook:push:{name}:webhook:push": name for name in ("d1", "d2")}
+
+
+def with_deliveries(home: HomeBuilder) -> HomeBuilder:
+    """One that nobody ended, one whose session left long ago."""
+    home.session("d1", source="webhook", ended=None, age=30 * DAY, files=())
+    for key, session_id in DELIVERIES.items():
+        home.route(key, session_id, age=30 * DAY)
+    return home
+
+
+def test_dead_routes_leave_with_a_sweep_and_the_preview_tells(home: HomeBuilder) -> None:
+    site = site_of(with_deliveries(home))
+    assert preview(site, clock=clock).routes_dropped == 2
+    report = sweep(site, clock=clock, origin="test", index=OfflineRoutes(site.home, clock))
+    assert report.routes_dropped == 2
+    assert json.loads((home.files / "sessions.json").read_text()).keys() == {"_README", LIVE_KEY}
+    assert preview(site, clock=clock).routes_dropped == 0
+
+
+def test_dead_routes_leave_also_when_nothing_else_is_due(tmp_path: Path) -> None:
+    site = site_of(HomeBuilder(tmp_path).route("agent:main:webhook:x:push:1", "d1", age=30 * DAY))
+    report = sweep(site, clock=clock, origin="test", index=OfflineRoutes(site.home, clock))
+    assert (report.sweep, report.routes_dropped) == (None, 1)
+
+
+@pytest.mark.parametrize("error", [StoreUnreadable("state.db", "locked"), ValueError("what somebody said")])
+def test_trouble_with_the_index_is_a_warning(home: HomeBuilder, error: Exception) -> None:
+    class Refuses:
+        def drop_routes(self, routes: Mapping[str, str]) -> list[str]:
+            assert routes == DELIVERIES
+            raise error
+
+    report = sweep(site_of(with_deliveries(home)), clock=clock, origin="test", index=Refuses())
+    assert report.counts.files_archived == 3
+    assert report.routes_dropped == 0
+    assert len(report.warnings) == 1
+    assert "somebody said" not in report.warnings[0]

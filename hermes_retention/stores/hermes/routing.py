@@ -27,6 +27,8 @@ class Routing(msgspec.Struct, gc=False):
     """Session id → the keys that lead to it, each with the time of its last use."""
     current: dict[str, str] = {}
     """Key → the one session that the host itself would take."""
+    expired: set[tuple[str, str]] = set()
+    """Session id and key of those that the host has finalized: their time was up."""
     doubtful: dict[str, str | None] = {}
     """Keys of entries that name no session → the platform that the key speaks of, if any."""
     platforms: set[str] = set()
@@ -62,12 +64,21 @@ class Routing(msgspec.Struct, gc=False):
                 self.platforms.add(entry["platform"])
             self.current[key] = session_id
             keys = self.routes.setdefault(session_id, {})
+            is_known = key in keys
             keys[key] = _newest(keys.get(key), timestamp(entry.get("updated_at")))
+            self._note_expiry(session_id, key, entry, is_known=is_known)
         if nameless:
             what = f"{printable(where)}: {len(nameless)} entries name no session, such as"
             cure = "Stop the host and remove these entries."
             consequence = "sessions that they may lead to are kept"
             self.warnings.append(f"{what} {printable(min(nameless))}; {consequence}. {cure}")
+
+    def _note_expiry(self, session_id: str, key: str, entry: dict[str, object], *, is_known: bool) -> None:
+        """Two sources that disagree leave the route as good as ever."""
+        if entry.get("expiry_finalized") is not True:
+            self.expired.discard((session_id, key))
+        elif not is_known:
+            self.expired.add((session_id, key))
 
     def settle_doubts(self) -> None:
         """Forget doubts about keys that another source answers, as the host does. Call when all are added."""
@@ -76,7 +87,9 @@ class Routing(msgspec.Struct, gc=False):
     def routes_to(self, session_id: str) -> tuple[Route, ...]:
         """The routes of one session, by key."""
         keys = self.routes.get(session_id)
-        return () if keys is None else tuple(Route(key, keys[key]) for key in sorted(keys))
+        if keys is None:
+            return ()
+        return tuple(Route(key, keys[key], (session_id, key) in self.expired) for key in sorted(keys))
 
     def possible_route(self, record: Record | None, key: str | None, kind: SessionClass) -> tuple[Route, ...]:
         """A route that may lead to this unrouted session, when there are entries whose session nobody knows.
