@@ -24,11 +24,16 @@ def plugin_manager() -> pluggy.PluginManager:
     Looking for entry points reads the metadata of every installed package: not for an event loop.
     """
     manager = bare_plugin_manager()
+    add_installed_plugins(manager)
+    return manager
+
+
+def add_installed_plugins(manager: pluggy.PluginManager) -> None:
+    """Register every installed plugin that can be loaded and is not known yet. Never raises."""
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=hookspecs.PROJECT):
         _load(manager, entry)
-    return manager
 
 
 def bare_plugin_manager() -> pluggy.PluginManager:
