@@ -87,6 +87,14 @@ class LedgerUnusable(RetentionError):
     """The ledger cannot be read or written. No session depends on it; what was to be noted is not."""
 
 
+class LedgerFull(LedgerUnusable):
+    """The disk has no room for a note in the ledger."""
+
+
+class LedgerDamaged(LedgerUnusable):
+    """The ledger is no database any more, or not that of a ledger. It was not touched."""
+
+
 class ArtifactChanged(RetentionError):
     """A file changed or vanished between scan and removal. It was kept."""
 

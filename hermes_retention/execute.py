@@ -115,16 +115,19 @@ class StoreEffects:
         changed_rows: int,
         sweep: str,
         now: float,
+        archived_at: float,
     ) -> None:
-        """``tool_output_above`` is in bytes, ``now`` in Unix seconds; ``sweep`` is the id of the sweep.
+        """``tool_output_above`` is in bytes, times in Unix seconds; ``sweep`` is the id of the sweep.
 
         ``changed_rows`` is how many rows earlier sweeps changed since the database was last tidied.
         """
         self._vault = vault
         self._remover = Remover(files, aside)
-        self._archiver = Archiver(vault, files, self._remover, store.metadata, sweep=sweep, now=now)
+        self._archiver = Archiver(vault, files, self._remover, store.metadata, sweep=sweep, now=archived_at)
         self._tool_output_above = tool_output_above
-        rows = RowArchiver(vault, store, sweep=sweep, now=now, changed_rows=changed_rows)
+        rows = RowArchiver(
+            vault, store, sweep=sweep, now=now, archived_at=archived_at, changed_rows=changed_rows
+        )
         self._rows = rows
         self.delete_messages, self.archive_messages = rows.delete_messages, rows.archive_messages
         self.delete_records, self.archive_records = rows.delete_records, rows.archive_records

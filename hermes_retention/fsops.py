@@ -381,6 +381,19 @@ def read_private_file(path: Path) -> bytes:
         return b"".join(pieces)
 
 
+def set_aside(path: Path, suffixes: Iterable[str] = ("",)) -> Path:
+    """Rename a file of ours, with those beside it, to the next free name; returns that. Nothing is lost."""
+    number = 1
+    while (kept := path.with_name(f"{path.stem}-damaged-{number}{path.suffix}")).exists():
+        number += 1
+    for suffix in suffixes:
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            effects.rename(source, kept.with_name(kept.name + suffix))
+    sync_directory(path.parent)
+    return kept
+
+
 def give_second_name(directory: Directory, name: str, other: Directory, second: str) -> None:
     """Let the file ``name`` be found as ``second`` in ``other`` too, durably.
 

@@ -20,7 +20,8 @@ from typing import Any, Self
 import msgspec
 
 from hermes_retention import effects, fsops
-from hermes_retention.errors import LedgerUnusable, RetentionError
+from hermes_retention.errors import LedgerDamaged, LedgerFull, LedgerUnusable, RetentionError
+from hermes_retention.model import ClockMemory
 from hermes_retention.names import printable
 from hermes_retention.pending import Queue
 from hermes_retention.plan import Step
@@ -39,6 +40,12 @@ _CURES = {
     sqlite3.SQLITE_CANTOPEN: _OWNER,
 }
 """What helps where the file itself is as good as ever."""
+_KINDS: dict[int, type[LedgerUnusable]] = {
+    sqlite3.SQLITE_FULL: LedgerFull,
+    sqlite3.SQLITE_CORRUPT: LedgerDamaged,
+    sqlite3.SQLITE_NOTADB: LedgerDamaged,
+}
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sweeps(
@@ -55,6 +62,9 @@ INSERT OR IGNORE INTO meta VALUES('format', '{FORMAT}');
 """
 """Two processes may find the file empty at the same moment: the later one changes nothing."""
 
+FIRST_REMOVAL = "first_removal"
+"""The fact that says when this home first lost something to a sweep."""
+_CLOCK = "clock"
 _LOOKED_THROUGH = """
 CREATE TABLE IF NOT EXISTS looked_through(
     session_id TEXT PRIMARY KEY, last_message_at REAL NOT NULL, above INTEGER NOT NULL) WITHOUT ROWID
@@ -82,6 +92,14 @@ class LookedThrough(msgspec.Struct, frozen=True):
     session_id: str
     last_message_at: float
     above_bytes: int
+
+
+class RebuiltSweep(msgspec.Struct, frozen=True):
+    """A sweep as the vault knows it: by what it archived."""
+
+    id: str
+    started_at: float
+    totals: dict[str, int]
 
 
 class SweepRow(msgspec.Struct, frozen=True):
@@ -128,7 +146,8 @@ class Ledger:
             connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         except OSError as error:
             cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)
-            raise _unusable(path, (error.strerror or "cannot be opened").lower(), cure) from error
+            kind = LedgerFull if error.errno in _NO_SPACE else LedgerUnusable
+            raise _unusable(path, (error.strerror or "cannot be opened").lower(), cure, kind=kind) from error
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")
@@ -139,10 +158,17 @@ class Ledger:
         except sqlite3.Error as error:
             connection.close()
             raise _refused(path, error) from error
-        if row is None or row[0] != str(FORMAT):
+        if row is None:
+            connection.close()
+            raise _unusable(path, "it has no format", kind=LedgerDamaged)
+        if row[0] != str(FORMAT):
             connection.close()
             raise _unusable(path, "it has a format that this version does not know")
         return cls(path, connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -150,7 +176,7 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self.close()
 
     @property
     def queue(self) -> Queue:
@@ -159,14 +185,19 @@ class Ledger:
 
     # -- sweeps -------------------------------------------------------------------------------------
 
-    def begin_sweep(self, *, started_at: float, origin: str) -> str:
-        """Note that a sweep starts and return its id, a UTC time such as ``20261120-155234``."""
-        stem = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
+    def free_id(self, started_at: float) -> str:
+        """An id for a sweep that starts now, a UTC time such as ``20261120-155234``, which no other has."""
+        stem = sweep_id(started_at)
         taken = {row[0] for row in self._rows("SELECT id FROM sweeps WHERE id LIKE ?", (f"{stem}%",))}
         number, sweep = 1, stem
         while sweep in taken:
             number += 1
             sweep = f"{stem}-{number}"
+        return sweep
+
+    def begin_sweep(self, *, started_at: float, origin: str, sweep: str | None = None) -> str:
+        """Note that a sweep starts and return its id, a free one unless ``sweep`` gives it."""
+        sweep = sweep or self.free_id(started_at)
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE sweeps SET state = 'interrupted' WHERE state = 'running'"
@@ -278,6 +309,18 @@ class Ledger:
         """Session id → when it was last put back."""
         return dict(self._rows("SELECT session_id, restored_at FROM restored"))
 
+    def clock(self) -> ClockMemory | None:
+        """What the last sweep knew of the time; ``None`` when none noted it, or the note is no note."""
+        noted = self.fact(_CLOCK)
+        try:
+            return None if noted is None else msgspec.json.decode(noted, type=ClockMemory)
+        except msgspec.DecodeError:
+            return None
+
+    def remember_clock(self, memory: ClockMemory) -> None:
+        """Remember it for the next sweep."""
+        self.remember(_CLOCK, msgspec.json.encode(memory).decode())
+
     def fact(self, key: str) -> str | None:
         """A remembered fact about this home, such as ``first_removal``."""
         rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
@@ -287,6 +330,29 @@ class Ledger:
         """Remember a fact about this home."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def check(self) -> None:
+        """Raise ``LedgerDamaged`` unless SQLite finds all of it in order, and every table is there."""
+        said = self._rows("PRAGMA quick_check(1)")[0][0]
+        if said != "ok":
+            raise _unusable(self.path, f"it is damaged ({printable(str(said))})", kind=LedgerDamaged)
+        for table in ("sweeps", "steps", "restored"):
+            try:
+                self._rows(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - a constant name
+            except LedgerUnusable as error:
+                raise _unusable(self.path, error.why, kind=LedgerDamaged) from error
+
+    def rebuild(self, sweeps: Iterable[RebuiltSweep], *, clock: ClockMemory) -> None:
+        """Enter what the vault tells of sweeps into a ledger that was just made. One transaction."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO sweeps(id, started_at, finished_at, origin, state, totals) "
+                "VALUES (?, ?, ?, 'found in the archive', 'done', ?)",
+                [(it.id, it.started_at, it.started_at, json.dumps(it.totals)) for it in sweeps],
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_CLOCK, msgspec.json.encode(clock).decode())
+            )
 
     # -- statements ---------------------------------------------------------------------------------
 
@@ -311,8 +377,15 @@ class Ledger:
             raise _refused(self.path, error) from error
 
 
-def _unusable(path: Path, why: str, cure: str = _REPLACE) -> LedgerUnusable:
-    return LedgerUnusable(
+def sweep_id(started_at: float) -> str:
+    """The id of a sweep that starts at this Unix time, unless another one has it."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_at))
+
+
+def _unusable(
+    path: Path, why: str, cure: str = _REPLACE, *, kind: type[LedgerUnusable] = LedgerUnusable
+) -> LedgerUnusable:
+    return kind(
         printable(str(path)),
         f"the ledger cannot be used: {why}",
         consequence="it is as it was before; all sessions are in the store or the archive",
@@ -322,4 +395,4 @@ def _unusable(path: Path, why: str, cure: str = _REPLACE) -> LedgerUnusable:
 
 def _refused(path: Path, error: sqlite3.Error) -> LedgerUnusable:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
-    return _unusable(path, str(error), _CURES.get(code, _REPLACE))
+    return _unusable(path, str(error), _CURES.get(code, _REPLACE), kind=_KINDS.get(code, LedgerUnusable))

@@ -176,6 +176,17 @@ class Usage(msgspec.Struct, frozen=True):
         return self.sessions_bytes + self.vault_bytes + self.ledger_bytes + self.database_bytes
 
 
+class ClockMemory(msgspec.Struct, frozen=True):
+    """What earlier sweeps knew of the time, in Unix seconds."""
+
+    last: float
+    """What the clock said at the last sweep."""
+    latest: float
+    """The latest time that it ever said, as long as nobody knows whether that was wrong."""
+    doubted_since: float | None = None
+    """When it last jumped; ``None`` once it has run evenly since."""
+
+
 class Inventory(msgspec.Struct, frozen=True):
     """Everything that decisions may depend on, taken at one moment. Sessions are sorted by id."""
 
@@ -187,5 +198,7 @@ class Inventory(msgspec.Struct, frozen=True):
     """Session id → the reason that a person gave."""
     unknown: tuple[Unknown, ...] = ()
     warnings: tuple[str, ...] = ()
+    clock: ClockMemory | None = None
+    """``None`` when no sweep remembers the time."""
     bytes_per_message: float = 0.0
     """What a message takes in the database on average, search tables included: for estimates."""

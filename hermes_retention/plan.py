@@ -79,6 +79,7 @@ class Rule(enum.StrEnum):
     ROUTED = "routed"
     RUNNING = "running"
     LINEAGE = "lineage"
+    CLOCK = "clock"
     # Wishes: it is over, and somebody wants it kept all the same.
     RESTORED = "restored"
     KEEP_LAST = "keep_last"

@@ -54,8 +54,19 @@ class RowArchiver:
     is told with that error. An unusable partition costs only its own month.
     """
 
-    def __init__(self, vault: Vault, store: Store, *, sweep: str, now: float, changed_rows: int = 0) -> None:
+    def __init__(  # noqa: PLR0913 - source, target, and on whose behalf
+        self,
+        vault: Vault,
+        store: Store,
+        *,
+        sweep: str,
+        now: float,
+        archived_at: float | None = None,
+        changed_rows: int = 0,
+    ) -> None:
+        """Copies are noted as archived at ``archived_at``, which is ``now`` unless given."""
         self._vault, self._store, self._sweep, self._now = vault, store, sweep, now
+        self._archived_at = now if archived_at is None else archived_at
         self.changed_rows = changed_rows
         """Rows of messages that were changed, in earlier sweeps too, since the database was last tidied."""
 
@@ -127,7 +138,7 @@ class RowArchiver:
         if not packed:
             return
         try:
-            ids = writer.write(self._entries(loads), packed, sweep=self._sweep, archived_at=self._now)
+            ids = writer.write(self._entries(loads), packed, sweep=self._sweep, archived_at=self._archived_at)
             checks = iter(writer.read_back(packed, ids))
             for load in loads:
                 errors = [error for _ in load.packed if (error := next(checks)()) is not None]

@@ -12,10 +12,18 @@ import msgspec
 from hermes_retention.errors import VaultDamaged
 from hermes_retention.fsops import allocated_bytes
 from hermes_retention.ledger import LookedThrough
-from hermes_retention.model import Inventory, Session, Usage
+from hermes_retention.model import ClockMemory, Inventory, Session, Usage
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import Scan, Store
 from hermes_retention.workspace import Workspace, free_bytes
+
+
+class _History(msgspec.Struct, frozen=True):
+    """What the ledger knows."""
+
+    restored: dict[str, float]
+    looked: dict[str, LookedThrough]
+    clock: ClockMemory | None
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -41,14 +49,16 @@ class Site(msgspec.Struct, frozen=True):
         expires = any(lifecycle.archive_after is not None for lifecycle in self.policy.lifecycles.values())
         damages: list[VaultDamaged] = []
         archived = self.workspace.vault.archived_sessions(damages) if expires else ()
+        history = self._history()
         return Inventory(
             home=str(self.home),
-            sessions=self._with_history(scan),
+            sessions=self._with_history(scan, history),
             usage=self._usage(_scanned_bytes(scan), scan.database_bytes),
             archived=archived,
             holds=self.workspace.holds.reasons(),
             unknown=scan.unknown,
             warnings=(*scan.warnings, *map(str, damages)),
+            clock=history.clock,
             bytes_per_message=_bytes_per_message(scan),
         )
 
@@ -66,13 +76,16 @@ class Site(msgspec.Struct, frozen=True):
             free_bytes=free_bytes(self.home),
         )
 
-    def _with_history(self, scan: Scan) -> tuple[Session, ...]:
-        """The sessions, with what the ledger knows of them."""
+    def _history(self) -> _History:
         ledger = self.workspace.ledger_if_any()
         if ledger is None:
-            return scan.sessions
+            return _History({}, {}, None)
         with ledger:
-            restored, looked = ledger.restored(), ledger.looked_through()
+            return _History(ledger.restored(), ledger.looked_through(), ledger.clock())
+
+    def _with_history(self, scan: Scan, history: _History) -> tuple[Session, ...]:
+        """The sessions, with what the ledger knows of them."""
+        restored, looked = history.restored, history.looked
         if not restored and not looked:
             return scan.sessions
         above = self.policy.tool_output_above

@@ -9,13 +9,12 @@ import msgspec
 
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.errors import VaultDamaged
-from hermes_retention.ledger import SweepRow
+from hermes_retention.ledger import FIRST_REMOVAL, SweepRow
 from hermes_retention.model import SessionClass, Usage
 from hermes_retention.plan import Liveness, Plan, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.site import Site
 from hermes_retention.stores.base import DatabaseSpace
-from hermes_retention.sweep import FIRST_REMOVAL
 
 _LAST_SWEEPS = 5
 

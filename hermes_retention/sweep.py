@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -14,19 +15,19 @@ import msgspec
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
 from hermes_retention.fsops import Directory
-from hermes_retention.ledger import Ledger, LookedThrough, Outcome
+from hermes_retention.ledger import FIRST_REMOVAL, Ledger, LookedThrough, Outcome
 from hermes_retention.model import Inventory
 from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
+from hermes_retention.policy.clocks import judge, stamp
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.routes import dead_routes
 from hermes_retention.recovery import below_home, recover
 from hermes_retention.site import Site
 from hermes_retention.stores.base import DatabaseSpace, RouteIndex
+from hermes_retention.sweep_notes import SweepNotes
 from hermes_retention.sweep_report import SweepReport, report_on
 
-FIRST_REMOVAL = "first_removal"
-"""The fact in the ledger that says when this home first lost something to a sweep."""
 CHANGED_ROWS = "changed_rows"
 """The fact in the ledger that says how many rows were changed since the host's database was last tidied."""
 _NOTED_EVERY = 2.0
@@ -96,68 +97,92 @@ def sweep(
     """
     watch, observer = _Stopwatch(), observer or Silent()
     site.workspace.check()
-    with site.workspace.locked():
+    with site.workspace.locked(), SweepNotes(site.workspace) as notes:
         stuck = recover(site)
         now = clock()
         inventory, plan = _plan(site, now=now)
         observer.planned(inventory, plan)
-        removals = plan.removals()
-        if not removals:
-            after = inventory.usage.total_bytes
-            forgotten = _forget_routes(index, inventory, plan, stuck)
-            return report_on(
-                plan,
-                inventory,
-                site.policy,
-                (),
-                sweep=None,
-                dry_run=False,
-                after=after,
-                database=site.store.database_space(),
-                seconds=watch.seconds(),
-                also=stuck,
-                routes_dropped=forgotten,
-            )
-        with site.workspace.ledger() as ledger:
-            sweep_id = ledger.begin_sweep(started_at=now, origin=origin)
-            if ledger.fact(FIRST_REMOVAL) is None:
-                ledger.remember(FIRST_REMOVAL, sweep_id)
-            with Directory.create(site.home, *below_home(site)) as files, site.workspace.aside() as aside:
-                effects = StoreEffects(
-                    site.store,
-                    site.workspace.vault,
-                    files,
-                    aside,
-                    tool_output_above=site.policy.tool_output_above,
-                    changed_rows=int(ledger.fact(CHANGED_ROWS) or 0),
-                    sweep=sweep_id,
-                    now=now,
-                )
-                outcomes = _carry_out(removals, effects, observer, ledger, sweep_id)
-            ledger.remember(CHANGED_ROWS, str(effects.changed_rows))
-            ledger.note_looked_through(_looked_through(outcomes, site.policy.tool_output_above))
-            forgotten = _forget_routes(index, inventory, plan, stuck)
-            after, space = _measured(site, inventory, outcomes)
-            report = report_on(
-                plan,
-                inventory,
-                site.policy,
-                outcomes,
-                sweep=sweep_id,
-                dry_run=False,
-                after=after,
-                database=space,
-                seconds=watch.seconds(),
-                also=stuck,
-                routes_dropped=forgotten,
-            )
-            totals = {
-                **msgspec.structs.asdict(report.counts),
-                "bytes_before": report.bytes_before,
-                "bytes_after": after,
-            }
-            ledger.finish_sweep(sweep_id, finished_at=clock(), totals=totals)
-            return report
+        report = _swept(site, index, inventory, plan, notes, stuck, origin=origin, observer=observer)
+        known = judge(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
+        notes.write(lambda ledger: ledger.remember_clock(known.memory))
+        if report.sweep is not None:
+            _finish(notes, report, finished_at=clock())
+        warnings = (*stuck, *report.warnings, *notes.complaints())
+        return msgspec.structs.replace(report, warnings=warnings, seconds=watch.seconds())
+
+
+def _swept(  # noqa: PLR0913, PLR0917 - what a sweep is made of
+    site: Site,
+    index: RouteIndex | None,
+    inventory: Inventory,
+    plan: Plan,
+    notes: SweepNotes,
+    stuck: list[str],
+    *,
+    origin: str,
+    observer: Observer,
+) -> SweepReport:
+    """Carry the plan out and measure what is left; without removals nothing is touched."""
+    sweep_id, outcomes = None, tuple[Outcome, ...]()
+    if plan.removals():
+        sweep_id = notes.begin(started_at=plan.now, origin=origin)
+        outcomes = _removed(site, inventory, plan, notes, sweep_id, observer)
+        forgotten = _forget_routes(index, inventory, plan, stuck)
+        after, space = _measured(site, inventory, outcomes)
+    else:
+        forgotten = _forget_routes(index, inventory, plan, stuck)
+        after, space = inventory.usage.total_bytes, site.store.database_space()
+    return report_on(
+        plan,
+        inventory,
+        site.policy,
+        outcomes,
+        sweep=sweep_id,
+        dry_run=False,
+        after=after,
+        database=space,
+        seconds=0.0,
+        routes_dropped=forgotten,
+    )
+
+
+def _removed(  # noqa: PLR0913, PLR0917 - what a sweep is made of
+    site: Site,
+    inventory: Inventory,
+    plan: Plan,
+    notes: SweepNotes,
+    sweep_id: str,
+    observer: Observer,
+) -> tuple[Outcome, ...]:
+    if notes.fact(FIRST_REMOVAL) is None:
+        notes.write(lambda ledger: ledger.remember(FIRST_REMOVAL, sweep_id))
+    with Directory.create(site.home, *below_home(site)) as files, site.workspace.aside() as aside:
+        effects = StoreEffects(
+            site.store,
+            site.workspace.vault,
+            files,
+            aside,
+            tool_output_above=site.policy.tool_output_above,
+            changed_rows=int(notes.fact(CHANGED_ROWS) or 0),
+            sweep=sweep_id,
+            now=plan.now,
+            archived_at=stamp(inventory.clock, now=plan.now),
+        )
+        outcomes = _carry_out(plan.removals(), effects, observer, notes, sweep_id)
+    notes.write(lambda ledger: ledger.remember(CHANGED_ROWS, str(effects.changed_rows)))
+    looked = tuple(_looked_through(outcomes, site.policy.tool_output_above))
+    notes.write(lambda ledger: ledger.note_looked_through(looked))
+    return outcomes
+
+
+def _finish(notes: SweepNotes, report: SweepReport, *, finished_at: float) -> None:
+    sweep_id = report.sweep or ""
+    totals = {
+        **msgspec.structs.asdict(report.counts),
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+    }
+    notes.write(lambda ledger: ledger.finish_sweep(sweep_id, finished_at=finished_at, totals=totals))
 
 
 def has_removed_before(site: Site) -> bool:
@@ -178,7 +203,7 @@ def _carry_out(
     steps: Sequence[Step],
     effects: Effects,
     observer: Observer,
-    ledger: Ledger | None = None,
+    notes: SweepNotes | None = None,
     sweep_id: str = "",
 ) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
@@ -187,12 +212,12 @@ def _carry_out(
         for outcome in execute(steps, effects):
             outcomes.append(outcome)
             observer.done(outcome)
-            if ledger is not None and watch.seconds() - noted_at >= _NOTED_EVERY:
-                ledger.note(sweep_id, outcomes[noted:])
+            if notes is not None and watch.seconds() - noted_at >= _NOTED_EVERY:
+                notes.write(partial(Ledger.note, sweep=sweep_id, outcomes=outcomes[noted:]))
                 noted, noted_at = len(outcomes), watch.seconds()
     finally:
-        if ledger is not None and noted < len(outcomes):
-            ledger.note(sweep_id, outcomes[noted:])
+        if notes is not None and noted < len(outcomes):
+            notes.write(partial(Ledger.note, sweep=sweep_id, outcomes=outcomes[noted:]))
     return tuple(outcomes)
 
 

@@ -27,7 +27,7 @@ from typing import Any, Protocol, Self
 
 import pytest
 
-from hermes_retention import archiving, effects, row_archiving
+from hermes_retention import archiving, effects, row_archiving, sweep
 from hermes_retention.stores.hermes import turns
 
 SYSTEM = (
@@ -145,6 +145,7 @@ class Faults:
         self._patch.setattr(effects, "connect", self._connecting(effects.connect))
         for module in (archiving, row_archiving):
             self._patch.setattr(module, "ThreadPoolExecutor", AtOnce)
+        self._patch.setattr(sweep, "_NOTED_EVERY", float("inf"))
         ticks = iter(range(10**9))
         self._patch.setattr(turns, "_clock", lambda: next(ticks) * 1e-4)
         self._patch.setattr(turns, "_sleep", lambda _: None)

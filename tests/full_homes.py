@@ -21,7 +21,7 @@ from host_databases import HostDatabase
 
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import Vault
-from hermes_retention.model import ROW_KINDS, SessionClass
+from hermes_retention.model import ROW_KINDS, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.site import Site
 from hermes_retention.stores.hermes.row_codec import decode, sections
@@ -103,6 +103,8 @@ class FullHome:
         home._file(f"request_dump_{LIVE}_{STAMP}.json", age=20 * DAY)
         home._file(f"session_{ORPHAN}.json", age=20 * DAY)
         home._file("notes.txt", age=300 * DAY)
+        with home.site().workspace.ledger() as ledger:  # as if sweeps had gone on meanwhile
+            ledger.remember_clock(ClockMemory(NOW - DAY, NOW - DAY))
         home._file(
             "sessions.json",
             age=10.0,

@@ -16,6 +16,7 @@ from hermes_retention.model import (
     ArchivedSession,
     Artifact,
     ArtifactKind,
+    ClockMemory,
     Inventory,
     Lineage,
     Record,
@@ -140,10 +141,12 @@ def inventory(
     message: float = 1000.0,
     free: int | None = None,
     warnings: Sequence[str] = (),
+    swept: float | None = None,
 ) -> Inventory:
     """The inventory of a home, which takes ``stored`` bytes (what its files take, unless given).
 
-    Its database takes ``database`` bytes more, and each message ``message`` of them.
+    The last sweep was ``swept`` seconds ago. Its database takes ``database`` bytes more, and each message
+    ``message`` of them.
     """
     size = sum(one.allocated_bytes for one in sessions) if stored is None else stored
     return Inventory(
@@ -153,6 +156,7 @@ def inventory(
         archived=tuple(copies),
         holds=dict(holds or {}),
         warnings=tuple(warnings),
+        clock=None if swept is None else ClockMemory(last=NOW - swept, latest=NOW - swept),
         bytes_per_message=message,
     )
 

@@ -15,10 +15,11 @@ from hermes_retention.model import Inventory, Session
 from hermes_retention.names import printable
 from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
 from hermes_retention.policy.budget import needs
+from hermes_retention.policy.clocks import SETTLED_SECONDS
 from hermes_retention.policy.draft import Draft
 from hermes_retention.policy.expiry import expiring
 from hermes_retention.policy.fates import Fate, Fates
-from hermes_retention.policy.lifecycle import Policy
+from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.policy.reclaim import reclaim
 from hermes_retention.policy.records import Unit, leaving_together
 from hermes_retention.policy.standing import Standing, has_messages
@@ -38,7 +39,8 @@ def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
     """
     sessions = tuple(sorted(inventory.sessions, key=attrgetter("id")))
     standing = Standing(msgspec.structs.replace(inventory, sessions=sessions), policy, now=now)
-    expired = _expired(standing, inventory) if inventory.archived else []
+    trusted = standing.clock.doubt is None
+    expired = _expired(standing, inventory) if inventory.archived and trusted else []
     draft = Draft(standing, inventory.bytes_per_message)
     decision = _Decision(standing, draft)
     for place in range(len(sessions)):
@@ -156,12 +158,29 @@ def _expired(standing: Standing, inventory: Inventory) -> list[Step]:
 def _clock_warnings(standing: Standing) -> list[str]:
     """One line when sessions claim to come from the future: a clock was wrong once, or is now."""
     latest = standing.now + _CLOCK_SLACK
+    warnings = _doubts(standing)
     ahead = [place for place, time in enumerate(standing.activity) if time > latest]
     if not ahead:
-        return []
+        return warnings
     example = printable(standing.sessions[ahead[0]].id)
-    warning = (
+    future = (
         f"{len(ahead)} session(s) have a time in the future, such as {example}: they count as active now "
         "and are kept. Check the clock of this machine."
+    )
+    return [*warnings, future]
+
+
+def _doubts(standing: Standing) -> list[str]:
+    """One line when something may go for good some day, and must not today."""
+    lifecycles = standing.policy.lifecycles.values()
+    is_final = standing.policy.on_reset is OnReset.DELETE or any(
+        it.archive_after is not None or not it.archive for it in lifecycles
+    )
+    if standing.clock.doubt is None or not is_final:
+        return []
+    warning = (
+        f"the clock of this machine is in doubt: {standing.clock.doubt}. What would be removed for good "
+        f"waits until a sweep finds that it has run evenly for {format_duration(SETTLED_SECONDS)}; all else "
+        "goes on. Set it right if it is wrong."
     )
     return [warning]

@@ -58,6 +58,23 @@ def fates(policy: Policy) -> FateTable:
     }
 
 
+def held_back(table: FateTable, policy: Policy) -> FateTable:
+    """The same table, in which nothing goes for good: that waits until the clock can be believed."""
+    return {key: _without_final(these, policy.lifecycles[key[0]]) for key, these in table.items()}
+
+
+def _without_final(these: Fates, lifecycle: Lifecycle) -> Fates:
+    def wait(fate: Fate) -> Fate:
+        return msgspec.structs.replace(fate, after=None, limit="never", rule=Rule.CLOCK)
+
+    return Fates(
+        wait(these.files) if these.files.verdict is Verdict.DELETE_FILES else these.files,
+        these.tool_output,
+        wait(these.messages) if these.messages.verdict is Verdict.DELETE_MESSAGES else these.messages,
+        these.record if lifecycle.archive else wait(these.record),
+    )
+
+
 def removal(lifecycle: Lifecycle, liveness: Liveness) -> Verdict:
     """How files of this class go, unless a setting says more."""
     if lifecycle.archive or liveness is Liveness.ORPHAN:

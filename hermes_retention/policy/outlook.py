@@ -102,6 +102,7 @@ class _Outlook:
             sessions=tuple(_with_series(inventory.sessions, family)),
             archived=tuple(copies),
             usage=Usage(sessions_bytes=0),
+            clock=None,  # of a time to come nobody can doubt anything
         )
         turns = {turn + _TICK for turn in _turning_points(family, copies, policy)}
         self._times = [now, *sorted(turn for turn in turns if turn > now)]

@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from hermes_retention.model import Artifact, ArtifactKind, Inventory, Session
-from hermes_retention.plan import Rule
-from hermes_retention.policy.fates import Fate, Fates, fates
+from hermes_retention.plan import Rule, Verdict
+from hermes_retention.policy.clocks import judge
+from hermes_retention.policy.fates import Fate, Fates, fates, held_back, removal
 from hermes_retention.policy.guards import Assessment, age, assess
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.policy.lineage import families
@@ -34,7 +35,9 @@ class Standing:
         self.assessments: Sequence[Assessment] = assess(inventory, policy, own, related.linked, now=now)
         self.activity: Sequence[float] = _aged_as_one(own, related.continued)
         self._wishes = Wishes(self.sessions, policy, self.activity, now=now)
-        self._fates = fates(policy)
+        self.clock = judge(inventory.clock, own, now=now)
+        table = fates(policy)
+        self._fates = table if self.clock.doubt is None else held_back(table, policy)
 
     def idle(self, place: int) -> float:
         """Seconds since the last activity of the session and what continues it."""
@@ -101,12 +104,19 @@ class Standing:
         session = self.sessions[place]
         if session.restored_at is not None:
             return self._restored(session)
+        if fate.rule is Rule.CLOCK:
+            return (
+                fate.rule,
+                f"{self.assessments[place].reason}; it would go for good, and the clock is in doubt",
+            )
         return fate.rule, f"{self.assessments[place].reason}; {fate.setting} is never"
 
     def old_dumps(self, place: int) -> tuple[Artifact, ...]:
         """The old request dumps of a session whose other files stay: a dump is no conversation."""
         session, after = self.sessions[place], self.policy.dumps_after
         if after is None or not session.artifacts or self.assessments[place].keeps_dumps:
+            return ()
+        if self.clock.doubt is not None and self._go_for_good(place):
             return ()
         # A failed run's dumps tell why it failed.
         if self._wishes.keeping_failed(place, session) is not None:
@@ -121,6 +131,10 @@ class Standing:
             and artifact.mtime_ns > 0
             and self.now - artifact.mtime_ns / 1e9 >= limit
         )
+
+    def _go_for_good(self, place: int) -> bool:
+        lifecycle = self.policy.lifecycles[self.sessions[place].session_class]
+        return removal(lifecycle, self.assessments[place].liveness) is Verdict.DELETE_FILES
 
     def _wait(self, place: int, fate: Fate) -> float | None:
         """Seconds until this part is due; ``None`` is for ever."""

@@ -29,6 +29,7 @@ KEPT_BECAUSE = {
     Rule.BUSY: "the host is at work on it",
     Rule.LINEAGE: "linked to a live session",
     Rule.HELD: "held by a person",
+    Rule.CLOCK: "would go for good, and the clock is in doubt",
     Rule.KEEP_LAST: "among the newest of its job or chat (KEEP_LAST)",
     Rule.KEEP_FAILED: "failed (KEEP_FAILED)",
     Rule.RESTORED: "put back from the archive; its time starts anew",

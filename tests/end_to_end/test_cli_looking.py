@@ -151,6 +151,7 @@ def test_explain_foretells_expiry(home: HomeBuilder, monkeypatch: pytest.MonkeyP
     run(home, "sweep", "--yes")
     monkeypatch.setenv("HERMES_RETENTION_CHAT__ARCHIVE_AFTER", "10d")
     assert "archived copy expires: 2026-11-30T12:00:00Z (in 10 d)" in run(home, "explain", OLD).out
+    assert "clock of this machine is in doubt" in run(home, "sweep", now=NOW + 10 * DAY).err
     run(home, "sweep", now=NOW + 11 * DAY)
     gone = run(home, "explain", OLD, now=NOW + 11 * DAY).out
     assert "archive: no copy" in gone

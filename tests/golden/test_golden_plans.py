@@ -20,7 +20,7 @@ GOLDENS = sorted(HERE.glob("*.toml"))
 EXPECTED = "[expected]\n"
 NOWHERE = Path("/nonexistent")
 
-AGES = {"idle", "started", "ended_ago", "restored", "age"}
+AGES = {"swept", "idle", "started", "ended_ago", "restored", "age"}
 SIZES = {"size", "stored", "database", "free"}
 INDENT = " " * 4
 

@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "recovery",
         "sweep_report",
+        "sweep_notes",
         "sweep",
         "restore",
         "prune",

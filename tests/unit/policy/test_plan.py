@@ -167,7 +167,7 @@ def test_every_verdict_is_explained() -> None:
 def test_names_of_rules_are_stable() -> None:
     """The ledger and people's scripts hold them: a new rule is welcome here, a changed name is not."""
     assert " ".join(Rule) == (
-        "held busy time_unknown min_age routed running lineage restored keep_last keep_failed never "
+        "held busy time_unknown min_age routed running lineage clock restored keep_last keep_failed never "
         "files_after on_reset persist dumps_after tool_output_after messages_after record_after "
         "archive_after max_disk keep_free discarded nothing_left"
     )
