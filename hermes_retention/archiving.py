@@ -34,11 +34,10 @@ from hermes_retention.errors import (
     RetentionError,
     VaultUnwritable,
 )
-from hermes_retention.fsops import Directory, Remover, read_unchanged
 from hermes_retention.ledger import Outcome
-from hermes_retention.model import Artifact
+from hermes_retention.model import Artifact, ArtifactKind
 from hermes_retention.plan import Step
-from hermes_retention.stores.base import SessionMetadata
+from hermes_retention.stores.base import SessionMetadata, StoreFiles
 
 BATCH_BYTES = 64 * 2**20
 """Plain bytes per transaction of the vault: enough that syncing costs little, little enough for memory."""
@@ -73,28 +72,28 @@ def _failed(step: Step, error: RetentionError) -> _PackedStep:
 class Archiver:
     """Moves the artifacts of steps into the vault, on behalf of one sweep."""
 
-    def __init__(  # noqa: PLR0913 - source, target, and on whose behalf
-        self, vault: Vault, files: Directory, remover: Remover, describe: Describe, *, sweep: str, now: float
+    def __init__(
+        self, vault: Vault, files: StoreFiles, describe: Describe, *, sweep: str, now: float
     ) -> None:
-        self._vault, self._files, self._remover, self._describe = vault, files, remover, describe
+        self._vault, self._files, self._describe = vault, files, describe
         self._sweep, self._now = sweep, now
 
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """One outcome for each step, a month after another; an unusable partition costs only its own month.
 
         Three things overlap, each on a batch of its own: packing (a pool), committing (this thread),
-        comparing what was read back and removing (more threads, which mostly wait for the file system).
+        comparing what was read back and removing (more threads, which mostly wait for the file system; one
+        of them leads each batch through the host's index).
         """
         workers = max(2, min(4, os.cpu_count() or 2))
         with (
             ThreadPoolExecutor(workers, thread_name_prefix="hermes-retention-pack") as pool,
             ThreadPoolExecutor(_REMOVERS, thread_name_prefix="hermes-retention-remove") as removing,
+            ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-leave") as leaving,
         ):
             pending: deque[Future[list[Outcome]]] = deque()
             for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
-                pending.extend(
-                    removing.submit(self._remove_all, part) for part in _slices(committed, _REMOVERS)
-                )
+                pending.append(leaving.submit(self._leave, committed, removing))
                 while pending and pending[0].done():
                     yield from pending.popleft().result()
             for future in pending:
@@ -116,19 +115,23 @@ class Archiver:
             except (RetentionError, sqlite3.Error, OSError) as error:
                 yield [_failed(step, vault_trouble(error)) for step in members]
 
-    def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
-        return [self._remove_checked(packed_step) for packed_step in committed]
+    def _leave(self, committed: Sequence[_PackedStep], removing: ThreadPoolExecutor) -> list[Outcome]:
+        """Compare the copies, take the sessions off the index, and remove what nothing needs any longer."""
+        list(removing.map(_check_all, _slices(committed, _REMOVERS)))
+        leaving = {one.step.session_id: one.artifacts for one in committed if one.artifacts}
+        needed = self._files.let_go(leaving) if leaving else {}
+        for packed_step in committed:
+            if (error := needed.get(packed_step.step.session_id)) is not None:
+                packed_step.artifacts = []
+                packed_step.errors.append(error)
+        return [
+            outcome
+            for outcomes in removing.map(self._remove_all, _slices(committed, _REMOVERS))
+            for outcome in outcomes
+        ]
 
-    def _remove_checked(self, packed_step: _PackedStep) -> Outcome:
-        """Remove the artifacts whose copy is good; the others stay, with an error."""
-        errors, good = packed_step.errors, []
-        for artifact, check in zip(packed_step.artifacts, packed_step.checks, strict=True):
-            error = check()
-            if error is None:
-                good.append(artifact)
-            elif error not in errors:
-                errors.append(error)
-        return removed_by(self._remover, packed_step.step, good, errors)
+    def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
+        return [removed_by(self._files, one.step, one.artifacts, one.errors) for one in committed]
 
     # -- reading and packing, in the pool -----------------------------------------------------------
 
@@ -171,17 +174,17 @@ class Archiver:
         return result
 
     def _pack_artifact(self, session_id: str, artifact: Artifact, packing: Packing) -> Packed:
-        pieces = read_unchanged(self._files, artifact)
+        pieces = self._files.read(session_id, artifact)
         if artifact.size_bytes <= BATCH_BYTES:
             return pack(session_id, artifact, pieces, packing)
-        return pack_large(session_id, artifact, pieces, read_unchanged(self._files, artifact), packing)
+        return pack_large(session_id, artifact, pieces, self._files.read(session_id, artifact), packing)
 
     def _samples(self, steps: Sequence[Step]) -> list[tuple[str, bytes]]:
         """The beginnings of a few artifacts, spread evenly, from which a dictionary may be built."""
         candidates = [(step.session_id, artifact) for step in steps for artifact in step.artifacts]
         samples = []
         for session_id, artifact in candidates[:: max(1, len(candidates) // _SAMPLES)][:_SAMPLES]:
-            with closing(read_unchanged(self._files, artifact)) as pieces:
+            with closing(self._files.read(session_id, artifact)) as pieces:
                 try:
                     samples.append((session_id, next(pieces, b"")[:_SAMPLE_BYTES]))
                 except RetentionError:
@@ -222,14 +225,42 @@ class Archiver:
         return writer.write(entries, packed, sweep=self._sweep, archived_at=self._now)
 
 
+def _check_all(committed: Sequence[_PackedStep]) -> None:
+    """Leave in each step the artifacts whose copy is good; the others stay, with an error.
+
+    Where the copy of an index entry is not good, all of the session stays.
+    """
+    for packed_step in committed:
+        good: list[Artifact] = []
+        for artifact, check in zip(packed_step.artifacts, packed_step.checks, strict=True):
+            error = check()
+            if error is None:
+                good.append(artifact)
+            elif error not in packed_step.errors:
+                packed_step.errors.append(error)
+        entries = (it for it in packed_step.artifacts if it.kind is ArtifactKind.ENTRY)
+        packed_step.artifacts = good if all(entry in good for entry in entries) else []
+        packed_step.checks = []
+
+
+def deleted(files: StoreFiles, steps: Sequence[Step]) -> Iterator[Outcome]:
+    """Remove the artifacts of these steps for good, and say what became of each step."""
+    for start in range(0, len(steps), BATCH_STEPS):
+        some = steps[start : start + BATCH_STEPS]
+        needed = files.let_go({step.session_id: step.artifacts for step in some})
+        for step in some:
+            error = needed.get(step.session_id)
+            yield Outcome(step, (error,)) if error is not None else removed_by(files, step, step.artifacts)
+
+
 def removed_by(
-    remover: Remover, step: Step, artifacts: Sequence[Artifact], errors: Sequence[RetentionError] = ()
+    files: StoreFiles, step: Step, artifacts: Sequence[Artifact], errors: Sequence[RetentionError] = ()
 ) -> Outcome:
     """Remove ``artifacts`` and say what became of ``step``, of which ``errors`` are known already."""
     freed, met = 0, list(errors)
     for artifact in artifacts:
         try:
-            remover.remove(artifact)
+            files.remove(step.session_id, artifact)
         except ArtifactVanished:
             continue  # somebody else removed it; there is nothing left to do or to lose
         except RetentionError as error:

@@ -12,14 +12,13 @@ from itertools import groupby
 from typing import Protocol
 
 from hermes_retention.archive.vault import Vault
-from hermes_retention.archiving import Archiver, removed_by, vault_trouble
+from hermes_retention.archiving import Archiver, deleted, vault_trouble
 from hermes_retention.errors import ArtifactChanged, RetentionError
-from hermes_retention.fsops import Directory, Remover
 from hermes_retention.ledger import Outcome
 from hermes_retention.names import printable
 from hermes_retention.plan import Step, Verdict
 from hermes_retention.row_archiving import RowArchiver
-from hermes_retention.stores.base import Store
+from hermes_retention.stores.base import Store, StoreFiles
 
 
 class Effects(Protocol):
@@ -108,8 +107,7 @@ class StoreEffects:
         self,
         store: Store,
         vault: Vault,
-        files: Directory,
-        aside: Directory,
+        files: StoreFiles,
         *,
         tool_output_above: int,
         changed_rows: int,
@@ -122,8 +120,8 @@ class StoreEffects:
         ``changed_rows`` is how many rows earlier sweeps changed since the database was last tidied.
         """
         self._vault = vault
-        self._remover = Remover(files, aside)
-        self._archiver = Archiver(vault, files, self._remover, store.metadata, sweep=sweep, now=archived_at)
+        self._files = files
+        self._archiver = Archiver(vault, files, store.metadata, sweep=sweep, now=archived_at)
         self._tool_output_above = tool_output_above
         rows = RowArchiver(
             vault, store, sweep=sweep, now=now, archived_at=archived_at, changed_rows=changed_rows
@@ -147,8 +145,7 @@ class StoreEffects:
 
     def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove files whose class asks for it (``archive=false``, or ``on_reset=delete``)."""
-        for step in steps:
-            yield removed_by(self._remover, step, step.artifacts)
+        return deleted(self._files, steps)
 
     def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove archived copies, a partition at a time."""

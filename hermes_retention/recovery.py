@@ -16,7 +16,8 @@ from hermes_retention.ledger import FIRST_REMOVAL, RebuiltSweep
 from hermes_retention.model import ArtifactKind, ClockMemory
 from hermes_retention.names import printable
 from hermes_retention.site import Site
-from hermes_retention.workspace import FOLDER
+from hermes_retention.stores.base import Folder
+from hermes_retention.workspace import ASIDE, FOLDER
 
 _COUNTED_AS = {
     ArtifactKind.MESSAGES: "messages_archived",
@@ -77,18 +78,17 @@ def _recover_database(site: Site) -> list[str]:
 
 
 def _recover_files(site: Site) -> list[str]:
+    for below in (FOLDER,), (FOLDER, "archive"):
+        with Directory.open(site.home, *below) as own:
+            fsops.sweep_temporaries(own)
+    return [line for folder in site.store.folders() for line in _recover_folder(site, folder)]
+
+
+def _recover_folder(site: Site, folder: Folder) -> list[str]:
     try:
-        files = Directory.open(site.home, *below_home(site))
+        files = Directory.open(site.home, *folder.below)
     except FileNotFoundError:
         return []
-    with files, site.workspace.aside() as aside:
+    with files, Directory.create(site.home, *ASIDE, *folder.aside) as aside:
         fsops.sweep_temporaries(files)
-        for below in (FOLDER,), (FOLDER, "archive"):
-            with Directory.open(site.home, *below) as own:
-                fsops.sweep_temporaries(own)
         return fsops.recover(files, aside)
-
-
-def below_home(site: Site) -> tuple[str, ...]:
-    """Where the files of sessions lie, part by part from the home."""
-    return site.store.files_directory.relative_to(site.home).parts

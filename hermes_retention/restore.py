@@ -15,15 +15,16 @@ import msgspec
 from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
-from hermes_retention.errors import ExitCode, SessionGone, UsageError, VaultDamaged
+from hermes_retention.errors import ExitCode, RetentionError, SessionGone, UsageError, VaultDamaged
 from hermes_retention.fsops import Directory
 from hermes_retention.ledger import SweepRow
-from hermes_retention.model import ROW_KINDS
+from hermes_retention.model import ROW_KINDS, ArtifactKind
 from hermes_retention.names import printable
 from hermes_retention.placing import Placement, Restored, place_all
 from hermes_retention.recovery import recover
 from hermes_retention.restoring_rows import RowsReport, joined_placements, put_rows_back
 from hermes_retention.site import Site
+from hermes_retention.stores.base import EntryRestored, Folder
 
 _ARCHIVED = ("files_archived", "tool_output_archived", "messages_archived", "records_archived")
 """What a sweep counts that can be put back."""
@@ -229,12 +230,36 @@ def _into_store(site: Site, found: _Found, *, now: float) -> RestoreReport:
     return RestoreReport(str(site.store.files_directory), files, rows, _once(damages))
 
 
-def _place_files(site: Site, files: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
-    if not files:
-        return ()
-    below = site.store.files_directory.relative_to(site.home).parts
-    with Directory.create(site.home, *below) as target, site.workspace.vault.reader() as reader:
-        return tuple(place_all(target, _placements(reader, files)))
+def _place_files(site: Site, artifacts: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
+    """Files first: an index entry must never lead to a file that is not there yet."""
+    results: list[Restored] = []
+    by_folder: dict[Folder, list[ArchivedArtifact]] = {}
+    for artifact in artifacts:
+        if artifact.kind is not ArtifactKind.ENTRY:
+            by_folder.setdefault(site.store.folder_of(artifact.session_id), []).append(artifact)
+    with site.workspace.vault.reader() as reader:
+        for folder, files in by_folder.items():
+            with Directory.create(site.home, *folder.below) as target:
+                results += place_all(target, _placements(reader, files))
+        results += _entries_back(site, reader, [it for it in artifacts if it.kind is ArtifactKind.ENTRY])
+    return tuple(results)
+
+
+def _entries_back(site: Site, reader: VaultReader, entries: Sequence[ArchivedArtifact]) -> Iterator[Restored]:
+    contents: dict[str, bytes] = {}
+    for entry in entries:
+        try:
+            contents[entry.session_id] = b"".join(reader.read(entry))
+        except RetentionError as error:
+            yield Restored(entry, error)
+    try:
+        told = site.store.put_entries_back(contents) if contents else {}
+    except RetentionError as error:
+        told = dict.fromkeys(contents, EntryRestored(error))
+    for entry in entries:
+        if entry.session_id in contents:
+            outcome = told[entry.session_id]
+            yield Restored(entry, outcome.error, already_there=outcome.already_there)
 
 
 def _placements(reader: VaultReader, files: Iterable[ArchivedArtifact]) -> Iterator[Placement]:

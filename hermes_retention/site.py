@@ -64,7 +64,8 @@ class Site(msgspec.Struct, frozen=True):
 
     def usage(self) -> Usage:
         """What the file system allocates now, and what is in use of the host's database."""
-        files_bytes, space = allocated_bytes(self.store.files_directory), self.store.database_space()
+        folders = (self.home.joinpath(*folder.below) for folder in self.store.folders())
+        files_bytes, space = sum(map(allocated_bytes, folders)), self.store.database_space()
         return self._usage(files_bytes, 0 if space is None else space.used_bytes)
 
     def _usage(self, sessions_bytes: int, database_bytes: int) -> Usage:

@@ -14,7 +14,6 @@ import msgspec
 
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
-from hermes_retention.fsops import Directory
 from hermes_retention.ledger import FIRST_REMOVAL, Ledger, LookedThrough, Outcome
 from hermes_retention.model import Inventory
 from hermes_retention.plan import Plan, Step, Verdict
@@ -22,11 +21,12 @@ from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.clocks import judge, stamp
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.routes import dead_routes
-from hermes_retention.recovery import below_home, recover
+from hermes_retention.recovery import recover
 from hermes_retention.site import Site
 from hermes_retention.stores.base import DatabaseSpace, RouteIndex
 from hermes_retention.sweep_notes import SweepNotes
 from hermes_retention.sweep_report import SweepReport, report_on
+from hermes_retention.workspace import ASIDE
 
 CHANGED_ROWS = "changed_rows"
 """The fact in the ledger that says how many rows were changed since the host's database was last tidied."""
@@ -156,12 +156,11 @@ def _removed(  # noqa: PLR0913, PLR0917 - what a sweep is made of
 ) -> tuple[Outcome, ...]:
     if notes.fact(FIRST_REMOVAL) is None:
         notes.write(lambda ledger: ledger.remember(FIRST_REMOVAL, sweep_id))
-    with Directory.create(site.home, *below_home(site)) as files, site.workspace.aside() as aside:
+    with site.store.moving_files(*ASIDE) as files:
         effects = StoreEffects(
             site.store,
             site.workspace.vault,
             files,
-            aside,
             tool_output_above=site.policy.tool_output_above,
             changed_rows=int(notes.fact(CHANGED_ROWS) or 0),
             sweep=sweep_id,

@@ -28,6 +28,8 @@ from hermes_retention.names import printable
 from hermes_retention.refusals import refusals_told
 
 FOLDER = "retention"
+ASIDE = (FOLDER, "aside")
+"""Where files wait, part by part from the home."""
 
 
 class Workspace:
@@ -42,7 +44,7 @@ class Workspace:
 
     def check(self) -> None:
         """Raise ``StoreUnreadable`` when the folder, or the vault in it, is a link or no directory."""
-        for below in ((FOLDER,), (FOLDER, "archive"), (FOLDER, "aside")):
+        for below in ((FOLDER,), (FOLDER, "archive"), ASIDE):
             try:
                 Directory.open(self.home, *below).close()
             except FileNotFoundError:
@@ -57,10 +59,6 @@ class Workspace:
                 Directory.create(self.home, FOLDER, part).close()
         except OSError as error:
             raise _unusable(self.root, error) from error
-
-    def aside(self) -> Directory:
-        """The opened ``aside`` directory."""
-        return Directory.open(self.home, FOLDER, "aside")
 
     def ledger(self) -> Ledger:
         """The opened ledger; made when it is missing. ``create`` comes first."""

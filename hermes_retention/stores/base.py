@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from hermes_retention.model import Session, Unknown
+from hermes_retention.errors import RetentionError
+from hermes_retention.model import Artifact, Session, Unknown
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
 
@@ -68,6 +69,44 @@ class RouteIndex(Protocol):
         """
 
 
+class Folder(msgspec.Struct, frozen=True):
+    """A directory in which files of sessions lie, and where they wait between "archived" and "removed"."""
+
+    below: tuple[str, ...]
+    """Its path below the home, part by part."""
+    aside: tuple[str, ...] = ()
+    """The same place below the directory ``aside`` of the workspace, part by part."""
+
+
+class EntryRestored(msgspec.Struct, frozen=True):
+    """What became of an index entry on its way back: written, there already, or refused with an error."""
+
+    error: RetentionError | None = None
+    already_there: bool = False
+
+
+class StoreFiles(Protocol):
+    """The artifacts of a store while something moves them. Safe to use from several threads."""
+
+    def read(self, session_id: str, artifact: Artifact) -> Generator[bytes]:
+        """Its content in pieces of ``fsops.READ_BYTES`` at most.
+
+        Raises ``ArtifactChanged`` or ``ArtifactUnreadable``; the pieces so far are worthless then.
+        """
+
+    def let_go(self, leaving: Mapping[str, Sequence[Artifact]]) -> Mapping[str, RetentionError]:
+        """Take these sessions, by id with the artifacts that leave, off the index of the host.
+
+        Returns the sessions that it still needs, with the reason: nothing of them may be removed.
+        """
+
+    def remove(self, session_id: str, artifact: Artifact) -> None:
+        """Remove an artifact of a session that was let go, if it still is what was archived.
+
+        Raises ``ArtifactChanged`` or ``ArtifactUnreadable`` otherwise; it is in its place then.
+        """
+
+
 class Store(Protocol):
     """A host's session storage below one home. Implementations only read, but for what their docs name."""
 
@@ -80,7 +119,25 @@ class Store(Protocol):
 
     @property
     def files_directory(self) -> Path:
-        """Where the files of sessions lie. It may not exist yet."""
+        """Where the files of sessions lie, or the directories that hold them. It may not exist yet."""
+
+    def folders(self) -> Sequence[Folder]:
+        """Every directory in which files of sessions lie now, or shall lie."""
+
+    def folder_of(self, session_id: str) -> Folder:
+        """Where the files of this session lie, or go back to."""
+
+    def moving_files(self, *aside: str) -> AbstractContextManager[StoreFiles]:
+        """Open the artifacts for one sweep; the lock of the home is held.
+
+        ``aside`` is where files wait between "archived" and "removed", part by part from the home.
+        """
+
+    def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
+        """Put archived index entries back, by the id of their session, whose files are there already.
+
+        The lock of the home is held. Raises ``StoreUnreadable`` when an index cannot be read or locked.
+        """
 
     def scan(self, *, now: float) -> Scan:
         """Read names, sizes, times, rows and routes; never the contents of session files.

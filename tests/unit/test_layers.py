@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "refusals", "units", "names", "model", "plan"),
     ("policy",),
     ("effects", "stores.base", "stores.rows", "gateway.resume", "gateway.hookspecs", "gateway.host"),
-    ("fsops", "archive", "pending", "ledger", "holds", "stores.hermes", "stores.openclaw"),
+    ("fsops", "archive", "pending", "ledger", "holds", "stores.folder", "stores.hermes", "stores.openclaw"),
     (
         *("settings", "workspace", "site", "archiving"),
         *("row_order", "row_loading", "row_archiving", "execute"),

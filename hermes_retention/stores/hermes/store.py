@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,15 @@ import msgspec
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.model import Lineage, Record, Route, Session, SessionClass
 from hermes_retention.names import is_text, printable
-from hermes_retention.stores.base import DatabaseSpace, Scan, SessionMetadata
+from hermes_retention.stores.base import (
+    DatabaseSpace,
+    EntryRestored,
+    Folder,
+    Scan,
+    SessionMetadata,
+    StoreFiles,
+)
+from hermes_retention.stores.folder import folder_files
 from hermes_retention.stores.hermes import config, cron, files, rows_back, state_db
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
@@ -26,6 +34,8 @@ from hermes_retention.stores.hermes.routing import Routing
 from hermes_retention.stores.hermes.rows_out import HermesRowReader, HermesRowRemover
 from hermes_retention.stores.hermes.watch import Watch
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer
+
+_FOLDER = Folder((files.DIRECTORY,))
 
 
 class HermesStore:
@@ -46,6 +56,22 @@ class HermesStore:
     def files_directory(self) -> Path:
         """Where the files of sessions lie. It may not exist yet."""
         return self._home / files.DIRECTORY
+
+    def folders(self) -> Sequence[Folder]:
+        """The one directory of session files."""
+        return (_FOLDER,)
+
+    def folder_of(self, session_id: str) -> Folder:
+        """The same for every session."""
+        return _FOLDER
+
+    def moving_files(self, *aside: str) -> AbstractContextManager[StoreFiles]:
+        """Open the files for one sweep; the lock of the home is held."""
+        return folder_files(self._home, _FOLDER, *aside)
+
+    def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
+        """Nothing: routes of this host are not archived, it makes them anew."""
+        return {}
 
     def scan(self, *, now: float) -> Scan:
         """Read names, sizes, times, rows and routes; never the contents of session files.
