@@ -127,7 +127,7 @@ def test_record_stays_while_a_file_of_its_session_does(home: Home, monkeypatch: 
     def unreadable(*_: object) -> Iterator[bytes]:
         raise ArtifactUnreadable("session_a.json", "it cannot be read")
 
-    monkeypatch.setattr("hermes_retention.archiving.read_unchanged", unreadable)
+    monkeypatch.setattr("hermes_retention.stores.folder.read_unchanged", unreadable)
     report = home.sweep(policy, now=4e9)
     assert report.counts.failed == 1
     assert home.database.execute("SELECT id FROM sessions") == [("a",)]
