@@ -75,6 +75,12 @@ def joined_placements(
             yield Placement(newest, partial(site.store.joined_rows, same))
 
 
+def in_order_of_sweeps(site: Site, artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+    """Of ``artifacts`` the rows, each session's in the order in which they were archived."""
+    found = _by_session(artifacts, _order_of_sweeps(site))
+    return [artifact for versions in found.values() for artifact in versions]
+
+
 class _Returning:
     """Sessions on their way back into an opened database."""
 

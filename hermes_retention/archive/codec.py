@@ -7,6 +7,7 @@ What must not live here: files, databases, and any choice of what is archived.
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ FRAME_BYTES = 8 * 2**20
 """Plain bytes in one frame at most: larger artifacts become several frames, so memory stays bounded."""
 DICTIONARY_BYTES = 512 * 2**10
 _LONG_LINE = 32
+_WORTH_TOGETHER = 4
+"""Frames; fewer are as quick one by one."""
 
 
 class FrameError(ValueError):
@@ -69,6 +72,30 @@ class Codec:
         if len(plain) != size_bytes:
             raise FrameError(f"the frame holds {len(plain)} bytes instead of {size_bytes}")
         return plain
+
+    def decompress_all(self, frames: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        """The plain bytes of many frames, each told with its size. Raises ``FrameError`` if one is damaged.
+
+        Most of the work is done while other threads of Python run, which it is not frame by frame.
+        """
+        if any(not 0 <= size_bytes <= FRAME_BYTES for size_bytes, _ in frames):
+            raise FrameError("a frame is larger than what this format allows")
+        decompressor = zstandard.ZstdDecompressor(dict_data=self._dictionary)
+        together = getattr(
+            decompressor, "multi_decompress_to_buffer", None
+        )  # not in every build of zstandard
+        if together is None or len(frames) < _WORTH_TOGETHER:
+            return [self.decompress(content, size_bytes) for size_bytes, content in frames]
+        sizes = [size_bytes for size_bytes, _ in frames]
+        try:
+            plain = together(
+                [content for _, content in frames],
+                decompressed_sizes=struct.pack(f"={len(sizes)}Q", *sizes),
+                threads=1,
+            )
+        except (zstandard.ZstdError, ValueError) as error:
+            raise FrameError(f"not a readable zstd frame ({error})") from error
+        return [segment.tobytes() for segment in plain]
 
 
 def build_dictionary(samples: Sequence[bytes]) -> bytes:

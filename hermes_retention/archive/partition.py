@@ -379,6 +379,16 @@ class Partition:
         for size_bytes, content in rows:
             yield Frame(size_bytes, content)
 
+    def frames_of(self, artifact_ids: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Artifact, plain size and content of the frames of some artifacts, in order of their ids."""
+        for start in range(0, len(artifact_ids), _VARIABLES):
+            some = artifact_ids[start : start + _VARIABLES]
+            yield from self._connection.execute(
+                "SELECT artifact_id, size, frame FROM frames "
+                f"WHERE artifact_id IN ({', '.join('?' * len(some))}) ORDER BY artifact_id, seq",
+                some,
+            )
+
     def read(self, artifact: ArchivedArtifact) -> Iterator[bytes]:
         """The original bytes in pieces. Raises ``FrameCorrupt`` unless all of them are what was archived."""
         codec = self.codec(artifact.dictionary_id)

@@ -86,7 +86,7 @@ class Vault:
             except VaultDamaged as error:
                 damages.append(error)
             except (sqlite3.Error, ValueError) as error:
-                damages.append(_unreadable(path, error))
+                damages.append(unreadable(path, error))
             else:
                 yield from found
 
@@ -141,7 +141,7 @@ class Vault:
             except VaultDamaged as error:
                 yield path.stem, [Damage(path.stem, str(error))]
             except sqlite3.Error as error:
-                yield path.stem, [Damage(path.stem, str(_unreadable(path, error)))]
+                yield path.stem, [Damage(path.stem, str(unreadable(path, error)))]
 
     def remove_sessions(self, session_ids: Iterable[str], *, partition: str | None = None) -> None:
         """Remove sessions for good, from one partition or from all; an emptied partition is unlinked."""
@@ -151,7 +151,7 @@ class Vault:
                 _remove_from(path, wanted)
 
 
-def _unreadable(path: Path, error: sqlite3.Error | ValueError) -> VaultDamaged:
+def unreadable(path: Path, error: sqlite3.Error | ValueError) -> VaultDamaged:
     """What SQLite met in a partition that it could open, as an error that people understand."""
     why = f"SQLite cannot read it ({error})" if isinstance(error, sqlite3.Error) else "it holds nonsense"
     return VaultDamaged(
@@ -196,7 +196,7 @@ class VaultReader:
         try:
             yield from self._partition.read(artifact)
         except sqlite3.Error as error:  # whoever takes the pieces may use another database
-            raise _unreadable(self._root / f"{artifact.partition}.db", error) from error
+            raise unreadable(self._root / f"{artifact.partition}.db", error) from error
 
 
 def _remove_from(path: Path, session_ids: Sequence[str]) -> None:

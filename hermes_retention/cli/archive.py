@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hermes_retention.archive.entries import describe
 from hermes_retention.cli.context import Context
 from hermes_retention.discard import discard, require_not_held
-from hermes_retention.errors import ExitCode, VaultDamaged
+from hermes_retention.errors import ExitCode, UsageError, VaultDamaged
 from hermes_retention.lookup import (
     ArchiveEntry,
     Copies,
@@ -24,6 +27,9 @@ from hermes_retention.report.json_output import print_object
 from hermes_retention.report.page import Style
 from hermes_retention.report.words import counted
 from hermes_retention.units import format_size
+
+if TYPE_CHECKING:
+    from hermes_retention.exporting import Form
 
 
 def run_list(context: Context, arguments: argparse.Namespace) -> int:
@@ -81,10 +87,54 @@ def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
 
 
 def run_export(context: Context, arguments: argparse.Namespace) -> int:
-    """The same as ``restore --to``, with a place to write to by default."""
+    """The original files as ``restore --to`` writes them, or each conversation in another form."""
     from hermes_retention.cli.restoring import export
+    from hermes_retention.exporting import Form
 
-    return export(context, arguments.sessions, arguments.to)
+    form = Form(arguments.form)
+    if arguments.to == "-":
+        return _print(context, arguments.sessions, form)
+    if form is Form.ORIGINAL:
+        return export(context, arguments.sessions, arguments.to)
+    return _export_as(context, arguments.sessions, form, Path(arguments.to).expanduser())
+
+
+def _export_as(context: Context, sessions: Sequence[str], form: Form, directory: Path) -> int:
+    from hermes_retention.exporting import export_as
+
+    exported = export_as(context.site, resolve_archived(context.site, sessions), form, directory)
+    written = [one for one in exported if one.error is None]
+    if written:
+        names = written[0].name if len(written) == 1 else f"{len(written):,} files"
+        context.page.line(
+            f"{counted(len(written), 'session')} written into {printable(str(directory))}: {names}.",
+            Style.GOOD,
+        )
+    failed = [one.error for one in exported if one.error is not None]
+    for error in failed:
+        context.page.line(str(error), Style.BAD)
+    if any(isinstance(error, VaultDamaged) for error in failed):
+        return ExitCode.VAULT_DAMAGED
+    return ExitCode.SOME_FAILED if failed else ExitCode.DONE
+
+
+def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
+    from hermes_retention.exporting import export_text
+
+    if len(sessions) != 1 or form == "original":
+        raise UsageError(
+            "archive export --to -",
+            "only one session fits on standard output, and not as original files",
+            consequence="nothing was written",
+            cure="Name one session, with --as markdown, json or jsonl; or a directory.",
+        )
+    (session_id,) = resolve_archived(context.site, sessions)
+    is_terminal = sys.stdout.isatty()
+    for piece in export_text(context.site, session_id, form):
+        text = piece.decode()
+        # A terminal obeys what a conversation may hold; files and pipes get it as it is.
+        sys.stdout.write("\n".join(map(printable, text.split("\n"))) if is_terminal else text)
+    return ExitCode.DONE
 
 
 def run_remove(context: Context, arguments: argparse.Namespace) -> int:

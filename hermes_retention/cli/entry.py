@@ -96,6 +96,10 @@ def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of
         from hermes_retention.cli.compacting import run_compact
 
         return run_compact
+    if command == "search":
+        from hermes_retention.cli.searching import run_search
+
+        return run_search
     if command in ("restore", "undo"):
         from hermes_retention.cli import restoring
 

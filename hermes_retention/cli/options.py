@@ -7,6 +7,7 @@ they never meet those of a host whose sub-command this is. What must not live he
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from typing import TypeAlias
 
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
@@ -136,3 +137,44 @@ def share(text: str) -> float:
     if rest or not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25% or 0.25")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A day, or a time so long ago."""
+
+    day_at: float | None = None
+    """When it begins, in Unix seconds."""
+    age_seconds: int = 0
+
+    def begin(self, now: float) -> float:
+        """The first moment that is meant."""
+        return now - self.age_seconds if self.day_at is None else self.day_at
+
+    def end(self, now: float) -> float:
+        """What comes right after the last moment that is meant."""
+        return now - self.age_seconds if self.day_at is None else self.day_at + 86_400
+
+
+def moment(text: str) -> Moment:
+    """A day in UTC (``2026-11-20``) or an age (``30d``), for the ``type`` of an argument."""
+    from datetime import UTC, datetime
+
+    from hermes_retention.units import parse_duration
+
+    try:
+        return Moment(age_seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return Moment(day_at=datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        why = f"{text!r} is neither a day such as 2026-11-20 nor an age such as 30d"
+        raise argparse.ArgumentTypeError(why) from error
+
+
+def count(text: str) -> int:
+    """A whole number from 1, for ``argparse``."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**6):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

@@ -21,6 +21,8 @@ from hermes_retention.cli.options import (
     add_yes,
     age,
     command,
+    count,
+    moment,
     share,
     show_help_without_command,
 )
@@ -54,7 +56,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(retention_complain=parser.error)
     show_help_without_command(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (_add_sweep, _add_status, _add_explain, _add_restore, _add_undo, _add_hold):
+    for add in (_add_sweep, _add_status, _add_explain, _add_search, _add_restore, _add_undo, _add_hold):
         add(commands)
     for add in (_add_archive, _add_prune, _add_compact, _add_settings, _add_demo):
         add(commands)
@@ -109,6 +111,42 @@ def _add_explain(commands: Commands) -> None:
         examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015",
     )
     add_session(parser, ID_OR_PREFIX)
+    add_json(parser)
+
+
+def _add_search(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "search",
+        "find text in archived conversations",
+        handler="search",
+        about="""\
+Looks through the messages of archived sessions, newest month first, and stops
+when it has found enough. Letters match in any case unless TEXT has capitals.
+Each session is shown once, with how many of its messages match.""",
+        examples="""\
+  %(prog)s refund
+  %(prog)s order 4711 --since 90d --class chat
+  %(prog)s --regex 'invoice \\d{4}' --user 12345 --json
+  %(prog)s --live refund      what was not archived yet, too""",
+    )
+    parser.add_argument("text", metavar="TEXT", nargs="+", help="what to look for; several words are joined")
+    parser.add_argument("--regex", action="store_true", help="TEXT is a regular expression of Python")
+    add_classes(parser, "only sessions of this class")
+    parser.add_argument(
+        "--since", metavar="D", type=moment, help="last active on or after this day (UTC), or age: 30d"
+    )
+    parser.add_argument(
+        "--until", metavar="D", type=moment, help="last active on or before this day (UTC), or age"
+    )
+    parser.add_argument("--user", metavar="U", help="only sessions of this user id")
+    parser.add_argument("--platform", metavar="P", help="only sessions of this platform, such as telegram")
+    parser.add_argument(
+        "--limit", metavar="N", type=count, default=20, help="sessions to show at most (default: 20)"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="search the host's database and session files as well"
+    )
     add_json(parser)
 
 
@@ -205,10 +243,29 @@ def _add_archive(commands: Commands) -> None:
         "export",
         "write archived sessions elsewhere, as files",
         handler="archive export",
-        examples="  %(prog)s 20261120_101500_1a2b3c4d --to ~/found",
+        about="""\
+As original files (and rows of the database as lines of JSON), or each
+conversation as one file in the form that --as names. Nothing is overwritten,
+and the archived copy stays.""",
+        examples="""\
+  %(prog)s 20261120_101500_1a2b3c4d --to ~/found
+  %(prog)s 20261120_101500_1a2b3c4d --as markdown --to -""",
     )
     add_session(export, ID_OR_PREFIX, several=True)
-    export.add_argument("--to", metavar="DIR", default=".", help="where to (default: the current directory)")
+    export.add_argument(
+        "--as",
+        dest="form",
+        choices=("original", "json", "jsonl", "markdown"),
+        default="original",
+        help="form: original files (default), or the conversation as JSON, as one message per line, "
+        "or for people",
+    )
+    export.add_argument(
+        "--to",
+        metavar="DIR",
+        default=".",
+        help="where to (default: the current directory); - for standard output",
+    )
     remove = command(
         inner,
         "remove",

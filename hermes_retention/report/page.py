@@ -29,6 +29,7 @@ class Style(enum.StrEnum):
     GOOD = "green"
     WARNING = "yellow"
     BAD = "red"
+    HIT = "bold magenta"
 
 
 class Page(Protocol):
@@ -36,6 +37,9 @@ class Page(Protocol):
 
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """One line; a terminal wraps it."""
+
+    def pieces(self, parts: Sequence[tuple[str, Style]]) -> None:
+        """One line of texts, each in its own style."""
 
     def table(self, table: Table) -> None:
         """Titles and rows in columns."""
@@ -50,6 +54,10 @@ class PlainPage:
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """The text as it is; the style is not shown."""
         self._stream.write(f"{text}\n")
+
+    def pieces(self, parts: Sequence[tuple[str, Style]]) -> None:
+        """The texts one behind the other; styles are not shown."""
+        self.line("".join(text for text, _ in parts))
 
     def table(self, table: Table) -> None:
         """Aligned columns, indented; nothing is cut unless there is a width to fit."""
@@ -67,6 +75,12 @@ class RichPage:
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """The text in the colour of its style. Nothing in it is taken for markup: names may hold anything."""
         self.console.print(text, style=style.value, markup=False, highlight=False, emoji=False)
+
+    def pieces(self, parts: Sequence[tuple[str, Style]]) -> None:
+        """The texts one behind the other, each in the colour of its style."""
+        from rich.text import Text
+
+        self.console.print(Text.assemble(*((text, style.value) for text, style in parts)))
 
     def table(self, table: Table) -> None:
         """Columns that fit the terminal; titles and totals stand out."""

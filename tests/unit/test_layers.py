@@ -20,7 +20,15 @@ PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "refusals", "units", "names", "model", "plan"),
     ("policy",),
-    ("effects", "stores.base", "stores.rows", "gateway.resume", "gateway.hookspecs", "gateway.host"),
+    (
+        "effects",
+        "stores.base",
+        "stores.rows",
+        "stores.texts",
+        "gateway.resume",
+        "gateway.hookspecs",
+        "gateway.host",
+    ),
     ("fsops", "archive", "pending", "ledger", "holds", "stores.folder", "stores.hermes", "stores.openclaw"),
     (
         *("settings", "workspace", "site", "archiving"),
@@ -37,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "discard",
         "compact",
         "search",
+        "exporting",
         "simulate",
         "status",
         "explain",

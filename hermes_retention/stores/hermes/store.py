@@ -31,9 +31,11 @@ from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
+from hermes_retention.stores.hermes.row_texts import message_texts
 from hermes_retention.stores.hermes.rows_out import HermesRowReader, HermesRowRemover
 from hermes_retention.stores.hermes.watch import Watch
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer
+from hermes_retention.stores.texts import LiveMessage
 
 _FOLDER = Folder((files.DIRECTORY,))
 
@@ -171,6 +173,10 @@ class HermesStore:
     def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
         """Versions of one kind of one session as one. Touches no database. Raises ``VaultDamaged``."""
         return rows_back.joined(versions)
+
+    def message_texts(self, run: str) -> Iterator[LiveMessage]:
+        """The messages that may hold ``run``, newest first. Raises ``StoreUnreadable``."""
+        return message_texts(self._home / state_db.DATABASE, run)
 
     def database_space(self) -> DatabaseSpace | None:
         """How full the host's database is now; ``None`` when there is none.

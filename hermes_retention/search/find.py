@@ -1,0 +1,144 @@
+"""A search in what was archived, and with it in what is still in the store.
+
+What must not live here: output, and what people type (``cli``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from hermes_retention.archive.entries import SessionEntry
+from hermes_retention.errors import VaultDamaged
+from hermes_retention.model import Session, SessionClass
+from hermes_retention.search.found import FoundSession, Hits
+from hermes_retention.search.live import search_store
+from hermes_retention.search.query import Query
+from hermes_retention.search.vault import matching_sessions, take_hits
+from hermes_retention.site import Site
+from hermes_retention.stores.base import SessionMetadata
+
+
+class SearchRequest(msgspec.Struct, frozen=True):
+    """What to look for, and in which sessions. Times are Unix seconds."""
+
+    query: Query
+    limit: int
+    classes: frozenset[SessionClass] = frozenset()
+    """Empty for all."""
+    since: float | None = None
+    until: float | None = None
+    """The last activity of a session lies between these; the second one does not count."""
+    user: str | None = None
+    platform: str | None = None
+    live: bool = False
+    """Whether to look into the store too."""
+    excerpts: int = 2
+    """At most, for each session."""
+
+
+class SearchReport(msgspec.Struct, frozen=True):
+    """What was found: the newest sessions first, as many as were asked for."""
+
+    sessions: tuple[FoundSession, ...]
+    has_more: bool
+    """Whether there are further, older ones."""
+    damages: tuple[VaultDamaged, ...] = ()
+    """What of the archive could not be searched."""
+    warnings: tuple[str, ...] = ()
+    """What of the store could not be searched."""
+
+
+class _Place(msgspec.Struct):
+    """A session that matches, with what is known of it."""
+
+    session_class: SessionClass
+    last_activity: float
+    metadata: SessionMetadata
+
+
+def search(site: Site, request: SearchRequest, *, now: float) -> SearchReport:
+    """Look through the vault, newest month first, and stop when there is enough. Reads only.
+
+    What is damaged is left out and told. Raises ``StoreUnreadable`` when ``request.live`` is set and the
+    store cannot be read.
+    """
+    site.workspace.check()
+    damages: list[VaultDamaged] = []
+    warnings: tuple[str, ...] = ()
+    places: dict[str, _Place] = {}
+    hits: dict[str, Hits] = {}
+    stored: Mapping[str, Session] = {}
+    if request.live:
+        stored = {session.id: session for session in site.store.scan(now=now).sessions}
+        wanted = _wanted_in_store(site, request, stored)
+        live = search_store(
+            site,
+            request.query,
+            {session_id: stored[session_id] for session_id in wanted},
+            lambda: _hits(request),
+        )
+        hits, warnings = live.hits, tuple(live.unread)
+        places = {session_id: wanted[session_id] for session_id in hits}
+    vault = site.workspace.vault
+    matching = matching_sessions(vault, request.query, lambda it: _is_wanted(request, it), damages)
+    for entry in itertools.islice(matching, request.limit + 1):
+        places.setdefault(entry.id, _Place(entry.session_class, entry.last_activity, entry.metadata))
+    order = sorted(places, key=lambda it: (-places[it].last_activity, it))
+    chosen = order[: request.limit]
+    archived = {session_id: hits.get(session_id) or _hits(request) for session_id in chosen}
+    in_vault = take_hits(vault, archived, damages)
+    return SearchReport(
+        sessions=tuple(
+            FoundSession(
+                session_id,
+                places[session_id].session_class,
+                places[session_id].last_activity,
+                places[session_id].metadata,
+                archived[session_id].count,
+                archived[session_id].excerpts,
+                in_archive=session_id in in_vault,
+                in_store=session_id in stored,
+            )
+            for session_id in chosen
+            if archived[session_id].count
+        ),
+        has_more=len(order) > request.limit,
+        damages=_once(damages),
+        warnings=warnings,
+    )
+
+
+def _hits(request: SearchRequest) -> Hits:
+    return Hits(request.query, most_excerpts=request.excerpts)
+
+
+def _is_wanted(request: SearchRequest, entry: SessionEntry) -> bool:
+    return _fits(request, _Place(entry.session_class, entry.last_activity, entry.metadata))
+
+
+def _fits(request: SearchRequest, place: _Place) -> bool:
+    return (
+        (not request.classes or place.session_class in request.classes)
+        and (request.since is None or place.last_activity >= request.since)
+        and (request.until is None or place.last_activity < request.until)
+        and (request.user is None or place.metadata.user_id == request.user)
+        and (request.platform is None or place.metadata.source == request.platform)
+    )
+
+
+def _wanted_in_store(site: Site, request: SearchRequest, stored: Mapping[str, Session]) -> dict[str, _Place]:
+    known = site.store.metadata(list(stored))
+    places = {
+        session_id: _Place(
+            session.session_class, session.last_activity, known.get(session_id, SessionMetadata())
+        )
+        for session_id, session in stored.items()
+    }
+    return {session_id: place for session_id, place in places.items() if _fits(request, place)}
+
+
+def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
+    return tuple({str(damage): damage for damage in damages}.values())
