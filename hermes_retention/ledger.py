@@ -300,6 +300,17 @@ class Ledger:
         rows = self._rows("SELECT session_id, last_message_at, above FROM looked_through")
         return {row[0]: LookedThrough(*row) for row in rows}
 
+    def forget_sessions(self, session_ids: Iterable[str]) -> None:
+        """Drop what is noted of sessions that are gone, but for the steps that say what became of them."""
+        ids = [(session_id,) for session_id in session_ids]
+        with self._transaction() as connection:
+            tables = connection.execute(
+                "SELECT t.name FROM sqlite_schema t, pragma_table_info(t.name) c "
+                "WHERE t.type = 'table' AND c.name = 'session_id' AND t.name <> 'steps'"
+            ).fetchall()
+            for (table,) in tables:
+                connection.executemany(f"DELETE FROM {table} WHERE session_id = ?", ids)  # noqa: S608 - our own
+
     def _has_looked_through(self) -> bool:
         """A ledger of the first version has no such table until something is noted there."""
         query = "SELECT count(*) FROM sqlite_schema WHERE name = 'looked_through'"

@@ -97,8 +97,10 @@ class Rule(enum.StrEnum):
     # Budget: it was not due yet.
     MAX_DISK = "max_disk"
     KEEP_FREE = "keep_free"
-    # Not the policy's: a person removed an archived copy.
+    # Not the policy's: a person removed an archived copy, or everything.
     DISCARDED = "discarded"
+    FORGOTTEN = "forgotten"
+    """A person wanted all of a session, or of a user, gone for good."""
     # Nothing to decide.
     NOTHING_LEFT = "nothing_left"
 

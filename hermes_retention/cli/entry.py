@@ -96,6 +96,10 @@ def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of
         from hermes_retention.cli.compacting import run_compact
 
         return run_compact
+    if command == "forget":
+        from hermes_retention.cli.forgetting import run_forget
+
+        return run_forget
     if command == "search":
         from hermes_retention.cli.searching import run_search
 

@@ -58,7 +58,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (_add_sweep, _add_status, _add_explain, _add_search, _add_restore, _add_undo, _add_hold):
         add(commands)
-    for add in (_add_archive, _add_prune, _add_compact, _add_settings, _add_demo):
+    for add in (_add_archive, _add_forget, _add_prune, _add_compact, _add_settings, _add_demo):
         add(commands)
 
 
@@ -278,6 +278,33 @@ still in the store stays there.""",
     )
     add_session(remove, EXACT_ID, several=True)
     add_yes(remove)
+
+
+def _add_forget(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "forget",
+        "remove all data of a session or a user for good, everywhere",
+        handler="forget",
+        about="""\
+Files, messages, records and routes in the host's storage, archived copies, and
+what these left in shared dictionaries, search tables and logs. What compression
+continued and what was delegated goes with it. Shows what would go and asks;
+nothing can put it back. The ledger keeps a receipt without content.
+
+Live sessions are refused while the gateway runs, which would write them again:
+stop it, or leave them out with --skip-live. Run it again after a crash.""",
+        examples="""\
+  %(prog)s --user 12345 --platform telegram --dry-run
+  %(prog)s 20261120_101500_1a2b3c4d --yes""",
+    )
+    parser.add_argument("sessions", metavar="SESSION", nargs="*", help=EXACT_ID)
+    parser.add_argument("--user", metavar="U", help="all sessions of this user id")
+    parser.add_argument("--platform", metavar="P", help="of that user only those on this platform")
+    parser.add_argument("--skip-live", action="store_true", help="leave live sessions out")
+    add_dry_run(parser)
+    add_json(parser)
+    add_yes(parser)
 
 
 def _add_prune(commands: Commands) -> None:

@@ -19,6 +19,7 @@ REMOVED_BECAUSE = {
     Rule.KEEP_FREE: "less is free than KEEP_FREE asks for",
     Rule.ARCHIVE_AFTER: "archived longer ago than ARCHIVE_AFTER",
     Rule.DISCARDED: "removed from the archive by a person",
+    Rule.FORGOTTEN: "forgotten for good: a person asked for it",
 }
 KEPT_BECAUSE = {
     Rule.NOTHING_LEFT: "nothing left to remove",

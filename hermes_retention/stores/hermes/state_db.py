@@ -190,6 +190,14 @@ def writing(path: Path, *, durable: bool = False) -> Iterator[sqlite3.Connection
 
 
 @contextlib.contextmanager
+def erasing(path: Path) -> Iterator[sqlite3.Connection]:
+    """Like ``writing``, and durable; what is removed is overwritten. Raises ``StoreUnreadable``."""
+    with writing(path, durable=True) as database:
+        database.execute("PRAGMA secure_delete = ON").fetchall()
+        yield database
+
+
+@contextlib.contextmanager
 def read_errors(path: Path) -> Iterator[None]:
     """``StoreUnreadable`` for what SQLite raises in the block, while the database at ``path`` is read."""
     try:

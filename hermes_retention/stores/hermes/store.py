@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from hermes_retention.stores.base import (
     StoreFiles,
 )
 from hermes_retention.stores.folder import folder_files
-from hermes_retention.stores.hermes import config, cron, files, rows_back, state_db
+from hermes_retention.stores.hermes import config, cron, erasing, files, rows_back, state_db
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
@@ -44,6 +44,8 @@ class HermesStore:
     """The session storage below the home of a Hermes Agent, 0.13 and newer. ``restoring_rows`` writes."""
 
     name = "hermes"
+
+    _writing: Callable[[Path], AbstractContextManager[sqlite3.Connection]] = staticmethod(state_db.writing)
 
     def __init__(self, home: Path) -> None:
         """``home`` may be a symbolic link; what is below it may not. It need not exist before ``scan``."""
@@ -126,7 +128,7 @@ class HermesStore:
     def removing_rows(self) -> Iterator[HermesRowRemover]:
         """Change rows, from one thread. Raises ``StoreUnreadable``."""
         path = self._home / state_db.DATABASE
-        with state_db.writing(path) as database:
+        with self._writing(path) as database:
             watch = Watch(database, lambda: self._all_routes(database), self._routed_in())
             yield HermesRowRemover(path, database, watch)
 
@@ -178,6 +180,26 @@ class HermesStore:
         """The messages that may hold ``run``, newest first. Raises ``StoreUnreadable``."""
         return message_texts(self._home / state_db.DATABASE, run)
 
+    def erasing(self) -> HermesStore:
+        """The same store; rows that are removed through it are overwritten as well."""
+        return _Erasing(self._home)
+
+    def in_use_by(self) -> str | None:
+        """The gateway, or another process that has the database open; ``None`` when there is neither."""
+        return erasing.in_use_by(self._home)
+
+    def drop_routes(self, session_ids: Collection[str]) -> int:
+        """Remove every route of this home to these sessions. Raises ``StoreUnreadable``."""
+        return erasing.drop_routes(self._home, session_ids)
+
+    def wipe(self) -> None:
+        """Clear what search tables and the log still hold of removed rows. Raises ``StoreUnreadable``."""
+        erasing.wipe(self._home / state_db.DATABASE)
+
+    def named_after(self, session_ids: Collection[str]) -> list[str]:
+        """Files and directories beside the sessions that are named after one of these."""
+        return erasing.named_after(self._home, session_ids)
+
     def database_space(self) -> DatabaseSpace | None:
         """How full the host's database is now; ``None`` when there is none.
 
@@ -221,6 +243,12 @@ class HermesStore:
         database = printable(str(self._home / state_db.DATABASE))
         consequence = "sessions are known by files and routes alone; files without a route are orphans"
         return f"{database} {why}: {consequence}. If this is not the home you mean, name it with --home."
+
+
+class _Erasing(HermesStore):
+    """The store for whoever forgets."""
+
+    _writing = staticmethod(state_db.erasing)
 
 
 def _unclear(record: Record | None) -> Record:

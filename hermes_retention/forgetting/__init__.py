@@ -1,0 +1,1 @@
+"""Forgetting: which sessions are meant, and removing all that is kept of them."""
