@@ -282,14 +282,25 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
             effects.unlink(temporary, dir_fd=directory.descriptor)
 
 
+def replace_public_file(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` with mode 0644, synced, all at once or not at all."""
+    _replace_file(path, content, 0o644)
+
+
 def replace_private_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` with mode 0600, synced, all at once or not at all."""
+    _replace_file(path, content, 0o600)
+
+
+def _replace_file(path: Path, content: bytes, mode: int) -> None:
     temporary = path.with_name(_temporary_name())
     descriptor = effects.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with _closing(descriptor):
             effects.fchmod(descriptor, 0o600)  # a umask may have taken even that away
             write_all(descriptor, content)
+            if mode != 0o600:  # noqa: PLR2004 - what it has already
+                effects.fchmod(descriptor, mode)
             effects.fsync(descriptor)
         effects.replace(temporary, path)
     except BaseException:

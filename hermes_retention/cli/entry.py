@@ -100,6 +100,10 @@ def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of
         from hermes_retention.cli.forgetting import run_forget
 
         return run_forget
+    if command in ("doctor", "metrics"):
+        from hermes_retention.cli import checking
+
+        return checking.HANDLERS[command]
     if command == "search":
         from hermes_retention.cli.searching import run_search
 

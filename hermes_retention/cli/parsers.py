@@ -58,7 +58,16 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (_add_sweep, _add_status, _add_explain, _add_search, _add_restore, _add_undo, _add_hold):
         add(commands)
-    for add in (_add_archive, _add_forget, _add_prune, _add_compact, _add_settings, _add_demo):
+    for add in (
+        _add_archive,
+        _add_forget,
+        _add_prune,
+        _add_compact,
+        _add_doctor,
+        _add_metrics,
+        _add_settings,
+        _add_demo,
+    ):
         add(commands)
 
 
@@ -357,6 +366,37 @@ process has the database open. Nothing is done unless enough of it is free.""",
     )
     add_dry_run(parser)
     add_json(parser)
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "doctor",
+        "check settings, rights, disk, locks, host, archive and ledger",
+        handler="doctor",
+        about="""\
+Looks at everything that can go wrong and names the cure for each finding.
+Changes nothing. The exit code is 0 when nothing needs you, 1 for a warning,
+2 for settings, 4 for the store, 5 for the archive.""",
+        examples="  %(prog)s\n  %(prog)s --json",
+    )
+    add_json(parser)
+
+
+def _add_metrics(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "metrics",
+        "print how the home is doing, for Prometheus",
+        handler="metrics",
+        about="""\
+In the text format of Prometheus. With HERMES_RETENTION_METRICS_FILE each sweep
+writes the same into that file, for the node exporter's textfile collector.""",
+        examples="""\
+  %(prog)s
+  %(prog)s --to /srv/textfile/retention.prom""",
+    )
+    parser.add_argument("--to", metavar="FILE", help="write it into FILE, all at once, for everybody to read")
 
 
 def _add_settings(commands: Commands) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hermes_retention.cli.checking import write_after_sweep
 from hermes_retention.cli.context import Context
 from hermes_retention.errors import ExitCode
 from hermes_retention.plan import Verdict
@@ -90,6 +91,7 @@ def _sweep(context: Context, arguments: argparse.Namespace) -> int:
         report = sweep(
             context.site, clock=context.clock, origin="command line", observer=watch, index=context.index
         )
+    write_after_sweep(context)
     return _finish(context, arguments, report, watch.found)
 
 

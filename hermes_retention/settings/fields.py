@@ -14,6 +14,7 @@ from hermes_retention.settings.forms import (
     Budget,
     Count,
     DurationOrNever,
+    FileOrUnset,
     Flag,
     MinimumAge,
     ModeOrUnset,
@@ -171,6 +172,11 @@ class Values(BaseSettings):
         0.25,
         description="The share of free pages in the host's database from which 'compact' is worth it. "
         "Above 0 and up to 1, or a percentage.",
+    )
+    metrics_file: FileOrUnset = Field(
+        None,
+        description="Each sweep writes how the home is doing into this file, for Prometheus. The whole path "
+        "of a file, or off.",
     )
     chat: ClassSettings = ClassSettings()
     cron: CronSettings = CronSettings()

@@ -11,6 +11,7 @@ import enum
 import functools
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -119,6 +120,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _file(text: str) -> Path | None:
+    if text.lower() in _OFF:
+        return None
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        path = Path()
+    if not path.is_absolute() or "\0" in text:
+        raise ValueError("write the whole path of a file, from / or ~, or off")
+    return path
+
+
+def _show_file(path: Path | None) -> str:
+    return "off" if path is None else str(path)
+
+
 def _flag(text: str) -> bool:
     word = text.lower()
     if word not in _TRUE | _FALSE:
@@ -166,5 +183,6 @@ OutputSize = Annotated[int, BeforeValidator(_output_size), PlainSerializer(_show
 Share = Annotated[float, BeforeValidator(_share), PlainSerializer(_show_share, when_used="json")]
 Count = Annotated[int, BeforeValidator(_count), PlainSerializer(str, when_used="json")]
 Flag = Annotated[bool, BeforeValidator(_flag), PlainSerializer(_show_flag, when_used="json")]
+FileOrUnset = Annotated[Path | None, BeforeValidator(_file), PlainSerializer(_show_file, when_used="json")]
 ModeOrUnset = Annotated[Mode | None, BeforeValidator(_mode)]
 ResetAction = Annotated[OnReset, BeforeValidator(functools.partial(_choice, of=OnReset))]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hermes_retention.settings.forms import Mode
 
 _LONGEST_SHOWN = 60
+_NOT_POLICY = {"mode", "compact_above", "metrics_file"}
+"""Settings that no decision depends on."""
 """Characters of a wrong value that a message repeats."""
 
 
@@ -59,9 +61,14 @@ class Settings:
         """The share of free pages, from 0 to 1, from which compacting the host's database is worth it."""
         return self.values.compact_above
 
+    @property
+    def metrics_file(self) -> Path | None:
+        """Where each sweep writes how the home is doing; ``None`` for nowhere."""
+        return self.values.metrics_file
+
     def policy(self) -> Policy:
         """What ``decide`` follows."""
-        fields = self.values.model_dump(exclude={"mode", "compact_above"})
+        fields = self.values.model_dump(exclude=_NOT_POLICY)
         lifecycles = {SessionClass(name): Lifecycle(**fields.pop(name)) for name in CLASSES}
         return Policy(lifecycles=lifecycles, **fields)
 

@@ -35,7 +35,7 @@ def test_unknown_global_option_shows_the_usage_of_the_program(capsys: pytest.Cap
         *("", "sweep", "status", "explain", "search", "restore", "undo"),
         *("hold", "hold add", "hold remove", "hold list"),
         *("archive", "archive list", "archive show", "archive verify", "archive export", "archive remove"),
-        *("forget", "prune", "compact", "settings", "demo"),
+        *("forget", "prune", "compact", "doctor", "metrics", "settings", "demo"),
     ],
 )
 def test_help_fits_80_columns(

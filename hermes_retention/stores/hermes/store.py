@@ -25,8 +25,10 @@ from hermes_retention.stores.base import (
     SessionMetadata,
     StoreFiles,
 )
+from hermes_retention.stores.checkup import Finding
 from hermes_retention.stores.folder import folder_files
 from hermes_retention.stores.hermes import config, cron, erasing, files, rows_back, state_db
+from hermes_retention.stores.hermes.checkup import checkup
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
@@ -179,6 +181,10 @@ class HermesStore:
     def message_texts(self, run: str) -> Iterator[LiveMessage]:
         """The messages that may hold ``run``, newest first. Raises ``StoreUnreadable``."""
         return message_texts(self._home / state_db.DATABASE, run)
+
+    def checkup(self) -> Iterator[Finding]:
+        """How the host of this home is set up. Reads only, raises nothing."""
+        return checkup(self._home)
 
     def erasing(self) -> HermesStore:
         """The same store; rows that are removed through it are overwritten as well."""

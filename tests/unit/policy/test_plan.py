@@ -169,5 +169,5 @@ def test_names_of_rules_are_stable() -> None:
     assert " ".join(Rule) == (
         "held busy time_unknown min_age routed running lineage clock restored keep_last keep_failed never "
         "files_after on_reset persist dumps_after tool_output_after messages_after record_after "
-        "archive_after max_disk keep_free discarded nothing_left"
+        "archive_after max_disk keep_free discarded forgotten nothing_left"
     )
