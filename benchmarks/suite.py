@@ -19,13 +19,14 @@ from benchmarks.hosting import VERSION, find_host
 from benchmarks.measure import machine
 from benchmarks.planning import measure_plan
 from benchmarks.rows import DAYS, measure_rows
+from benchmarks.searching import measure_search
 from benchmarks.starting import measure_help
 from benchmarks.sweeping import measure_sweep
 from benchmarks.tables import Result, readme_table
 
 _ALL = ("sweep", "plan", "help")
-_APART = ("rows",)
-"""Run only when they are asked for: they take long, and need the host."""
+_APART = ("rows", "search")
+"""Run only when they are asked for."""
 _README_SESSIONS = 5000
 _PROMPT_BYTES = 12_000
 """As the host writes them."""
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("directory", nargs="?", type=Path, help="where 'home' builds: a new directory")
     parser.add_argument(
-        "--home", type=Path, help="'sweep', 'rows': copies of this home instead of a generated one"
+        "--home", type=Path, help="'sweep', 'rows', 'search': copies of this home instead of a generated one"
     )
     parser.add_argument("--sessions", type=int, default=_README_SESSIONS, help="in the generated home")
     parser.add_argument(
@@ -152,11 +153,20 @@ def _rows(options: argparse.Namespace, work: Path) -> Result:
     return measure_rows(host, home, work, repeat=options.repeat or 3, command=options.command)
 
 
+def _search(options: argparse.Namespace, work: Path) -> Result:
+    home = options.home
+    if home is None:
+        home = work / "original"
+        build_home(home, _spec(options), now=time.time())
+    return measure_search(home, work, repeat=options.repeat or 5, command=options.command)
+
+
 _MEASURES: dict[str, Callable[[argparse.Namespace, Path], Result]] = {
     "sweep": _sweep,
     "plan": _plan,
     "help": _help,
     "rows": _rows,
+    "search": _search,
 }
 
 
