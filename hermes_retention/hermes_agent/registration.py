@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from hermes_retention.hermes_agent.inbox import Inbox
 from hermes_retention.hermes_agent.pump import Pump
 from hermes_retention.hermes_agent.tap import Tap
+from hermes_retention.hermes_agent.tool import register_tool
 
 if TYPE_CHECKING:
     import argparse
@@ -75,6 +76,7 @@ def register(ctx: Registrar) -> None:
         ctx.register_hook(hook, callback)
     ctx.register_cli_command(COMMAND, SUMMARY, _add_commands, _run_command)
     ctx.register_command(COMMAND, _answer, SUMMARY, CHAT_HINT)
+    register_tool(ctx, home_of_this_process())
     _process.pump.start()
 
 

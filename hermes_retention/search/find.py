@@ -33,6 +33,8 @@ class SearchRequest(msgspec.Struct, frozen=True):
     """The last activity of a session lies between these; the second one does not count."""
     user: str | None = None
     platform: str | None = None
+    route: str | None = None
+    """Only sessions of this chat, by its key."""
     live: bool = False
     """Whether to look into the store too."""
     excerpts: int = 2
@@ -126,6 +128,7 @@ def _fits(request: SearchRequest, place: _Place) -> bool:
         and (request.until is None or place.last_activity < request.until)
         and (request.user is None or place.metadata.user_id == request.user)
         and (request.platform is None or place.metadata.source == request.platform)
+        and (request.route is None or place.metadata.route_key == request.route)
     )
 
 

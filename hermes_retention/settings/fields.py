@@ -178,6 +178,11 @@ class Values(BaseSettings):
         description="Each sweep writes how the home is doing into this file, for Prometheus. The whole path "
         "of a file, or off.",
     )
+    agent_tool: Flag = Field(
+        default=False,
+        description="true: the agent itself can search archived sessions of the same user and platform with "
+        "the tool archived_session_search. true or false.",
+    )
     chat: ClassSettings = ClassSettings()
     cron: CronSettings = CronSettings()
     subagent: SubagentSettings = SubagentSettings()

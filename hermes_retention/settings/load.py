@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hermes_retention.settings.forms import Mode
 
 _LONGEST_SHOWN = 60
-_NOT_POLICY = {"mode", "compact_above", "metrics_file"}
+_NOT_POLICY = {"mode", "compact_above", "metrics_file", "agent_tool"}
 """Settings that no decision depends on."""
 """Characters of a wrong value that a message repeats."""
 
@@ -65,6 +65,11 @@ class Settings:
     def metrics_file(self) -> Path | None:
         """Where each sweep writes how the home is doing; ``None`` for nowhere."""
         return self.values.metrics_file
+
+    @property
+    def agent_tool(self) -> bool:
+        """Whether the agent itself may search archived sessions."""
+        return self.values.agent_tool
 
     def policy(self) -> Policy:
         """What ``decide`` follows."""

@@ -33,6 +33,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "on_reset": ("keep", OnReset.KEEP),
     "dumps_after": ("5d", 5 * DAY),
     "compact_above": ("0.4", 0.4),
+    "agent_tool": ("true", True),
     "metrics_file": ("/srv/retention.prom", Path("/srv/retention.prom")),
     "tool_output_above": ("2KiB", 2048),
     "files_after": ("3h", 3 * HOUR),
@@ -83,7 +84,7 @@ def load(home: Path, **variables: str) -> Settings:
 
 
 def field_of(settings: Settings, path: SettingPath) -> object:
-    if path in {("mode",), ("compact_above",), ("metrics_file",)}:
+    if path in {("mode",), ("compact_above",), ("metrics_file",), ("agent_tool",)}:
         return getattr(settings, path[0])
     policy = settings.policy()
     if len(path) == 1:
@@ -135,7 +136,9 @@ def test_defaults_agree_with_those_of_the_policy_itself(tmp_path: Path) -> None:
 def test_every_part_of_a_policy_can_be_set() -> None:
     general = {path[0] for path in DESCRIPTIONS if len(path) == 1}
     of_class = {path[1] for path in DESCRIPTIONS if len(path) > 1}
-    assert general == {*Policy.__struct_fields__, "mode", "compact_above", "metrics_file"} - {"lifecycles"}
+    assert general == {*Policy.__struct_fields__, "mode", "compact_above", "metrics_file", "agent_tool"} - {
+        "lifecycles"
+    }
     assert of_class == set(Lifecycle.__struct_fields__)
     assert set(CLASSES) == {str(it) for it in SessionClass}
 
@@ -335,6 +338,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "max_disk": _OFF | _size(1),
     "low_watermark": _SHARE,
     "compact_above": _SHARE,
+    "agent_tool": _FLAG,
     "metrics_file": st.sampled_from(["off", "never", "/srv/retention.prom", "/a b/ü.prom"]),
     "keep_free": _OFF | _size(0),
     "tool_output_above": _size(256),
