@@ -196,15 +196,17 @@ class FullHome:
                     files.add((artifact.name, content, artifact.mtime_ns, artifact.mode))
         return Contents(self.files(), self.rows(), frozenset(files), rows, frozenset(archived))
 
-    def check_nothing_lost(self, before: Contents, *, gone: Collection[str] = (EXPIRING, ALONE)) -> None:
+    def check_nothing_lost(
+        self, before: Contents, *, gone: Collection[str] = (EXPIRING, ALONE), written: Collection[str] = ()
+    ) -> None:
         """Every file and row of ``before`` is in the store or the vault, and all databases are sound.
 
-        Only the copies of ``gone`` may have left the vault.
+        Only the copies of ``gone`` may have left the vault; files ``written`` by a host may be others.
         """
         self.check_databases()
         now = self.contents()
         for name, (content, time, mode) in before.files.items():
-            if FINAL not in name:
+            if FINAL not in name and name not in written:
                 assert (
                     now.files.get(name) == (content, time, mode)
                     or (name, content, time, mode) in now.archived_files

@@ -1,0 +1,18 @@
+"""The power fails: nothing is lost, whichever changes did not reach the disk yet. Some of the states."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from full_homes import FullHome
+from power_runs import look_at_states, never_swept, swept_before
+
+
+@pytest.mark.parametrize("make", [swept_before, never_swept])
+def test_nothing_is_lost_with_the_power(tmp_path: Path, make: Callable[[Path], FullHome]) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
+    assert look_at_states(tmp_path, make, seed, every=40) > 10
