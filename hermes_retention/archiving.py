@@ -62,6 +62,10 @@ class _PackedStep(msgspec.Struct):
     errors: list[RetentionError]
 
 
+_SPACE = (
+    "Free some space on the disk of the home and sweep again: a few MB are enough to begin with, what is "
+    "archived makes more. Copies that nobody needs leave with 'archive remove', or by ARCHIVE_AFTER."
+)
 _UNDESCRIBED = SessionMetadata()
 
 
@@ -282,7 +286,7 @@ def vault_trouble(error: Exception) -> RetentionError:
         "the vault",
         f"it could not be written ({reason})",
         consequence="what it was to take was kept",
-        cure="Free some space on the disk and sweep again." if is_full else "",
+        cure=_SPACE if is_full else "",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -15,10 +16,12 @@ from hermes_retention.archive.vault import Vault
 from hermes_retention.archiving import Archiver, deleted, vault_trouble
 from hermes_retention.errors import ArtifactChanged, RetentionError
 from hermes_retention.ledger import Outcome
+from hermes_retention.little_room import in_rounds
 from hermes_retention.names import printable
 from hermes_retention.plan import Step, Verdict
 from hermes_retention.row_archiving import RowArchiver
 from hermes_retention.stores.base import Store, StoreFiles
+from hermes_retention.workspace import free_bytes
 
 
 class Effects(Protocol):
@@ -100,6 +103,12 @@ def _stays(step: Step) -> ArtifactChanged:
     )
 
 
+class _Expire(Protocol):
+    """Removes archived sessions from a partition; whether it did."""
+
+    def __call__(self, session_ids: Sequence[str], *, partition: str) -> bool: ...
+
+
 class StoreEffects:
     """Effects on a real store and vault. Use it only while the lock of the home is held."""
 
@@ -120,6 +129,7 @@ class StoreEffects:
         ``changed_rows`` is how many rows earlier sweeps changed since the database was last tidied.
         """
         self._vault = vault
+        self._free_bytes = partial(free_bytes, store.home)
         self._files = files
         self._archiver = Archiver(vault, files, store.metadata, sweep=sweep, now=archived_at)
         self._tool_output_above = tool_output_above
@@ -140,20 +150,38 @@ class StoreEffects:
         return self._rows.archive_tool_output(steps, longer_than_bytes=self._tool_output_above)
 
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Archive, commit, read back, and only then remove."""
-        return self._archiver.archive(steps)
+        """Archive, commit, read back, and only then remove; a little at a time while there is little room."""
+        return in_rounds(
+            steps,
+            self._archiver.archive,
+            free_bytes=self._free_bytes,
+            has_month=lambda name: (self._vault.root / f"{name}.db").exists(),
+        )
 
     def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove files whose class asks for it (``archive=false``, or ``on_reset=delete``)."""
         return deleted(self._files, steps)
 
     def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove archived copies, a partition at a time."""
-        for partition, group in groupby(steps, key=lambda step: step.partition):
+        """Remove archived copies, a partition at a time; first whole ones, which needs no space."""
+        left: list[list[Step]] = []
+        for _, group in groupby(steps, key=lambda step: step.partition):
             members = list(group)
-            try:
-                self._vault.remove_sessions([step.session_id for step in members], partition=partition)
-            except (RetentionError, sqlite3.Error, OSError) as error:
-                yield from (Outcome(step, (vault_trouble(error),)) for step in members)
-            else:
-                yield from (Outcome(step, freed_bytes=step.bytes) for step in members)
+            outcomes = self._expire(members, self._vault.drop_partition)
+            yield from outcomes
+            left += [] if outcomes else [members]
+        for members in left:
+            yield from self._expire(members, self._remove_some)
+
+    def _expire(self, members: Sequence[Step], remove: _Expire) -> list[Outcome]:
+        """What became of the steps of one partition; nothing when ``remove`` has nothing to do with them."""
+        try:
+            if not remove([step.session_id for step in members], partition=members[0].partition or ""):
+                return []
+        except (RetentionError, sqlite3.Error, OSError) as error:
+            return [Outcome(step, (vault_trouble(error),)) for step in members]
+        return [Outcome(step, freed_bytes=step.bytes) for step in members]
+
+    def _remove_some(self, session_ids: Sequence[str], *, partition: str) -> bool:
+        self._vault.remove_sessions(session_ids, partition=partition)
+        return True

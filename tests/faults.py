@@ -194,7 +194,7 @@ class Faults:
         with self._lock:
             self.effects.append(effect)
             reached = len(self.effects) == self._at
-            later = self._lasting and len(self.effects) > self._at > 0
+            later = self._lasting and len(self.effects) >= self._at > 0
         strikes = self._manner is not None and self._manner.fits(effect) and (reached or later)
         # What nobody can undo must not be told to have failed: only whoever dies has done it all the same.
         if strikes and self._manner is not None:
@@ -231,6 +231,9 @@ class AtOnce:
         except BaseException as error:  # noqa: BLE001 - as a pool does: raised where the result is asked for
             future.set_exception(error)
         return future
+
+    def map(self, call: Callable[..., Any], *items: Iterable[Any]) -> Iterator[Any]:
+        return iter([call(*arguments) for arguments in zip(*items, strict=False)])
 
     def __enter__(self) -> Self:
         return self

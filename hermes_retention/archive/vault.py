@@ -143,6 +143,15 @@ class Vault:
             except sqlite3.Error as error:
                 yield path.stem, [Damage(path.stem, str(unreadable(path, error)))]
 
+    def drop_partition(self, session_ids: Iterable[str], *, partition: str) -> bool:
+        """Unlink a partition that holds nothing but these sessions; whether it did. Needs no space at all."""
+        wanted, path = set(session_ids), self.root / f"{partition}.db"
+        with Partition.open(path) as opened:
+            if not {entry.id for entry in opened.sessions()} <= wanted:
+                return False
+        fsops.remove_own_file(path)
+        return True
+
     def remove_sessions(self, session_ids: Iterable[str], *, partition: str | None = None) -> None:
         """Remove sessions for good, from one partition or from all; an emptied partition is unlinked."""
         wanted = list(session_ids)

@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fsops", "archive", "pending", "ledger", "holds", "stores.folder", "stores.hermes", "stores.openclaw"),
     (
         *("settings", "workspace", "site", "archiving"),
-        *("row_order", "row_loading", "row_archiving", "execute"),
+        *("row_order", "row_loading", "row_archiving", "little_room", "execute"),
         *("placing", "restoring_rows", "plugins"),
     ),
     (

@@ -8,6 +8,7 @@ what is written, and in how short transactions, in ``row_writer`` and ``turns``.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ _IDS_PER_QUERY = 500
 _NOTHING = "nothing was removed"
 _UNCHANGED = "nothing was changed"
 _UNFINISHED = "the transaction at hand was rolled back and the rest was not begun"
+_NO_ROOM_BYTES = 1 << 20
+"""With less than this free, SQLite may lack the room for the files that it keeps beside a database."""
 _CACHE_KIB = 8_192
 """Pages that a writing connection keeps: enough for the inner pages of the search tables."""
 
@@ -156,15 +159,66 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     # mode=ro, and never immutable=1: the host may be writing. All that SQLite leaves behind is an empty log
     # beside a database in WAL mode that nobody had open. Quoted as bytes, since a path may hold any.
     address = f"file://{quote(bytes(path))}?mode=ro"
-    with (
-        read_errors(path),
-        contextlib.closing(
-            effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as database,
-    ):
-        database.text_factory = _text
-        database.execute("BEGIN")
+    with read_errors(path), contextlib.closing(_opened_to_read(path, address)) as database:
         yield database
+        _require_untouched(path, database)
+
+
+class _Resting(sqlite3.Connection):
+    """A connection to a database that nobody else has open, which reads it as a file that never changes."""
+
+    seen: os.stat_result | None = None
+
+
+def _opened_to_read(path: Path, address: str) -> sqlite3.Connection:
+    """A connection in a read transaction that has begun.
+
+    A database in WAL mode that nobody has open needs a file beside it even to be read; where a full disk has
+    no room for one, and no log is there that would have to be read too, it is read as it lies there.
+    """
+    try:
+        return _begun(effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None))
+    except sqlite3.OperationalError:
+        seen = path.lstat()
+        if not _is_resting(path) or os.statvfs(path).f_bavail * os.statvfs(path).f_frsize > _NO_ROOM_BYTES:
+            raise
+    database = effects.connect(f"{address}&immutable=1", uri=True, isolation_level=None, factory=_Resting)
+    database.seen = seen
+    return _begun(database)
+
+
+def _begun(database: sqlite3.Connection) -> sqlite3.Connection:
+    database.text_factory = _text
+    try:
+        database.execute("BEGIN")
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _is_resting(path: Path) -> bool:
+    """Whether nothing beside the database says that somebody works with it, or did not finish."""
+    # The index of a log (-shm) says nothing: SQLite has just tried to make one.
+    sides = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    return not any(it.exists() and it.stat().st_size for it in sides)
+
+
+def _require_untouched(path: Path, database: sqlite3.Connection) -> None:
+    """Raise ``StoreUnreadable`` when a database that was read as it lay there has changed meanwhile."""
+    seen = database.seen if isinstance(database, _Resting) else None
+    if seen is None:
+        return
+    now = path.lstat()
+    same = (now.st_ino, now.st_size, now.st_mtime_ns) == (seen.st_ino, seen.st_size, seen.st_mtime_ns)
+    if not same or not _is_resting(path):
+        raise StoreUnreadable(
+            printable(str(path)),
+            "the disk is full, and somebody wrote to it while it was read",
+            consequence=_NOTHING,
+            cure="Free some space on the disk.",
+        )
 
 
 @contextlib.contextmanager
