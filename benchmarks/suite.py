@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.homes import Spec, build_home, build_index
+from benchmarks.hooks import measure_hooks
 from benchmarks.hosting import VERSION, find_host
 from benchmarks.measure import machine
 from benchmarks.planning import measure_plan
@@ -24,10 +25,11 @@ from benchmarks.starting import measure_help
 from benchmarks.sweeping import measure_sweep
 from benchmarks.tables import Result, readme_table
 
-_ALL = ("sweep", "plan", "help")
+_ALL = ("sweep", "plan", "help", "hooks")
 _APART = ("rows", "search")
 """Run only when they are asked for."""
 _README_SESSIONS = 5000
+_CALLS = 10_000
 _PROMPT_BYTES = 12_000
 """As the host writes them."""
 
@@ -161,10 +163,21 @@ def _search(options: argparse.Namespace, work: Path) -> Result:
     return measure_search(home, work, repeat=options.repeat or 5, command=options.command)
 
 
+def _hooks(options: argparse.Namespace, work: Path) -> Result:
+    return measure_hooks(
+        work,
+        sessions=options.sessions,
+        calls=_CALLS,
+        repeat=max(options.repeat or 20, 20),
+        command=options.command,
+    )
+
+
 _MEASURES: dict[str, Callable[[argparse.Namespace, Path], Result]] = {
     "sweep": _sweep,
     "plan": _plan,
     "help": _help,
+    "hooks": _hooks,
     "rows": _rows,
     "search": _search,
 }
