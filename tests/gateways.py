@@ -21,13 +21,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hosts import Host
+from hosts import VERSION, Host
 
-KNOWS_MESSENGER = tuple(map(int, metadata.version("hermes-agent").split(".")[:2])) >= (0, 16)
+KNOWS_MESSENGER = VERSION >= (0, 16)
 
 _ANYBODY = "people"
 _PATIENCE = 60.0

@@ -17,6 +17,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ CALL = "PLEASE_CALL"
 """A message that holds this, the name of a tool and its arguments in JSON makes the model call it once."""
 WAIT = "PLEASE_WAIT"
 """A message that holds this makes the model answer only once ``Model.go_on`` is set."""
+
+VERSION = tuple(map(int, metadata.version("hermes-agent").split(".")))
+ENABLES_PLUGINS = VERSION >= (0, 18, 1)
+"""Whether ``hermes plugins enable`` knows plugins that were installed with pip."""
 
 Message = dict[str, Any]
 

@@ -8,16 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from importlib import metadata
 from pathlib import Path
 
 import pytest
-from hosts import Host, Model, Program, age
+from hosts import ENABLES_PLUGINS, Host, Model, Program, age
 from sites import snapshot_of
-
-HOST_VERSION = tuple(map(int, metadata.version("hermes-agent").split(".")))
-ENABLES = HOST_VERSION >= (0, 18, 1)
-"""Whether ``hermes plugins enable`` knows plugins that were installed with pip."""
 
 
 @pytest.fixture
@@ -105,7 +100,9 @@ def test_runs_of_a_job_leave_their_record_and_nothing_else(
     assert ("cron_" in program.run("archive", "list")) == (archive == "true")
 
 
-@pytest.mark.skipif(not ENABLES, reason="this host enables plugins of other packages by its file only")
+@pytest.mark.skipif(
+    not ENABLES_PLUGINS, reason="this host enables plugins of other packages by its file only"
+)
 def test_host_itself_enables_and_disables_the_plugin(host: Host) -> None:
     host.configure(lambda config: config.pop("plugins"))
     assert hermes(host, "retention", "status").returncode != 0
