@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.capping import measure_caps
 from benchmarks.homes import Spec, build_home, build_index
 from benchmarks.hooks import measure_hooks
 from benchmarks.hosting import VERSION, find_host
@@ -25,7 +26,7 @@ from benchmarks.starting import measure_help
 from benchmarks.sweeping import measure_sweep
 from benchmarks.tables import Result, readme_table
 
-_ALL = ("sweep", "plan", "help", "hooks")
+_ALL = ("sweep", "plan", "help", "hooks", "caps")
 _APART = ("rows", "search")
 """Run only when they are asked for."""
 _README_SESSIONS = 5000
@@ -143,6 +144,10 @@ def _help(options: argparse.Namespace, _: Path) -> Result:
     return measure_help(repeat=max(options.repeat or 20, 20), command=options.command)
 
 
+def _caps(options: argparse.Namespace, work: Path) -> Result:
+    return measure_caps(work, repeat=max(options.repeat or 500, 100), command=options.command)
+
+
 def _rows(options: argparse.Namespace, work: Path) -> Result:
     host = find_host(options.host_python, work)
     if options.home is not None:
@@ -178,6 +183,7 @@ _MEASURES: dict[str, Callable[[argparse.Namespace, Path], Result]] = {
     "plan": _plan,
     "help": _help,
     "hooks": _hooks,
+    "caps": _caps,
     "rows": _rows,
     "search": _search,
 }

@@ -20,6 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from hermes_retention import effects, fsops
+from hermes_retention.cap_records import CapRecords
 from hermes_retention.errors import LedgerDamaged, LedgerFull, LedgerUnusable, RetentionError
 from hermes_retention.model import ClockMemory
 from hermes_retention.names import printable
@@ -182,6 +183,11 @@ class Ledger:
     def queue(self) -> Queue:
         """What hooks announced and no sweep has seen to yet."""
         return Queue(self._connection)
+
+    @property
+    def caps(self) -> CapRecords:
+        """Counts, alerts and stops of sessions that live."""
+        return CapRecords(self._rows, self._transaction)
 
     # -- sweeps -------------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ REFUSE = "PLEASE_REFUSE"
 """A message that holds this makes the model answer with an error that the host does not try again."""
 CALL = "PLEASE_CALL"
 """A message that holds this, the name of a tool and its arguments in JSON makes the model call it once."""
+CALL_ON = "PLEASE_CALL_ON"
+"""The same, but the model asks for the tool again and again, whatever it says."""
 WAIT = "PLEASE_WAIT"
 """A message that holds this makes the model answer only once ``Model.go_on`` is set."""
 
@@ -118,13 +120,12 @@ class _Server(ThreadingHTTPServer):
 
 def _answer_to(messages: list[Message]) -> tuple[Message, str]:
     """What the model says, and why it ends there."""
-    last = messages[-1]
-    text = str(last["content"]) if last["role"] == "user" else ""
-    call = re.search(rf"{CALL} (\w+) (\{{.*\}})", text, re.DOTALL)
-    if call is None:
+    said = [str(message["content"]) for message in messages if message["role"] == "user"]
+    call = re.search(rf"({CALL_ON}|{CALL}) (\w+) (\{{.*\}})", said[-1] if said else "", re.DOTALL)
+    if call is None or (messages[-1]["role"] != "user" and call[1] != CALL_ON):
         return {"role": "assistant", "content": "Noted."}, "stop"
-    function = {"name": call[1], "arguments": call[2]}
-    calls = [{"index": 0, "id": "call_1", "type": "function", "function": function}]
+    function = {"name": call[2], "arguments": call[3]}
+    calls = [{"index": 0, "id": f"call_{len(messages)}", "type": "function", "function": function}]
     return {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
 
 

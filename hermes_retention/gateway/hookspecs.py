@@ -108,9 +108,13 @@ def plan_resume(candidates: Sequence[ResumeCandidate]) -> ResumePlan | None:
 
 
 @hookspec(firstresult=True)
-def session_over_cap(session_id: str, cap: Cap) -> CapAction | None:
-    """What a gateway shall do about a session that is over this cap; ``None`` is nothing.
+def session_over_cap(session_id: str, cap: Cap | None) -> CapAction | None:
+    """What a gateway shall do about a session that has reached this cap; ``None`` is nothing.
 
+    With ``None`` for the cap it is asked about any of them, and the strongest action is the answer. An answer
+    says what to do, because of which cap, and what to tell the person: *stop* ends the turn with that text
+    instead of a call of the model, *reset* lets the next message start a fresh session, *alert* is nothing
+    to do.
     When: before each call of the model, or whenever the gateway wants to know.
     Thread: any, often that of the turn. Implementations return at once.
     """
@@ -132,10 +136,12 @@ def retention_hold(session: Session) -> str | None:
 
 @hookspec
 def retention_alert(alert: Alert) -> None:
-    """Something that a person should know, such as a session that reached a cap.
+    """A session has come near a cap, or reached it.
 
-    When: once for each session and cap. A plugin that fails here costs a warning.
-    Thread: a worker's; never the event loop. It may take a while, but holds up other retention work.
+    When: once for each session and cap, and whenever one stops a session. A plugin that fails here costs a
+    warning.
+    Thread: that of the caps; never the event loop. It may take a while, but holds up what other sessions
+    would be told.
     """
 
 

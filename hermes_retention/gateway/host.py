@@ -31,5 +31,8 @@ class HostGateway(Protocol):
         The running turn finishes.
         """
 
+    def can_stop(self) -> bool:
+        """Whether this version asks before each call of the model, so that a turn can be stopped there."""
+
     def tell(self, session_id: str, text: str) -> bool:
         """Say something to the person in the chat of this session, and whether that was possible."""

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hermes_retention.gateway.caps import CapWatch
 from hermes_retention.gateway.hookspecs import hookimpl
 from hermes_retention.gateway.worker import Worker
 from hermes_retention.pending import Occasion, Pending
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     import pluggy
 
+    from hermes_retention.gateway.caps import Lock, Rounds
     from hermes_retention.gateway.host import HostGateway
     from hermes_retention.gateway.resume import ResumeCandidate, ResumePlan
     from hermes_retention.gateway.worker import Stopping, Work
+    from hermes_retention.policy.caps import Cap, CapAction
 
 NAME = "hermes-retention"
 """Under which it is registered in a manager."""
@@ -54,9 +57,12 @@ class RetentionPlugin:
         self.environ = os.environ if environ is None else environ
         self.clock = clock
         self.worker = Worker(self._open_work)
+        self.caps = CapWatch(self._open_caps, clock=clock)
+        """Told of each call of the model by a host that can, and asked whether a session may go on."""
         self._plugins = plugins
         self._is_up = False
         atexit.register(self.worker.stop)
+        atexit.register(self.caps.stop)
 
     @hookimpl
     def gateway_startup(self, home: Path, platforms: Sequence[str]) -> None:
@@ -67,13 +73,15 @@ class RetentionPlugin:
             self.home = Path(home)
         self._is_up = True
         self.worker.wake()
+        self.caps.start()
 
     @hookimpl
     def gateway_shutdown(self) -> None:
         """Stop what is under way, and write what is only in memory."""
-        if not self.worker.stop():
+        if not all([self.caps.stop(), self.worker.stop()]):
             _log.info("retention did not stop in time; the next process goes on with it")
         atexit.unregister(self.worker.stop)
+        atexit.unregister(self.caps.stop)
 
     @hookimpl
     def session_reset(
@@ -88,6 +96,17 @@ class RetentionPlugin:
         self._note(Occasion.END, session_id)
 
     @hookimpl
+    def turn_end(self, session_id: str, session_key: str, platform: str, usage: Mapping[str, float]) -> None:
+        """The session is counted, and its caps are kept."""
+        if self.home is not None:
+            self.caps.turn_ended(session_id, session_key, platform, usage)
+
+    @hookimpl(trylast=True)
+    def session_over_cap(self, session_id: str, cap: Cap | None) -> CapAction | None:
+        """What the settings say about a cap that is reached; other plugins are asked first."""
+        return self.caps.answer(session_id, cap)
+
+    @hookimpl
     def cron_complete(self, job_id: str, session_id: str, succeeded: bool) -> None:  # noqa: FBT001 - the hook
         """With ``CRON__PERSIST=false`` its files and messages are due at once, after ``MIN_AGE``."""
         self._note(Occasion.CRON, session_id)
@@ -100,6 +119,16 @@ class RetentionPlugin:
     def _note(self, occasion: Occasion, session_id: str) -> None:
         if self.home is not None and session_id:
             self.worker.submit(Pending(occasion, session_id, self.clock()))
+
+    def _open_caps(self, lock: Lock) -> Rounds:
+        from hermes_retention.gateway.cap_rounds import CapRounds, Hands
+        from hermes_retention.plugins import plugin_manager
+
+        if self.home is None:
+            raise LookupError("no home")
+        manager = (self._plugins or plugin_manager)()
+        hands = Hands(self.host, lambda alert: manager.hook.retention_alert(alert=alert))
+        return CapRounds(self.home, lock, environ=self.environ, clock=self.clock, hands=hands)
 
     def _open_work(self, stopping: Stopping) -> Work:
         from hermes_retention.gateway.rounds import Rounds

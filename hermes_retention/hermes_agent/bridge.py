@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hermes_retention.gateway.complaints import Complaints
+from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.gateway.plugin import NAME, RetentionPlugin
 from hermes_retention.hermes_agent.host import HermesHost
 from hermes_retention.hermes_agent.pump import gateway_of_this_process
@@ -80,6 +81,9 @@ class Bridge:
                 self._session_is_finalized(told)
 
     def _count(self, told: Told) -> None:
+        call = told.facts.get("untold")
+        if isinstance(call, ModelCall):
+            self.plugin.caps.model_called(told.session_id, told.platform, call)
         if told.session_id not in self._usage and len(self._usage) >= _MOST_TURNS:
             self._usage.pop(next(iter(self._usage)))
         used = self._usage.setdefault(told.session_id, {})
@@ -153,6 +157,7 @@ class Bridge:
 
     def close(self) -> None:
         """Write what is only in memory."""
+        self.plugin.caps.stop()
         self.plugin.worker.stop()
 
     def _carry_out(self, plan: ResumePlan) -> None:

@@ -7,6 +7,7 @@ The host offers no public way to most of this; what is used exists in every vers
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from hermes_retention.gateway.resume import ResumeCandidate
@@ -75,6 +76,13 @@ class HermesHost:
         """Let the next message start a fresh session; the running turn finishes."""
         store, key = self._store(), self.key_of(session_id)
         return bool(store is not None and key and store.suspend_session(key))
+
+    def can_stop(self) -> bool:
+        """Hosts since 0.17 ask before each call of the model."""
+        try:
+            return importlib.util.find_spec("hermes_cli.middleware") is not None
+        except ModuleNotFoundError:  # no host at all
+            return False
 
     def tell(self, session_id: str, text: str) -> bool:
         """Say something in the chat of this session."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hermes_retention.gateway.caps import CapWatch
     from hermes_retention.hermes_agent.bridge import Bridge
     from hermes_retention.hermes_agent.inbox import Inbox
     from hermes_retention.stores.base import RouteIndex
@@ -87,6 +88,10 @@ class Pump:
     def gateway_index(self) -> RouteIndex | None:
         """The host's own index; ``None`` when this process is no gateway."""
         return None if gateway_of_this_process() is None else self._opened().host
+
+    def caps(self) -> CapWatch | None:
+        """The caps of this process; ``None`` until something has been passed on. For any thread, at once."""
+        return None if self._bridge is None else self._bridge.plugin.caps
 
     def look(self) -> None:
         """Look whether a gateway starts, is up or ends in this process, and pass that on once."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hermes_retention.hermes_agent.inbox import Inbox
 from hermes_retention.hermes_agent.pump import Pump
+from hermes_retention.hermes_agent.stopping import MIDDLEWARE, Stopper
 from hermes_retention.hermes_agent.tap import Tap
 from hermes_retention.hermes_agent.tool import register_tool
 
@@ -66,7 +67,7 @@ class _Process:
         """Callbacks to register. Those of an earlier registration fall silent."""
         if self._tap is not None:
             self._tap.close()
-        self._tap = Tap(self.inbox)
+        self._tap = Tap(self.inbox, self.pump.caps)
         return self._tap
 
 
@@ -74,6 +75,8 @@ def register(ctx: Registrar) -> None:
     """Take part in this process of the host. A second call replaces what the first one registered."""
     for hook, callback in _process.new_tap().callbacks().items():
         ctx.register_hook(hook, callback)
+    if hasattr(ctx, "register_middleware"):  # hosts since 0.17
+        ctx.register_middleware(MIDDLEWARE, Stopper(_process.pump.caps).answer_instead)
     ctx.register_cli_command(COMMAND, SUMMARY, _add_commands, _run_command)
     ctx.register_command(COMMAND, _answer, SUMMARY, CHAT_HINT)
     register_tool(ctx, home_of_this_process())

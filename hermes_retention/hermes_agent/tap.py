@@ -9,22 +9,26 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.hermes_agent.inbox import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hermes_retention.gateway.caps import CapWatch
     from hermes_retention.hermes_agent.inbox import Inbox
 
 _WITHOUT_ROUTE = frozenset({"", "cli", "tui", "acp", "cron", "api_server"})
 """Platforms of sessions that no chat leads to."""
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
 class Tap:
     """The callbacks of one registration. A closed tap gives nothing, so that nothing is told twice."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, watch: Callable[[], CapWatch | None] = lambda: None) -> None:
         self._inbox: Inbox | None = inbox
+        self._watch = watch
 
     def close(self) -> None:
         """Ignore all further calls: the host has been given other callbacks."""
@@ -78,12 +82,24 @@ class Tap:
         platform: str | None = None,
         usage: Mapping[str, object] | None = None,
         assistant_tool_call_count: int | None = None,
+        api_call_count: int | None = None,
         **_: object,
     ) -> None:
-        """The model has answered once; a turn may take many of these."""
+        """The model has answered once; a turn may take many of these.
+
+        The caps are told at once: the next call of the model must find the turn stopped.
+        """
         counted = usage or {}
-        facts = {name: counted.get(name) for name in ("input_tokens", "output_tokens", "cost_usd")}
+        facts: dict[str, object] = {
+            name: counted.get(name) for name in ("input_tokens", "output_tokens", "cost_usd")
+        }
         facts["tool_calls"] = assistant_tool_call_count
+        call = ModelCall(api_call_count or 0, _tokens(counted), assistant_tool_call_count or 0)
+        watch = self._watch() if self._inbox is not None and session_id else None
+        if watch is None:
+            facts["untold"] = call
+        else:
+            watch.model_called(session_id or "", platform or "", call)
         self._put("post_api_request", session_id, platform, facts)
 
     def _put(
@@ -99,3 +115,7 @@ def _route_key(platform: str | None) -> str:
     if context is None or (platform or "") in _WITHOUT_ROUTE:
         return ""
     return str(context.get_session_env("HERMES_SESSION_KEY", "") or "")
+
+
+def _tokens(usage: Mapping[str, object]) -> float:
+    return sum(value for name in _TOKENS if isinstance(value := usage.get(name), int | float))

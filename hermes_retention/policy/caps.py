@@ -1,44 +1,168 @@
-"""Words about sessions that grow too large: which limit, what is done about it, and the alert that tells.
+"""What a session may grow to while it lives, and what follows from its counts. Pure, as all of ``policy``.
 
-Light on purpose: whoever carries these through a hook loads nothing else.
+Every process of a host loads this module, so it imports nothing but the standard library, and a class of
+sessions is its name here. Who counts, and who acts, is said in ``gateway.caps``.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 
 class Cap(enum.StrEnum):
-    """A limit on one session while it lives; the values are the names of the settings."""
+    """What is counted; the value is the name of its setting."""
 
-    MAX_MESSAGES = "max_messages"
-    MAX_BYTES = "max_bytes"
-    MAX_TOKENS = "max_tokens"
-    MAX_COST_USD = "max_cost_usd"
-    MAX_TOOL_CALLS = "max_tool_calls"
-    MAX_MESSAGES_PER_MINUTE = "max_messages_per_minute"
+    MESSAGES = "max_messages"
+    """Stored messages, active and inactive."""
+    BYTES = "max_bytes"
+    """What the session stores: rows and files."""
+    TOKENS = "max_tokens"
+    COST_USD = "max_cost_usd"
+    TOOL_CALLS = "max_tool_calls"
+    """Within one turn."""
+    MESSAGES_PER_MINUTE = "max_messages_per_minute"
 
 
-class CapAction(enum.StrEnum):
-    """What happens to a session that is over a cap."""
+class Action(enum.StrEnum):
+    """What a cap does when it is reached."""
 
     ALERT = "alert"
     RESET = "reset"
-    """The running turn finishes; the next message starts a fresh session."""
+    """The turn finishes, and the next message starts a fresh session."""
     STOP = "stop"
-    """The running turn ends within one call of the model."""
+    """The turn ends at its next call of the model, and the session answers with a notice for a while."""
+
+
+RESETTABLE = frozenset({"chat"})
+"""Classes whose next message may start a fresh session: those with a route that is used again."""
+PASSING = frozenset({Cap.TOOL_CALLS, Cap.MESSAGES_PER_MINUTE})
+"""Caps whose count goes down again by itself; the others only grow."""
+EVERYTHING = frozenset(Action)
+"""The abilities of a host that can do all of it."""
+
+
+_CLOCK_SLACK_SECONDS = 60
+
+
+class Stage(enum.StrEnum):
+    """How far a count has come."""
+
+    NEAR = "near"
+    REACHED = "reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number that a count must stay below, and what happens when it does not."""
+
+    at: float
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The limits of one class of sessions. A cap that is off is missing."""
+
+    limits: Mapping[Cap, Limit]
+    alert_at: float = 0.8
+    """The share of a limit from which it is near."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapSettings:
+    """Everything that people set about caps."""
+
+    classes: Mapping[str, Caps]
+    alert_in_chat: bool = False
+    stop_cooldown: int | None = 900
+    """Seconds until a stopped session answers again; ``None``: only a new one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A count that is near its limit, or has reached it."""
+
+    cap: Cap
+    stage: Stage
+    count: float
+    limit: float
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A session that answers with a notice. Times are Unix seconds."""
+
+    cap: Cap
+    at: float
+    until: float | None
+    """``None``: this session stays stopped, only a new one answers."""
+    count: float
+    """What was counted then. When the stop is over, a cap that only grows counts anew from here."""
+
+    def holds(self, now: float) -> bool:
+        """Whether it is still in force; a clock that was put back ends it rather than making it longer."""
+        return self.at - _CLOCK_SLACK_SECONDS <= now and (self.until is None or now < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class CapAction:
+    """What a gateway is to do about a session that has reached a cap, and what to tell its person."""
+
+    action: Action
+    cap: Cap
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that a person should know about a session. Never holds text of the conversation."""
+    """What the receivers of alerts get: a session has come near a limit or reached it."""
 
     session_id: str
+    session_class: str
+    platform: str
+    finding: Finding
+    done: Action
+    """What was done: where the action of the cap was not possible, the next weaker one."""
+    at: float
+    """Unix seconds."""
     text: str
-    """One line for people."""
-    cap: Cap | None = None
-    value: float = 0.0
-    """What was counted, in the unit of the cap."""
-    limit: float = 0.0
-    action: CapAction = CapAction.ALERT
+    """One line for people. It holds nothing of the conversation."""
+
+
+def judge(
+    counts: Mapping[Cap, float], caps: Caps, since: Mapping[Cap, float] | None = None
+) -> tuple[Finding, ...]:
+    """What is near or reached, in the order of ``Cap``. A count that is missing is unknown and never is.
+
+    ``since`` holds counts from which a cap counts anew, because a stop of this session is over.
+    """
+    return tuple(_findings(counts, caps, since or {}))
+
+
+def _findings(counts: Mapping[Cap, float], caps: Caps, since: Mapping[Cap, float]) -> Iterable[Finding]:
+    for cap, limit in caps.limits.items():
+        if cap not in counts:
+            continue
+        count = counts[cap] - since.get(cap, 0)
+        if count >= limit.at:
+            yield Finding(cap, Stage.REACHED, count, limit.at, limit.action)
+        elif count >= limit.at * caps.alert_at:
+            yield Finding(cap, Stage.NEAR, count, limit.at, Action.ALERT)
+
+
+def possible(action: Action, session_class: str, abilities: Container[Action]) -> Action:
+    """``action``, or the next weaker one that this class and a host with these abilities can do."""
+    if action is Action.STOP and action not in abilities:
+        action = Action.RESET
+    if action is Action.RESET and (action not in abilities or session_class not in RESETTABLE):
+        return Action.ALERT
+    return action
+
+
+def nearest(counts: Mapping[Cap, float], caps: Caps) -> tuple[Cap, float] | None:
+    """The cap that the session is closest to, with the share of it that is used up."""
+    shares = ((cap, counts[cap] / limit.at) for cap, limit in caps.limits.items() if cap in counts)
+    return max(shares, key=lambda it: it[1], default=None)

@@ -6,16 +6,23 @@ table between them. What must not live here: where values come from.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hermes_retention.policy.caps import Action
 from hermes_retention.policy.lifecycle import OnReset
 from hermes_retention.settings.forms import (
+    ActionOfOneRun,
+    AnyAction,
     Budget,
     Count,
+    DollarsOrOff,
     DurationOrNever,
     FileOrUnset,
     Flag,
+    LimitOrOff,
     MinimumAge,
     ModeOrUnset,
     OutputSize,
@@ -28,11 +35,87 @@ PREFIX = "HERMES_RETENTION_"
 SECTION = "hermes-retention"
 """Key of ``plugins.entries`` in a home's ``config.yaml``."""
 
+_ACTIONS = (
+    "alert, reset (chats only; the next message starts a fresh session; alert for API sessions) or stop."
+)
+
 SettingPath = tuple[str, ...]
-"""``("mode",)`` or ``("cron", "files_after")``."""
+"""``("mode",)``, ``("cron", "files_after")`` or ``("chat", "caps", "max_messages")``."""
 
 _HOUR = 3600
 _DAY = 24 * _HOUR
+_MB = 10**6
+
+
+class CapsOfClass(BaseModel):
+    """What a session of a class may grow to while it lives, and what happens then."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_messages: LimitOrOff = Field(
+        1000, description="Messages that a session may store. A whole number, or off."
+    )
+    max_messages_action: ActionOfOneRun = Field(
+        Action.ALERT, description=f"What happens at MAX_MESSAGES: {_ACTIONS}"
+    )
+    max_bytes: Budget = Field(
+        10 * _MB,
+        description="What a session may store in rows and files, request dumps apart. A size, or off.",
+    )
+    max_bytes_action: ActionOfOneRun = Field(
+        Action.ALERT, description=f"What happens at MAX_BYTES: {_ACTIONS}"
+    )
+    max_tokens: LimitOrOff = Field(
+        None,
+        description="Tokens that a session may use, cached ones included. A whole number, or off.",
+    )
+    max_tokens_action: ActionOfOneRun = Field(
+        Action.STOP, description=f"What happens at MAX_TOKENS: {_ACTIONS}"
+    )
+    max_cost_usd: DollarsOrOff = Field(
+        None,
+        description="What a session may cost, where the host knows costs. US dollars such as 2.50, or off.",
+    )
+    max_cost_usd_action: ActionOfOneRun = Field(
+        Action.STOP, description=f"What happens at MAX_COST_USD: {_ACTIONS}"
+    )
+    max_tool_calls: LimitOrOff = Field(
+        None, description="Calls of tools within one turn. A whole number, or off."
+    )
+    max_tool_calls_action: ActionOfOneRun = Field(
+        Action.STOP, description=f"What happens at MAX_TOOL_CALLS: {_ACTIONS}"
+    )
+    max_messages_per_minute: LimitOrOff = Field(
+        None,
+        description="Messages that a session may store within one minute; 300 is a good number where "
+        "agents are left alone. A whole number, or off.",
+    )
+    max_messages_per_minute_action: ActionOfOneRun = Field(
+        Action.STOP, description=f"What happens at MAX_MESSAGES_PER_MINUTE: {_ACTIONS}"
+    )
+    alert_at: Share = Field(
+        0.8,
+        description="The share of a cap at which an alert says that it is near, once for each session and "
+        "cap. Above 0 and up to 1, or a percentage; 1 for no such alert.",
+    )
+
+
+class CapsOfChats(CapsOfClass):
+    """The next message of a chat may start a fresh session."""
+
+    max_messages_action: AnyAction = Action.RESET
+    max_bytes_action: AnyAction = Action.RESET
+    max_tokens_action: AnyAction = Action.STOP
+    max_cost_usd_action: AnyAction = Action.STOP
+    max_tool_calls_action: AnyAction = Action.STOP
+    max_messages_per_minute_action: AnyAction = Action.STOP
+
+
+class CapsOfApi(CapsOfChats):
+    """A reset may be asked for, but only alerts: the client owns the id."""
+
+    max_messages_action: AnyAction = Action.ALERT
+    max_bytes_action: AnyAction = Action.ALERT
 
 
 class ClassSettings(BaseModel):
@@ -88,6 +171,13 @@ class ClassSettings(BaseModel):
         description="false: files, messages and records of this class are removed for good, no copy is "
         "archived; tool output waits for MESSAGES_AFTER. true or false.",
     )
+    caps: CapsOfClass = CapsOfClass()
+
+
+class ChatSettings(ClassSettings):
+    """Conversations with people."""
+
+    caps: CapsOfChats = CapsOfChats()
 
 
 class CronSettings(ClassSettings):
@@ -124,6 +214,7 @@ class ApiSettings(ClassSettings):
     """Conversations of programs, which mostly send them along again and need no old ones."""
 
     messages_after: DurationOrNever = 30 * _DAY
+    caps: CapsOfApi = CapsOfApi()
 
 
 class Values(BaseSettings):
@@ -183,7 +274,16 @@ class Values(BaseSettings):
         description="true: the agent itself can search archived sessions of the same user and platform with "
         "the tool archived_session_search. true or false.",
     )
-    chat: ClassSettings = ClassSettings()
+    alert_in_chat: Flag = Field(
+        default=False,
+        description="true: an alert about a cap is also told in the chat that it is about. true or false.",
+    )
+    stop_cooldown: DurationOrNever = Field(
+        900,
+        description="A session that a cap stopped answers again after this long, or when a new one is "
+        "started. A duration, or never.",
+    )
+    chat: ChatSettings = ChatSettings()
     cron: CronSettings = CronSettings()
     subagent: SubagentSettings = SubagentSettings()
     hook: HookSettings = HookSettings()
@@ -197,12 +297,12 @@ class Values(BaseSettings):
         return ()
 
 
-def _class_settings() -> dict[str, type[ClassSettings]]:
-    return {
-        name: field.annotation
-        for name, field in Values.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, ClassSettings)
-    }
+def _groups(model: type[BaseModel], above: SettingPath = ()) -> Iterator[tuple[SettingPath, type[BaseModel]]]:
+    """The mappings below ``model``: a class of sessions, the caps of a class."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield (*above, name), field.annotation
+            yield from _groups(field.annotation, (*above, name))
 
 
 def _description(model: type[BaseModel], name: str) -> str:
@@ -215,18 +315,19 @@ def _description(model: type[BaseModel], name: str) -> str:
 
 
 def _descriptions() -> dict[SettingPath, str]:
-    classes = _class_settings()
-    descriptions: dict[SettingPath, str] = {}
-    for name in Values.model_fields:
-        if name not in classes:
-            descriptions[name,] = _description(Values, name)
-    for name, model in classes.items():
-        for field in model.model_fields:
-            descriptions[name, field] = _description(model, field)
-    return descriptions
+    models: list[tuple[SettingPath, type[BaseModel]]] = [((), Values), *_groups(Values)]
+    return {
+        (*above, name): _description(model, name)
+        for above, model in models
+        for name in model.model_fields
+        if (*above, name) not in GROUPS
+    }
 
 
-CLASSES = tuple(_class_settings())
+GROUPS = tuple(path for path, _ in _groups(Values))
+"""Paths that hold settings and are none: ``("chat",)``, ``("chat", "caps")``."""
+
+CLASSES = tuple(path[0] for path in GROUPS if len(path) == 1)
 """Names of the settings that hold the settings of a class."""
 
 DESCRIPTIONS = _descriptions()

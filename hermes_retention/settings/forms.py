@@ -16,6 +16,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from hermes_retention.policy.caps import Action
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, TOOL_OUTPUT_FLOOR, OnReset
 from hermes_retention.units import (
     DURATION_FORM,
@@ -33,8 +34,10 @@ _FALSE = frozenset({"false", "no", "off", "0"})
 _BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _SHARE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%?)", re.ASCII)
+_DOLLARS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _SIZE_UNITS = ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB", "B")
 _Choice = TypeVar("_Choice", bound=enum.StrEnum)
+_Number = TypeVar("_Number", int, float)
 
 
 class Mode(enum.StrEnum):
@@ -136,6 +139,41 @@ def _show_file(path: Path | None) -> str:
     return "off" if path is None else str(path)
 
 
+def _limit_or_off(text: str) -> int | None:
+    if text.lower() in _OFF:
+        return None
+    if not _COUNT.fullmatch(text):
+        raise ValueError("write a whole number from 1 to 999999999, or off")
+    return _some(int(text))
+
+
+def _dollars_or_off(text: str) -> float | None:
+    if text.lower() in _OFF:
+        return None
+    if not _DOLLARS.fullmatch(text):
+        raise ValueError("write US dollars as a number, such as 5 or 2.50, or off")
+    return _some(float(text))
+
+
+def _some(number: _Number) -> _Number:
+    if not number:
+        raise ValueError("no session fits into a limit of 0; write off for no limit")
+    return number
+
+
+def _show_number(number: float | None) -> str:
+    return "off" if number is None else format(Decimal(repr(number)), "f")
+
+
+def _action(text: str, *, why_no_reset: str) -> Action:
+    if text.lower() == Action.RESET:
+        raise ValueError(f"{why_no_reset}; write alert or stop")
+    try:
+        return Action(text.lower())
+    except ValueError:
+        raise ValueError("write alert or stop") from None
+
+
 def _flag(text: str) -> bool:
     word = text.lower()
     if word not in _TRUE | _FALSE:
@@ -186,3 +224,16 @@ Flag = Annotated[bool, BeforeValidator(_flag), PlainSerializer(_show_flag, when_
 FileOrUnset = Annotated[Path | None, BeforeValidator(_file), PlainSerializer(_show_file, when_used="json")]
 ModeOrUnset = Annotated[Mode | None, BeforeValidator(_mode)]
 ResetAction = Annotated[OnReset, BeforeValidator(functools.partial(_choice, of=OnReset))]
+LimitOrOff = Annotated[
+    int | None, BeforeValidator(_limit_or_off), PlainSerializer(_show_number, when_used="json")
+]
+DollarsOrOff = Annotated[
+    float | None, BeforeValidator(_dollars_or_off), PlainSerializer(_show_number, when_used="json")
+]
+AnyAction = Annotated[Action, BeforeValidator(functools.partial(_choice, of=Action))]
+ActionOfOneRun = Annotated[
+    Action,
+    BeforeValidator(
+        functools.partial(_action, why_no_reset="no later message could start a fresh session here")
+    ),
+]

@@ -11,8 +11,16 @@ from pydantic import ValidationError
 from hermes_retention.errors import SettingsError
 from hermes_retention.model import SessionClass
 from hermes_retention.names import printable
+from hermes_retention.policy.caps import Cap, Caps, CapSettings, Limit
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, Values, variable
+from hermes_retention.settings.fields import (
+    CLASSES,
+    DESCRIPTIONS,
+    CapsOfClass,
+    SettingPath,
+    Values,
+    variable,
+)
 from hermes_retention.settings.sources import Place, config, dotenv, environment
 
 if TYPE_CHECKING:
@@ -25,8 +33,6 @@ if TYPE_CHECKING:
     from hermes_retention.settings.forms import Mode
 
 _LONGEST_SHOWN = 60
-_NOT_POLICY = {"mode", "compact_above", "metrics_file", "agent_tool"}
-"""Settings that no decision depends on."""
 """Characters of a wrong value that a message repeats."""
 
 
@@ -73,9 +79,17 @@ class Settings:
 
     def policy(self) -> Policy:
         """What ``decide`` follows."""
-        fields = self.values.model_dump(exclude=_NOT_POLICY)
-        lifecycles = {SessionClass(name): Lifecycle(**fields.pop(name)) for name in CLASSES}
+        fields = self.values.model_dump(include={*Policy.__struct_fields__, *CLASSES})
+        lifecycles = {SessionClass(name): _lifecycle(fields.pop(name)) for name in CLASSES}
         return Policy(lifecycles=lifecycles, **fields)
+
+    def caps(self) -> CapSettings:
+        """What a session may grow to while it lives, by class."""
+        return CapSettings(
+            classes={SessionClass(name): _caps(getattr(self.values, name).caps) for name in CLASSES},
+            alert_in_chat=self.values.alert_in_chat,
+            stop_cooldown=self.values.stop_cooldown,
+        )
 
     def describe(self) -> list[SettingLine]:
         """Every setting there is: those for everything first, then class by class."""
@@ -84,6 +98,19 @@ class Settings:
             SettingLine(variable(path), _text(texts, path), self.origins.get(path, "default"), description)
             for path, description in DESCRIPTIONS.items()
         ]
+
+
+def _lifecycle(fields: dict[str, Any]) -> Lifecycle:
+    return Lifecycle(**{name: value for name, value in fields.items() if name != "caps"})
+
+
+def _caps(values: CapsOfClass) -> Caps:
+    limits = {
+        cap: Limit(limit, getattr(values, f"{cap}_action"))
+        for cap in Cap
+        if (limit := getattr(values, cap)) is not None
+    }
+    return Caps(limits, values.alert_at)
 
 
 def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Settings:

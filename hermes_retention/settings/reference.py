@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, Values, variable
+from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, Values, variable
 from hermes_retention.settings.load import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def tables() -> str:
     """Markdown: the settings for everything, those of a class of sessions, and the defaults of each class."""
     defaults = {line.name: line.value for line in Settings(Values(), {}).describe()}
     general = {variable(path): text for path, text in DESCRIPTIONS.items() if len(path) == 1}
-    of_class = {path[1]: text for path, text in DESCRIPTIONS.items() if len(path) > 1}
+    of_class = {path[1:]: text for path, text in DESCRIPTIONS.items() if len(path) > 1}
     return "\n\n".join(
         (
             "### For everything",
@@ -29,22 +29,22 @@ def tables() -> str:
             "### For a class of sessions",
             _table(
                 ("Variable", "What it does"),
-                ((_code(variable(("class", field))), text) for field, text in of_class.items()),
+                ((_code(variable(("class", *path))), text) for path, text in of_class.items()),
             ),
             "### Defaults of each class",
             _table(
                 ("Setting", *(_code(name.upper()) for name in CLASSES)),
                 (
-                    (_code(field.upper()), *(_default(defaults, name, field) for name in CLASSES))
-                    for field in of_class
+                    (_code("__".join(path).upper()), *(_default(defaults, (name, *path)) for name in CLASSES))
+                    for path in of_class
                 ),
             ),
         )
     )
 
 
-def _default(defaults: dict[str, str], name: str, field: str) -> str:
-    value = defaults.get(variable((name, field)))
+def _default(defaults: dict[str, str], path: SettingPath) -> str:
+    value = defaults.get(variable(path))
     return NO_SETTING if value is None else _code(value)
 
 

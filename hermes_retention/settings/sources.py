@@ -19,8 +19,8 @@ from pydantic_settings import PydanticBaseSettingsSource
 
 from hermes_retention.names import printable
 from hermes_retention.settings.fields import (
-    CLASSES,
     DESCRIPTIONS,
+    GROUPS,
     PREFIX,
     SECTION,
     SettingPath,
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "environment"
 _VARIABLES = {variable(path): path for path in DESCRIPTIONS}
-_HOST_KEYS = frozenset({"allow_tool_override", "llm"})
+_KINDS = {1: "class of sessions", 2: "group of settings"}
+"""What a mapping at this depth is."""
+_HOST_KEYS = frozenset({("allow_tool_override",), ("llm",)})
 """What the host itself keeps in a plugin's entry."""
 _QUOTE = re.compile("['\"]")
 """Behind it PyYAML repeats what the file says."""
@@ -68,15 +70,15 @@ class Place(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """The text of a setting, the texts of a class, or ``None``."""
-        own = self.given.get((field_name,))
-        if own is not None:
-            return own.text, field_name, False
-        texts = {
-            path[1]: given.text
-            for path, given in self.given.items()
-            if path[0] == field_name and len(path) > 1
-        }
-        return texts or None, field_name, False
+        texts: dict[str, Any] = {}
+        for path, given in self.given.items():
+            if path[0] == field_name:
+                *above, name = path
+                inner = texts
+                for group in above:
+                    inner = inner.setdefault(group, {})
+                inner[name] = given.text
+        return texts.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Everything that is given, nested as ``Values`` is."""
@@ -141,9 +143,8 @@ def config(path: Path) -> Place:
     problems = []
     for name, value in _flat(section):
         key = printable(config_key(name))
-        if isinstance(value, dict) and len(name) == 1 and name not in DESCRIPTIONS:
-            nearest = config_key(_nearest(name[0], ((it,) for it in CLASSES)))
-            problems.append(f"{key} ({origin}): no such class of sessions; the nearest is {nearest}")
+        if isinstance(value, dict) and len(name) in _KINDS and name not in DESCRIPTIONS:
+            problems.append(_unknown_group(key, name, origin))
         elif name not in DESCRIPTIONS:
             problems.append(_unknown(key, "__".join(name), origin, config_key))
         elif isinstance(value, dict | list):
@@ -201,12 +202,13 @@ def _mapping(content: object, name: str) -> Mapping[object, object]:
     return content
 
 
-def _flat(section: Mapping[object, object]) -> Iterator[tuple[SettingPath, object]]:
+def _flat(section: Mapping[object, object], above: SettingPath = ()) -> Iterator[tuple[SettingPath, object]]:
     for key, value in section.items():
-        if key in CLASSES and isinstance(value, dict):
-            yield from (((str(key), str(name)), inner) for name, inner in value.items())
-        elif key not in _HOST_KEYS and not (key in CLASSES and _is_empty(value)):
-            yield (str(key),), value
+        path = (*above, str(key))
+        if path in GROUPS and isinstance(value, dict):
+            yield from _flat(value, path)
+        elif path not in _HOST_KEYS and not (path in GROUPS and _is_empty(value)):
+            yield path, value
 
 
 def _is_empty(value: object) -> bool:
@@ -219,11 +221,21 @@ def _unreadable(origin: str, error: OSError) -> str:
 
 def _unknown(name: str, wanted: str, origin: str, spell: Callable[[SettingPath], str]) -> str:
     """The line about a name that does not exist. ``wanted`` is its part behind prefix or section."""
-    if wanted.lower() in CLASSES:
-        example = spell((wanted.lower(), "files_after"))
-        return f"{printable(name)} ({origin}): a class of sessions, not a setting; a setting is {example}"
+    group = tuple(wanted.lower().split("__"))
+    if group in GROUPS:
+        example = spell(next(path for path in DESCRIPTIONS if path[: len(group)] == group))
+        kind = _KINDS[len(group)]
+        return f"{printable(name)} ({origin}): a {kind}, not a setting; a setting is {example}"
     nearest = _nearest(wanted, DESCRIPTIONS)
     return f"{printable(name)} ({origin}): no such setting; the nearest is {spell(nearest)}"
+
+
+def _unknown_group(key: str, path: SettingPath, origin: str) -> str:
+    """The line about a mapping where none is expected, or not under this name."""
+    groups = [group for group in GROUPS if len(group) == len(path)]
+    nearest = _nearest("__".join(path), groups if len(path) == 1 else (*groups, *DESCRIPTIONS))
+    kind = _KINDS[len(path)] if nearest in GROUPS else "setting"
+    return f"{key} ({origin}): no such {kind}; the nearest is {config_key(nearest)}"
 
 
 def _nearest(wanted: str, paths: Iterable[SettingPath]) -> SettingPath:

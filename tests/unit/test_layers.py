@@ -31,7 +31,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "gateway.hookspecs",
         "gateway.host",
     ),
-    ("fsops", "archive", "pending", "ledger", "holds", "stores.folder", "stores.hermes", "stores.openclaw"),
+    (
+        "fsops",
+        "archive",
+        "pending",
+        "cap_records",
+        "ledger",
+        "holds",
+        "stores.folder",
+        "stores.hermes",
+        "stores.openclaw",
+    ),
     (
         *("settings", "workspace", "site", "archiving"),
         *("row_order", "row_loading", "row_archiving", "little_room", "execute"),

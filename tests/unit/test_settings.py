@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hermes_retention.errors import SettingsError
 from hermes_retention.model import SessionClass
+from hermes_retention.policy.caps import Action, Cap, Caps, Limit
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, variable
 from hermes_retention.settings.forms import Mode
@@ -47,8 +48,26 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "max_age": ("6d", 6 * DAY),
     "archive": ("false", False),
     "persist": ("false", False),
+    "alert_in_chat": ("true", True),
+    "stop_cooldown": ("20m", 1200),
+    "max_messages": ("600", 600),
+    "max_bytes": ("2MB", 2 * 10**6),
+    "max_tokens": ("3000000", 3 * 10**6),
+    "max_cost_usd": ("2.5", 2.5),
+    "max_tool_calls": ("40", 40),
+    "max_messages_per_minute": ("300", 300),
+    "alert_at": ("0.9", 0.9),
+    "max_messages_action": ("stop", Action.STOP),
+    "max_bytes_action": ("stop", Action.STOP),
+    "max_tokens_action": ("alert", Action.ALERT),
+    "max_cost_usd_action": ("alert", Action.ALERT),
+    "max_tool_calls_action": ("alert", Action.ALERT),
+    "max_messages_per_minute_action": ("alert", Action.ALERT),
 }
 """For each field a text that is no default, and what it means."""
+
+CAPS_OF_ALL = ("alert_in_chat", "stop_cooldown")
+"""What is said about caps for all classes together."""
 
 
 def in_environment(_home: Path, path: SettingPath, text: str) -> tuple[str, dict[str, str]]:
@@ -67,10 +86,14 @@ def in_config(home: Path, path: SettingPath, text: str) -> tuple[str, dict[str, 
 
 def nested(texts: Mapping[SettingPath, str]) -> str:
     """YAML as people write it: values without quotes."""
-    lines = [f"{path[0]}: {text}" for path, text in texts.items() if len(path) == 1]
-    for name in CLASSES:
-        inner = [f"  {path[1]}: {text}" for path, text in texts.items() if path[0] == name and len(path) > 1]
-        lines += [f"{name}:", *inner] if inner else []
+    lines: list[str] = []
+    group: SettingPath = ()
+    for *above, name in sorted(texts, key=lambda path: [(part not in CLASSES, part) for part in path]):
+        for depth, part in enumerate(above):
+            if tuple(above[: depth + 1]) != group[: depth + 1]:
+                lines.append(f"{'  ' * depth}{part}:")
+        group = tuple(above)
+        lines.append(f"{'  ' * len(above)}{name}: {texts[*above, name]}")
     return "\n".join(lines)
 
 
@@ -86,10 +109,28 @@ def load(home: Path, **variables: str) -> Settings:
 def field_of(settings: Settings, path: SettingPath) -> object:
     if path in {("mode",), ("compact_above",), ("metrics_file",), ("agent_tool",)}:
         return getattr(settings, path[0])
+    if path[-1] in CAPS_OF_ALL:
+        return getattr(settings.caps(), path[-1])
     policy = settings.policy()
     if len(path) == 1:
         return getattr(policy, path[0])
+    if path[1] == "caps":
+        return cap_of(settings, path[0], path[2])
     return getattr(policy.lifecycles[SessionClass(path[0])], path[1])
+
+
+def cap_of(settings: Settings, name: str, field: str) -> object:
+    caps = settings.caps().classes[name]
+    if field == "alert_at":
+        return caps.alert_at
+    if field in set(Cap):
+        return caps.limits[Cap(field)].at
+    # A cap that is off has no action: ask with all of them on.
+    limits = dict.fromkeys((f"{name}__CAPS__{cap}".upper() for cap in Cap if cap is not Cap.BYTES), "9")
+    values = {line.name: line.value for line in settings.describe() if line.origin != "default"}
+    given = {f"HERMES_RETENTION_{name}": text for name, text in limits.items()}
+    both = load_settings(Path("/nonexistent"), given | values)
+    return both.caps().classes[name].limits[Cap(field.removesuffix("_action"))].action
 
 
 def values_of(settings: Settings) -> dict[str, str]:
@@ -135,12 +176,40 @@ def test_defaults_agree_with_those_of_the_policy_itself(tmp_path: Path) -> None:
 
 def test_every_part_of_a_policy_can_be_set() -> None:
     general = {path[0] for path in DESCRIPTIONS if len(path) == 1}
-    of_class = {path[1] for path in DESCRIPTIONS if len(path) > 1}
-    assert general == {*Policy.__struct_fields__, "mode", "compact_above", "metrics_file", "agent_tool"} - {
-        "lifecycles"
-    }
+    of_class = {path[1] for path in DESCRIPTIONS if len(path) == 2}
+    of_caps = {path[2] for path in DESCRIPTIONS if len(path) == 3}
+    assert general == {
+        *Policy.__struct_fields__,
+        "mode",
+        "compact_above",
+        "metrics_file",
+        "agent_tool",
+        *CAPS_OF_ALL,
+    } - {"lifecycles"}
+    assert of_caps == {"alert_at", *Cap, *(f"{cap}_action" for cap in Cap)}
     assert of_class == set(Lifecycle.__struct_fields__)
     assert set(CLASSES) == {str(it) for it in SessionClass}
+
+
+def test_chats_are_reset_and_everything_else_only_alerts_unless_told_otherwise(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, {}).caps()
+    assert set(settings.classes) == set(SessionClass)
+    assert (settings.alert_in_chat, settings.stop_cooldown) == (False, 900)
+    for name, caps in settings.classes.items():
+        action = Action.RESET if name == "chat" else Action.ALERT
+        assert caps == Caps({Cap.MESSAGES: Limit(1000, action), Cap.BYTES: Limit(10**7, action)}, 0.8)
+
+
+def test_caps_that_are_off_stop_a_session_once_they_are_on(tmp_path: Path) -> None:
+    names = ("MAX_TOKENS", "MAX_COST_USD", "MAX_TOOL_CALLS", "MAX_MESSAGES_PER_MINUTE")
+    settings = load(tmp_path, **{f"CHAT__CAPS__{name}": "5" for name in names})
+    limits = settings.caps().classes["chat"].limits
+    assert {limits[Cap(name.lower())] for name in names} == {Limit(5, Action.STOP)}
+
+
+def test_api_session_may_be_asked_to_reset_although_that_only_alerts(tmp_path: Path) -> None:
+    settings = load(tmp_path, API__CAPS__MAX_MESSAGES_ACTION="reset")
+    assert settings.caps().classes["api"].limits[Cap.MESSAGES].action is Action.RESET
 
 
 def test_default_is_the_origin_of_what_nobody_gave(tmp_path: Path) -> None:
@@ -153,9 +222,12 @@ def test_home_that_does_not_exist_has_the_defaults(tmp_path: Path) -> None:
 
 # Every setting, in every place
 
+SOME_PATHS = tuple(path for path in DESCRIPTIONS if path[1:2] != ("caps",) or path[0] in {"chat", "cron"})
+"""All of them, but caps of two classes only: one that can be reset and one that cannot."""
+
 
 @pytest.mark.parametrize("place", [in_environment, in_dotenv, in_config])
-@pytest.mark.parametrize("path", DESCRIPTIONS, ids=".".join)
+@pytest.mark.parametrize("path", SOME_PATHS, ids=".".join)
 def test_setting_is_taken_from(
     place: Callable[[Path, SettingPath, str], tuple[str, dict[str, str]]], path: SettingPath, tmp_path: Path
 ) -> None:
@@ -347,9 +419,18 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "archive": _FLAG,
     "persist": _FLAG,
 }
+_LIMITS = ("max_messages", "max_tokens", "max_tool_calls", "max_messages_per_minute")
+TEXTS |= dict.fromkeys(_LIMITS, _OFF | st.integers(1, 999_999_999).map(str))
+TEXTS |= {
+    "max_bytes": _OFF | _size(1),
+    "max_cost_usd": _OFF | st.decimals("0.01", 10**6, places=2).map(str),
+    "alert_at": st.integers(1, 100).map("{}%".format),
+    "alert_in_chat": _FLAG,
+}
+TEXTS |= dict.fromkeys((f"{cap}_action" for cap in Cap), st.sampled_from(["alert", "Alert", "stop"]))
 TEXTS |= dict.fromkeys(SAMPLES.keys() - TEXTS.keys(), _OFF | _duration())
 
-some_settings = st.fixed_dictionaries({}, optional={path: TEXTS[path[-1]] for path in DESCRIPTIONS})
+some_settings = st.fixed_dictionaries({}, optional={path: TEXTS[path[-1]] for path in SOME_PATHS})
 
 
 @given(some_settings)
@@ -358,6 +439,7 @@ def test_what_is_described_can_be_given_again(texts: dict[SettingPath, str]) -> 
     settings = load_settings(nowhere, {variable(path): f" {text} " for path, text in texts.items()})
     again = load_settings(nowhere, values_of(settings))
     assert again.policy() == settings.policy()
+    assert again.caps() == settings.caps()
     assert again.mode is settings.mode
     assert values_of(again) == values_of(settings)
     given_somewhere = {line.name for line in settings.describe() if line.origin != "default"}
@@ -379,6 +461,7 @@ def test_host_that_rewrites_its_config_changes_no_setting(
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text())))
     rewritten = load_settings(home, {})
     assert settings.policy() == written.policy() == rewritten.policy()
+    assert settings.caps() == written.caps() == rewritten.caps()
     assert settings.mode is written.mode is rewritten.mode
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENTRY = "plugins.entries.hermes-retention"
+CAPS = f"{ENTRY}.chat.caps"
 KEEP_LAST = "HERMES_RETENTION_CRON__KEEP_LAST"
 DURATION = f"write {DURATION_FORM}; or never"
 SIZE = f"write {SIZE_FORM}; or off"
@@ -23,6 +24,11 @@ OUTPUT_SIZE = f"write {SIZE_FORM}; at least 256B"
 MIN_AGE = f"write {DURATION_FORM}; at least 60s"
 COUNT = "write a whole number from 0 to 999999999"
 SHARE = "write a share above 0 and up to 1, such as 0.8 or 80%"
+LIMIT = "write a whole number from 1 to 999999999, or off"
+NO_LIMIT = "no session fits into a limit of 0; write off for no limit"
+DOLLARS = "write US dollars as a number, such as 5 or 2.50, or off"
+NO_RESET = "no later message could start a fresh session here; write alert or stop"
+ONE_RUN = ("CRON", "SUBAGENT", "HOOK", "CLI", "OTHER")
 UNIT = "a number alone has no unit"
 NEGATIVE = "it cannot be negative"
 
@@ -82,6 +88,8 @@ def test_all_problems_of_all_places_are_listed(tmp_path: Path) -> None:
         ("HERMES_RETENTION_CRON__FILES_AFTER__X", "CRON__FILES_AFTER"),
         ("HERMES_RETENTION_CHATS__FILES_AFTER", "CHAT__FILES_AFTER"),
         ("HERMES_RETENTION_CHAT__PERSIST", "CRON__PERSIST"),
+        ("HERMES_RETENTION_CHAT__MAX_MESSAGES", "CHAT__CAPS__MAX_MESSAGES"),
+        ("HERMES_RETENTION_CHAT__CAPS_MAX_MESSAGES", "CHAT__CAPS__MAX_MESSAGES"),
         ("hermes_retention_mode", "MODE"),
         ("Hermes_Retention_cron__KEEP_LAST", "CRON__KEEP_LAST"),
     ],
@@ -126,6 +134,17 @@ def test_class_alone_is_no_variable(tmp_path: Path) -> None:
             "sub-agent: {keep_last: 1}",
             "sub-agent",
             f"no such class of sessions; the nearest is {ENTRY}.subagent",
+        ),
+        ("chat: {cups: {max_messages: 5}}", "chat.cups", f"no such group of settings; the nearest is {CAPS}"),
+        (
+            "chat: {caps: {max_message: 5}}",
+            "chat.caps.max_message",
+            f"no such setting; the nearest is {CAPS}.max_messages",
+        ),
+        (
+            "chat: {caps: 5}",
+            "chat.caps",
+            f"a group of settings, not a setting; a setting is {CAPS}.max_messages",
         ),
         ("min_age: {cron: 20m}", "min_age", "one value is expected, not a list or a mapping"),
         ("cron: {files_after: [1d]}", "cron.files_after", "one value is expected, not a list or a mapping"),
@@ -202,6 +221,22 @@ def test_misspelt_section_is_noticed(section: str, tmp_path: Path) -> None:
         ("OTHER__ARCHIVE", "maybe", "write true or false"),
         ("OTHER__ARCHIVE", "never", "write true or false"),
         ("CRON__PERSIST", "2", "write true or false"),
+        ("CHAT__CAPS__MAX_MESSAGES", "-1", LIMIT),
+        ("CHAT__CAPS__MAX_MESSAGES", "1.5", LIMIT),
+        ("CHAT__CAPS__MAX_MESSAGES", "0", NO_LIMIT),
+        ("CHAT__CAPS__MAX_BYTES", "10", f"{UNIT}; {SIZE}"),
+        ("CHAT__CAPS__MAX_BYTES", "-1MB", f"{NEGATIVE}; {SIZE}"),
+        ("CHAT__CAPS__MAX_COST_USD", "-2", DOLLARS),
+        ("CHAT__CAPS__MAX_COST_USD", "5EUR", DOLLARS),
+        ("CHAT__CAPS__MAX_COST_USD", "0.00", NO_LIMIT),
+        ("CHAT__CAPS__MAX_TOOL_CALLS", "many", LIMIT),
+        ("CHAT__CAPS__ALERT_AT", "0", SHARE),
+        ("CHAT__CAPS__MAX_MESSAGES_ACTION", "warn", "write alert, reset or stop"),
+        ("API__CAPS__MAX_MESSAGES_ACTION", "kill", "write alert, reset or stop"),
+        ("CRON__CAPS__MAX_MESSAGES_ACTION", "kill", "write alert or stop"),
+        *((f"{name}__CAPS__MAX_TOKENS_ACTION", "reset", NO_RESET) for name in ONE_RUN),
+        ("STOP_COOLDOWN", "15", f"{UNIT}; {DURATION}"),
+        ("ALERT_IN_CHAT", "2", "write true or false"),
     ],
 )
 def test_wrong_value_says_what_would_be_right(name: str, text: str, why: str, tmp_path: Path) -> None:

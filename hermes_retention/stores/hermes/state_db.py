@@ -164,6 +164,23 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         _require_untouched(path, database)
 
 
+@contextlib.contextmanager
+def looking(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """The same without a transaction: for whoever looks often, and must hold up no checkpoint in between."""
+    if not _exists(path):
+        yield None
+        return
+    address = f"file://{quote(bytes(path))}?mode=ro"
+    with (
+        read_errors(path),
+        contextlib.closing(
+            effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        ) as database,
+    ):
+        database.text_factory = _text
+        yield database
+
+
 class _Resting(sqlite3.Connection):
     """A connection to a database that nobody else has open, which reads it as a file that never changes."""
 
