@@ -12,16 +12,20 @@ from hermes_retention.report.json_output import print_object
 
 def run_status(context: Context, _arguments: argparse.Namespace) -> int:
     """How the home is doing; exit code 5 when the vault is damaged."""
+    from hermes_retention.cap_standing import alerts_of
+    from hermes_retention.report.caps import alert_object, show_alerts
     from hermes_retention.report.status import show_status, status_object
     from hermes_retention.status import take_status
 
     now = context.clock()
     status = take_status(context.site, now=now)
+    alerts = alerts_of(context.site)
     mode = context.settings.mode
     if context.json:
-        print_object(status_object(status, mode))
+        print_object(status_object(status, mode) | {"alerts": [alert_object(alert) for alert in alerts]})
     else:
         show_status(context.page, status, mode, compact_above=context.settings.compact_above, now=now)
+        show_alerts(context.page, alerts, now=now)
         context.warn(status.warnings)
         if status.vault_damage is not None:
             context.warn([str(status.vault_damage)])
@@ -30,14 +34,21 @@ def run_status(context: Context, _arguments: argparse.Namespace) -> int:
 
 def run_explain(context: Context, arguments: argparse.Namespace) -> int:
     """All about one session."""
+    from hermes_retention.cap_standing import stand_with_caps
     from hermes_retention.explain import explain
+    from hermes_retention.report.caps import show_standing, standing_object
     from hermes_retention.report.explain import explanation_object, show_explanation
 
-    explanation = explain(context.site, arguments.session, now=context.clock())
+    now = context.clock()
+    explanation = explain(context.site, arguments.session, now=now)
+    standing = stand_with_caps(
+        context.site, explanation.session_id, explanation.session_class, context.settings.caps(), now=now
+    )
     if context.json:
-        print_object(explanation_object(explanation))
+        print_object(explanation_object(explanation) | {"caps": standing_object(standing)})
     else:
         show_explanation(context.page, explanation)
+        show_standing(context.page, standing, explanation.session_class)
         context.warn([str(damage) for damage in explanation.damages])
     return ExitCode.VAULT_DAMAGED if explanation.damages else ExitCode.DONE
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 _WITH_COMMAND = frozenset({"chat", "cli", "other"})
 """Classes in which a person can type ``/new``."""
-_NEXT = {
+NEXT = {
     Action.ALERT: "nothing else happens",
     Action.RESET: "the next message starts a new session",
     Action.STOP: "the session is stopped",
 }
+"""What happens after a limit was reached."""
 
 
 def amount(cap: Cap, count: float) -> str:
@@ -59,7 +60,7 @@ def alert_line(session_id: str, session_class: str, platform: str, finding: Find
     what = f"{portion(finding.cap, finding.count, finding.limit)} ({setting(finding.cap, session_class)})"
     if finding.stage is Stage.NEAR:
         return f"{who} is near a cap: {what}"
-    return f"{who} reached a cap: {what}; {_NEXT[done]}"
+    return f"{who} reached a cap: {what}; {NEXT[done]}"
 
 
 def chat_line(finding: Finding, action: Action) -> str:

@@ -49,6 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "recovery",
+        "cap_standing",
         "sweep_report",
         "sweep_notes",
         "sweep",

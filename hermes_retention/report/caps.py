@@ -1,0 +1,71 @@
+"""What caps have done, for people and as data.
+
+What must not live here: what a cap does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hermes_retention.cap_standing import CapStanding
+from hermes_retention.names import printable
+from hermes_retention.policy.cap_words import NEXT, portion, setting
+from hermes_retention.policy.caps import Alert, Stage
+from hermes_retention.report.page import Page, Style
+from hermes_retention.report.words import counted, minute
+
+_DAYS = 7
+_SHOWN = 3
+
+
+def show_standing(page: Page, standing: CapStanding, session_class: str | None) -> None:
+    """The limit that a session is closest to, and the alerts about it."""
+    if standing.cap is not None and session_class is not None:
+        share = standing.count / standing.limit
+        used = portion(standing.cap, standing.count, standing.limit)
+        page.line(f"  closest cap: {used}, {share:.0%} [{setting(standing.cap, session_class)}]")
+    for alert in standing.alerts:
+        page.line(f"  alert: {minute(alert.at)} {_what(alert)}")
+
+
+def show_alerts(page: Page, alerts: Sequence[Alert], *, now: float) -> None:
+    """The newest alerts of the last days; nothing when there are none."""
+    recent = [alert for alert in alerts if 0 <= now - alert.at < _DAYS * 86400]
+    if not recent:
+        return
+    page.line()
+    page.line(f"Caps: {counted(len(recent), 'alert')} in the last {_DAYS} days", Style.TITLE)
+    for alert in recent[:_SHOWN]:
+        page.line(f"  {minute(alert.at)} {printable(alert.session_id)} {_what(alert)}")
+    if len(recent) > _SHOWN:
+        page.line(f"  … and {len(recent) - _SHOWN} more; 'explain SESSION' shows those of one", Style.FAINT)
+
+
+def _what(alert: Alert) -> str:
+    finding = alert.finding
+    used = portion(finding.cap, finding.count, finding.limit)
+    return f"near {used}" if finding.stage is Stage.NEAR else f"reached {used}; {NEXT[alert.done]}"
+
+
+def standing_object(standing: CapStanding) -> dict[str, Any]:
+    """The standing as plain JSON data. Times are Unix seconds; counts are in the unit of the cap."""
+    closest = None
+    if standing.cap is not None:
+        closest = {"cap": standing.cap.value, "count": standing.count, "limit": standing.limit}
+    return {"closest": closest, "alerts": [alert_object(alert) for alert in standing.alerts]}
+
+
+def alert_object(alert: Alert) -> dict[str, Any]:
+    """An alert as plain JSON data."""
+    return {
+        "session_id": printable(alert.session_id),
+        "class": alert.session_class,
+        "platform": printable(alert.platform),
+        "cap": alert.finding.cap.value,
+        "stage": alert.finding.stage.value,
+        "count": alert.finding.count,
+        "limit": alert.finding.limit,
+        "done": alert.done.value,
+        "at": alert.at,
+    }
