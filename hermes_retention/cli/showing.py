@@ -36,7 +36,7 @@ def run_explain(context: Context, arguments: argparse.Namespace) -> int:
     """All about one session."""
     from hermes_retention.cap_standing import stand_with_caps
     from hermes_retention.explain import explain
-    from hermes_retention.report.caps import show_standing, standing_object
+    from hermes_retention.report.caps import standing_facts, standing_object
     from hermes_retention.report.explain import explanation_object, show_explanation
 
     now = context.clock()
@@ -47,8 +47,8 @@ def run_explain(context: Context, arguments: argparse.Namespace) -> int:
     if context.json:
         print_object(explanation_object(explanation) | {"caps": standing_object(standing)})
     else:
-        show_explanation(context.page, explanation)
-        show_standing(context.page, standing, explanation.session_class)
+        facts = standing_facts(standing, explanation.session_class)
+        show_explanation(context.page, explanation, facts)
         context.warn([str(damage) for damage in explanation.damages])
     return ExitCode.VAULT_DAMAGED if explanation.damages else ExitCode.DONE
 

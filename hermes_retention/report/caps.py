@@ -19,14 +19,14 @@ _DAYS = 7
 _SHOWN = 3
 
 
-def show_standing(page: Page, standing: CapStanding, session_class: str | None) -> None:
-    """The limit that a session is closest to, and the alerts about it."""
+def standing_facts(standing: CapStanding, session_class: str | None) -> list[tuple[str, str]]:
+    """The limit that a session is closest to, and the alerts about it: names and texts for ``explain``."""
+    facts = []
     if standing.cap is not None and session_class is not None:
-        share = standing.count / standing.limit
         used = portion(standing.cap, standing.count, standing.limit)
-        page.line(f"  closest cap: {used}, {share:.0%} [{setting(standing.cap, session_class)}]")
-    for alert in standing.alerts:
-        page.line(f"  alert: {minute(alert.at)} {_what(alert)}")
+        share = standing.count / standing.limit
+        facts.append(("closest cap", f"{used}, {share:.0%} [{setting(standing.cap, session_class)}]"))
+    return [*facts, *(("alert", f"{minute(alert.at)} {_what(alert)}") for alert in standing.alerts)]
 
 
 def show_alerts(page: Page, alerts: Sequence[Alert], *, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,13 +20,15 @@ from hermes_retention.report.words import PARTS, TO_DO, because, counted, minute
 from hermes_retention.units import format_duration, format_size, format_time
 
 
-def show_explanation(page: Page, explanation: Explanation) -> None:
-    """The whole screen."""
+def show_explanation(
+    page: Page, explanation: Explanation, more_facts: Sequence[tuple[str, str]] = ()
+) -> None:
+    """The whole screen. ``more_facts`` are names and texts that stand beside those of the explanation."""
     kind = explanation.session_class or "no longer in store or archive"
     page.line(f"{printable(explanation.session_id)} ({kind})", Style.TITLE)
     for line in metadata_lines(explanation.metadata):
         page.line(f"  {line}")
-    for name, text in _facts(explanation):
+    for name, text in (*_facts(explanation), *more_facts):
         page.line(f"  {name}: {text}")
     if explanation.session is not None and explanation.session.artifacts:
         page.line()
