@@ -30,6 +30,8 @@ class Gateway:
     """Sessions that it could suspend."""
     suspended: list[str] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
+    broken: bool = False
+    """Whether it fails at whatever it is asked to do."""
     stops: bool = True
     """Whether it asks before each call of the model."""
 
@@ -43,6 +45,8 @@ class Gateway:
 
     def suspend(self, session_id: str) -> bool:
         """The next message would start a fresh session."""
+        if self.broken:
+            raise RuntimeError(session_id)
         if session_id in self.routed:
             self.suspended.append(session_id)
         return session_id in self.routed
@@ -53,6 +57,8 @@ class Gateway:
 
     def tell(self, session_id: str, text: str) -> bool:
         """A message in the chat."""
+        if self.broken:
+            raise RuntimeError(session_id)
         self.told.append((session_id, text))
         return True
 
@@ -64,11 +70,18 @@ class CappedHome:
         self.home = home
         self.now = T0
         self.alerts: list[Alert] = []
+        self.deaf = False
         self.gateway: Gateway | None = host or Gateway()
         self.environ = {f"HERMES_RETENTION_{name}": text for name, text in settings.items()}
         self.database = HostDatabase(home / "state.db")
         self._gone: list[CapWatch] = []
         self.watch = self._begin()
+
+    def receive(self, alert: Alert) -> None:
+        """A plugin that wants to know of alerts."""
+        if self.deaf:
+            raise RuntimeError(alert.text)
+        self.alerts.append(alert)
 
     def restart(self, **settings: str) -> None:
         """The process ends in order, and the next one has these settings in addition."""
@@ -123,7 +136,7 @@ class CappedHome:
 
     def _begin(self) -> CapWatch:
         def open_rounds(lock: Lock) -> CapRounds:
-            hands = Hands(self.gateway, self.alerts.append)
+            hands = Hands(self.gateway, self.receive)
             return CapRounds(self.home, lock, environ=self.environ, clock=lambda: self.now, hands=hands)
 
         return CapWatch(open_rounds, clock=lambda: self.now, begin=lambda _: None)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from hermes_retention.cap_records import Counted
+from hermes_retention.gateway.counting import Counting
 from hermes_retention.gateway.tally import Tally
 from hermes_retention.policy.cap_words import alert_line, chat_line, setting
 from hermes_retention.policy.caps import (
@@ -27,18 +26,17 @@ from hermes_retention.policy.caps import (
     CapSettings,
     Finding,
     Stage,
-    Stop,
     possible,
 )
 from hermes_retention.settings.forms import Mode
 from hermes_retention.settings.load import load_settings
-from hermes_retention.stores.hermes.counts import Counter, Size, Stored
 from hermes_retention.workspace import Workspace
 
 if TYPE_CHECKING:
     from hermes_retention.gateway.host import HostGateway
 
 _log = logging.getLogger("hermes_retention")
+
 
 Receiver = Callable[[Alert], object]
 
@@ -75,10 +73,8 @@ class CapRounds:
         abilities = hands.abilities()
         self.abilities = frozenset({Action.ALERT}) if settings.mode is Mode.OBSERVE else abilities
         self._workspace = Workspace(home)
-        self._counter = Counter(home)
+        self._counting = Counting(self._workspace, lock)
         self._lock, self._clock, self._host, self._tell = lock, clock, hands.host, hands.tell
-        self._counted: dict[str, Counted] = {}
-        self._unwritten: set[str] = set()
         if self.settings is not None and settings.mode is not Mode.OBSERVE:
             _say_what_is_missing(self.settings, abilities)
 
@@ -94,13 +90,11 @@ class CapRounds:
         """Class and caps of a session, and what earlier processes knew of it."""
         if self.settings is None:
             return
-        session_class = self._counter.class_of(tally.session_id, tally.platform, tally.session_key)
+        session_class = self._counting.class_of(tally)
         ledger = self._workspace.ledger_if_any()
         if ledger is not None:
             with ledger:
                 known = ledger.caps.of(tally.session_id)
-            if known.counted is not None:
-                self._counted[tally.session_id] = known.counted
             with self._lock:
                 tally.told |= known.told
                 for stop in known.stops:
@@ -115,10 +109,10 @@ class CapRounds:
     def see(self, tally: Tally, tool_calls: int | None) -> None:
         """Count the session and do what its caps say. ``tool_calls`` are those of a turn that has ended."""
         now = self._clock()
-        self._count(tally, now)
+        self._counting.count(tally, now=now)
         findings = self._findings(tally, tool_calls, now)
-        if any(it.cap is Cap.MESSAGES for it in findings) and self._was_wrong(tally):
-            self._count(tally, now)
+        if any(it.cap is Cap.MESSAGES for it in findings) and self._counting.was_wrong(tally):
+            self._counting.count(tally, now=now)
             findings = self._findings(tally, tool_calls, now)
         self._follow(tally, findings, now, self._reset if tool_calls is not None else _not_yet)
 
@@ -131,43 +125,7 @@ class CapRounds:
 
     def rest(self) -> None:
         """Write the counts that changed, and let go of the database."""
-        self._counter.close()
-        if not self._unwritten:
-            return
-        counts = {name: self._counted[name] for name in self._unwritten if name in self._counted}
-        self._workspace.check()
-        self._workspace.create()
-        with self._workspace.ledger() as ledger:
-            ledger.caps.note_counts(counts, now=self._clock())
-        self._unwritten.clear()
-
-    # -- counting ----------------------------------------------------------------------------------
-
-    def _count(self, tally: Tally, now: float) -> None:
-        before = self._counted.get(tally.session_id)
-        with self._lock:
-            told = (tally.messages, tally.tokens, tally.cost_usd)
-            tally.looked_at = now
-        size = self._counter.look(tally.session_id, None if before is None else before.stored, now=now)
-        counted = _with_told(before or Counted(Stored()), size, told)
-        if counted != before:
-            self._counted[tally.session_id] = counted
-            self._unwritten.add(tally.session_id)
-        with self._lock:
-            # Only what was told before the look: more may have come in meanwhile.
-            tally.messages -= told[0]
-            tally.tokens -= told[1]
-            tally.cost_usd -= told[2]
-            tally.stored = _counts(counted, size)
-
-    def _was_wrong(self, tally: Tally) -> bool:
-        """Whether an exact count says something else; then all is counted anew at the next look."""
-        exact = self._counter.recount(tally.session_id)
-        counted = self._counted[tally.session_id]
-        if exact is None or exact == counted.stored.messages:
-            return False
-        self._counted[tally.session_id] = msgspec.structs.replace(counted, stored=Stored())
-        return True
+        self._counting.write(now=self._clock())
 
     # -- acting ------------------------------------------------------------------------------------
 
@@ -175,14 +133,12 @@ class CapRounds:
         self, tally: Tally, findings: tuple[Finding, ...], now: float, reset: Callable[[Tally], Action | None]
     ) -> None:
         """Stops come first and alone need nobody's help; whatever fails after them is tried again."""
-        stop_alert = self._stop(tally, findings, now)
+        alerts = self._stop(tally, findings, now)
         try:
-            alerts = [it for found in findings for it in self._alerts(tally, found, now, reset)]
-        except Exception:
-            alerts = []
-            raise
+            for found in findings:
+                alerts += self._alerts(tally, found, now, reset)
         finally:
-            self._publish(tally, [*stop_alert, *alerts], now)
+            self._publish(tally, alerts)
 
     def _stop(self, tally: Tally, findings: tuple[Finding, ...], now: float) -> list[Alert]:
         """Stop the session if a cap says so, and tell of a stop that nobody was told of yet."""
@@ -224,25 +180,32 @@ class CapRounds:
         host = self._host
         return Action.RESET if host is None or host.suspend(tally.session_id) else Action.ALERT
 
-    def _publish(self, tally: Tally, alerts: list[Alert], now: float) -> None:
+    def _publish(self, tally: Tally, alerts: list[Alert]) -> None:
+        """Whoever fails on the way, the others hear of it; then the first error is raised."""
         if not alerts:
             return
-        try:
-            stops = [it for it in alerts if it.done is Action.STOP]
-            self._remember(alerts, {tally.session_id: tally.noted_stop} if stops and tally.noted_stop else {})
-        finally:
-            for alert in alerts:
-                _log.warning("%s", alert.text)
-                self._tell(alert)
-                self._tell_in_chat(tally, alert)
+        for alert in alerts:
+            _log.warning("%s", alert.text)
+        tasks: list[Callable[[], object]] = [partial(self._remember, tally, alerts)]
+        for alert in alerts:
+            tasks += [partial(self._tell, alert), partial(self._chat, tally, alert)]
+        errors = []
+        for task in tasks:
+            try:
+                task()
+            except Exception as error:  # noqa: BLE001 - plugins of others, and the host
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
-    def _remember(self, alerts: list[Alert], stops: Mapping[str, Stop]) -> None:
+    def _remember(self, tally: Tally, alerts: list[Alert]) -> None:
+        stop = tally.noted_stop if any(it.done is Action.STOP for it in alerts) else None
         self._workspace.check()
         self._workspace.create()
         with self._workspace.ledger() as ledger:
-            ledger.caps.note(alerts, stops)
+            ledger.caps.note(alerts, {} if stop is None else {tally.session_id: stop})
 
-    def _tell_in_chat(self, tally: Tally, alert: Alert) -> None:
+    def _chat(self, tally: Tally, alert: Alert) -> None:
         """A stop is not told: the session itself answers with it."""
         host = self._host
         if host is None or self.settings is None or not self.settings.alert_in_chat:
@@ -260,37 +223,6 @@ def _not_yet(_: Tally) -> None:
 def _alert(tally: Tally, finding: Finding, done: Action, now: float) -> Alert:
     text = alert_line(tally.session_id, tally.session_class, tally.platform, finding, done)
     return Alert(tally.session_id, tally.session_class, tally.platform, finding, done, now, text)
-
-
-def _with_told(before: Counted, size: Size | None, told: tuple[float, float, float]) -> Counted:
-    """What is known after a look: the host's own account, or what hooks told where that is more."""
-    messages, tokens, cost_usd = told
-    if size is None:
-        stored = msgspec.structs.replace(before.stored, messages=before.stored.messages + int(messages))
-        return Counted(stored, _larger(before.tokens, tokens, None), _larger(before.cost_usd, cost_usd, None))
-    return Counted(
-        size.stored,
-        _larger(before.tokens, tokens, size.tokens),
-        _larger(before.cost_usd, cost_usd, size.cost_usd),
-    )
-
-
-def _larger(before: float | None, told: float, account: float | None) -> float | None:
-    """Hosts write their account a little later than they tell hooks, and some keep none."""
-    heard = (before or 0) + told
-    return max(heard, account or 0) if heard or account is not None else None
-
-
-def _counts(counted: Counted, size: Size | None) -> dict[Cap, float]:
-    stored = counted.stored
-    known: dict[Cap, float | None] = {
-        Cap.MESSAGES: stored.messages if size is not None or stored.messages else None,
-        Cap.BYTES: None if size is None else stored.bytes + size.files_bytes,
-        Cap.TOKENS: counted.tokens,
-        Cap.COST_USD: counted.cost_usd,
-        Cap.MESSAGES_PER_MINUTE: None if size is None else size.last_minute,
-    }
-    return {cap: count for cap, count in known.items() if count is not None}
 
 
 def _say_what_is_missing(settings: CapSettings, abilities: Container[Action]) -> None:

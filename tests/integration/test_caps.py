@@ -477,6 +477,49 @@ def test_alert_is_given_although_the_ledger_cannot_be_written(
     assert any(it.getMessage().startswith("caps: ") for it in caplog.records)
 
 
+def test_receiver_that_fails_keeps_nobody_from_hearing(
+    capped: Capped, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = capped(CHAT__CAPS__MAX_MESSAGES="6", CHAT__CAPS__MAX_TOKENS="10", ALERT_IN_CHAT="true")
+    assert home.gateway is not None
+    home.deaf = True
+    home.session("s1")
+    home.store("s1", 5)
+    home.end_turn("s1")
+    assert home.gateway.told == [
+        ("s1", "This conversation is at 5 of 6 messages. At the limit a new one starts by itself.")
+    ]
+    assert in_ledger(home) == 1
+    assert [it.getMessage()[:10] for it in caplog.records] == ["session s1", "caps: it f"]
+
+
+def test_reset_that_fails_is_tried_again_and_hides_no_other_alert(capped: Capped) -> None:
+    home = capped(CHAT__CAPS__MAX_MESSAGES="4", CHAT__CAPS__MAX_COST_USD="1")
+    assert home.gateway is not None
+    home.session("s1", estimated_cost_usd=0.9)
+    home.gateway.broken = True
+    home.store("s1", 4)
+    home.end_turn("s1")
+    home.gateway.broken = False
+    home.end_turn("s1")
+    assert home.gateway.suspended == ["s1"]
+    assert {(it.finding.cap, it.done) for it in home.alerts} == {
+        (Cap.MESSAGES, Action.RESET),
+        (Cap.COST_USD, Action.ALERT),
+    }
+
+
+def test_stop_is_kept_although_a_reset_fails(capped: Capped) -> None:
+    home = capped(CHAT__CAPS__MAX_MESSAGES="4", CHAT__CAPS__MAX_COST_USD="1")
+    assert home.gateway is not None
+    home.session("s1", estimated_cost_usd=2.0)
+    home.gateway.broken = True
+    home.store("s1", 4)
+    home.end_turn("s1")
+    assert [it.done for it in home.alerts] == [Action.STOP]
+    assert home.answer("s1") is not None
+
+
 def test_counts_are_written_at_the_end_and_go_on_from_there(capped: Capped, tmp_path: Path) -> None:
     home = capped()
     home.session("s1")
