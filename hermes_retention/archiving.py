@@ -37,6 +37,7 @@ from hermes_retention.errors import (
 from hermes_retention.ledger import Outcome
 from hermes_retention.model import Artifact, ArtifactKind
 from hermes_retention.plan import Step
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import SessionMetadata, StoreFiles
 
 BATCH_BYTES = 64 * 2**20
@@ -76,14 +77,24 @@ def _failed(step: Step, error: RetentionError) -> _PackedStep:
 class Archiver:
     """Moves the artifacts of steps into the vault, on behalf of one sweep."""
 
-    def __init__(
-        self, vault: Vault, files: StoreFiles, describe: Describe, *, sweep: str, now: float
+    def __init__(  # noqa: PLR0913 - source, target, and on whose behalf
+        self,
+        vault: Vault,
+        files: StoreFiles,
+        describe: Describe,
+        *,
+        sweep: str,
+        now: float,
+        stop: Stop = never,
     ) -> None:
+        """A stop is heard between two batches: what was committed by then is removed and told."""
         self._vault, self._files, self._describe = vault, files, describe
-        self._sweep, self._now = sweep, now
+        self._sweep, self._now, self._stop = sweep, now, stop
 
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """One outcome for each step, a month after another; an unusable partition costs only its own month.
+
+        Steps that a stop leaves out have no outcome, and nothing of them was touched.
 
         Three things overlap, each on a batch of its own: packing (a pool), committing (this thread),
         comparing what was read back and removing (more threads, which mostly wait for the file system; one
@@ -106,8 +117,10 @@ class Archiver:
     def _committed_batches(
         self, by_month: Sequence[Step], pool: ThreadPoolExecutor, workers: int
     ) -> Iterator[list[_PackedStep]]:
-        """Batches that are committed, with their checks; every step comes exactly once."""
+        """Batches that are committed, with their checks; every step comes at most once."""
         for month, group in groupby(by_month, key=_month):
+            if self._stop():
+                return
             members = list(group)
             try:
                 with PartitionWriter(self._vault, month) as writer:
@@ -116,6 +129,8 @@ class Archiver:
                         members = members[len(batch) :]
                         self._commit(writer, batch)
                         yield batch
+                        if self._stop():
+                            return
             except (RetentionError, sqlite3.Error, OSError) as error:
                 yield [_failed(step, vault_trouble(error)) for step in members]
 
@@ -247,9 +262,11 @@ def _check_all(committed: Sequence[_PackedStep]) -> None:
         packed_step.checks = []
 
 
-def deleted(files: StoreFiles, steps: Sequence[Step]) -> Iterator[Outcome]:
-    """Remove the artifacts of these steps for good, and say what became of each step."""
+def deleted(files: StoreFiles, steps: Sequence[Step], stop: Stop = never) -> Iterator[Outcome]:
+    """Remove the artifacts of these steps for good, and say what became of each step until ``stop``."""
     for start in range(0, len(steps), BATCH_STEPS):
+        if stop():
+            return
         some = steps[start : start + BATCH_STEPS]
         needed = files.let_go({step.session_id: step.artifacts for step in some})
         for step in some:

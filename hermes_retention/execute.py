@@ -20,6 +20,7 @@ from hermes_retention.little_room import in_rounds
 from hermes_retention.names import printable
 from hermes_retention.plan import Step, Verdict
 from hermes_retention.row_archiving import RowArchiver
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import Store, StoreFiles
 from hermes_retention.workspace import free_bytes
 
@@ -67,7 +68,8 @@ class NoEffects:
 def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
     """Carry out ``steps``: first what frees space without needing any, then what is archived; records last.
 
-    Yields an outcome for each step but the kept ones. A failure concerns its own session only: its record
+    Yields an outcome for each step but the kept ones, and those that effects leave out because they were
+    stopped; whatever comes after them is left out too. A failure concerns its own session only: its record
     stays, for what is left in the store must not become nobody's.
     """
     chosen: dict[Verdict, list[Step]] = {verdict: [] for verdict in Verdict}
@@ -123,6 +125,7 @@ class StoreEffects:
         sweep: str,
         now: float,
         archived_at: float,
+        stop: Stop = never,
     ) -> None:
         """``tool_output_above`` is in bytes, times in Unix seconds; ``sweep`` is the id of the sweep.
 
@@ -131,10 +134,17 @@ class StoreEffects:
         self._vault = vault
         self._free_bytes = partial(free_bytes, store.home)
         self._files = files
-        self._archiver = Archiver(vault, files, store.metadata, sweep=sweep, now=archived_at)
+        self._archiver = Archiver(vault, files, store.metadata, sweep=sweep, now=archived_at, stop=stop)
         self._tool_output_above = tool_output_above
+        self._stop = stop
         rows = RowArchiver(
-            vault, store, sweep=sweep, now=now, archived_at=archived_at, changed_rows=changed_rows
+            vault,
+            store,
+            sweep=sweep,
+            now=now,
+            archived_at=archived_at,
+            changed_rows=changed_rows,
+            stop=stop,
         )
         self._rows = rows
         self.delete_messages, self.archive_messages = rows.delete_messages, rows.archive_messages
@@ -160,17 +170,21 @@ class StoreEffects:
 
     def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove files whose class asks for it (``archive=false``, or ``on_reset=delete``)."""
-        return deleted(self._files, steps)
+        return deleted(self._files, steps, self._stop)
 
     def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove archived copies, a partition at a time; first whole ones, which needs no space."""
         left: list[list[Step]] = []
         for _, group in groupby(steps, key=lambda step: step.partition):
             members = list(group)
+            if self._stop():
+                return
             outcomes = self._expire(members, self._vault.drop_partition)
             yield from outcomes
             left += [] if outcomes else [members]
         for members in left:
+            if self._stop():
+                return
             yield from self._expire(members, self._remove_some)
 
     def _expire(self, members: Sequence[Step], remove: _Expire) -> list[Outcome]:

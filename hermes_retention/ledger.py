@@ -28,6 +28,8 @@ from hermes_retention.pending import Queue
 from hermes_retention.plan import Step
 
 FORMAT = 1
+DONE, STOPPED = "done", "stopped"
+"""How a sweep ended; ``running`` and ``interrupted`` ones did not."""
 KEEP_DAYS = 730
 """How long the steps of a sweep stay in the ledger; its totals stay for ever."""
 _REPLACE = "Move the file away: a new one is made, and no session depends on the old one."
@@ -182,7 +184,7 @@ class Ledger:
     @property
     def queue(self) -> Queue:
         """What hooks announced and no sweep has seen to yet."""
-        return Queue(self._connection)
+        return Queue(self._transaction, self._rows)
 
     @property
     def caps(self) -> CapRecords:
@@ -236,12 +238,14 @@ class Ledger:
                 ),
             )
 
-    def finish_sweep(self, sweep: str, *, finished_at: float, totals: dict[str, int]) -> None:
-        """Note that a sweep came to its end, and forget the steps of very old ones."""
+    def finish_sweep(
+        self, sweep: str, *, finished_at: float, totals: dict[str, int], state: str = DONE
+    ) -> None:
+        """Note that a sweep came to its end, or was ``STOPPED``, and forget the steps of very old ones."""
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE sweeps SET state = 'done', finished_at = ?, totals = ? WHERE id = ?",
-                (finished_at, json.dumps(totals), sweep),
+                "UPDATE sweeps SET state = ?, finished_at = ?, totals = ? WHERE id = ?",
+                (state, finished_at, json.dumps(totals), sweep),
             )
             connection.execute(
                 "DELETE FROM steps WHERE sweep IN (SELECT id FROM sweeps WHERE started_at < ?)",

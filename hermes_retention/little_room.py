@@ -36,7 +36,8 @@ def in_rounds(
 ) -> Iterator[Outcome]:
     """Archive all at once where there is room, else in rounds that fit into half of what is free then.
 
-    Yields one outcome for each step. ``has_month`` tells whether the vault has a partition of that name.
+    Yields one outcome for each step, up to where archiving is stopped. ``has_month`` tells whether the vault
+    has a partition of that name.
     """
     free, failed = free_bytes(), 0
     if free is None or free >= ROOMY_BYTES:
@@ -49,6 +50,8 @@ def in_rounds(
             del month[: len(some)]
             outcomes = list(archive(some))
             yield from outcomes
+            if len(outcomes) < len(some):  # archiving was stopped
+                return
             refusals = [_refusal(outcome) for outcome in outcomes]
             if None in refusals:
                 failed = 0

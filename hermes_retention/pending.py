@@ -7,12 +7,16 @@ must not live here: what is done about it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import sqlite3
+    from contextlib import AbstractContextManager
+
+    Transaction: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
+    Rows: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS pending(
@@ -29,11 +33,15 @@ class Occasion(enum.StrEnum):
     CRON = "cron"
 
 
+_KNOWN: dict[str, Occasion] = {occasion.value: occasion for occasion in Occasion}
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """One line of the queue. Times are Unix seconds."""
 
-    occasion: Occasion
+    occasion: Occasion | str
+    """A ``str`` where a newer version wrote it."""
     session_id: str
     noted_at: float
     due_at: float | None = None
@@ -41,61 +49,54 @@ class Pending:
 
 
 class Queue:
-    """The queue in an open ledger. Every method commits before it returns."""
+    """The queue in an open ledger. Every method commits before it returns. Raises as the ledger does."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, transaction: Transaction, rows: Rows) -> None:
+        self._transaction, self._rows = transaction, rows
 
     def add(self, lines: Iterable[Pending]) -> None:
         """Remember these lines. The same occasion of the same session counts once, with its newest times."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(_TABLE)
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
-            [(line.occasion.value, line.session_id, line.noted_at, line.due_at) for line in lines],
-        )
-        self._connection.execute("COMMIT")
+        with self._transaction() as connection:
+            connection.execute(_TABLE)
+            connection.executemany(
+                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
+                [(str(line.occasion), line.session_id, line.noted_at, line.due_at) for line in lines],
+            )
 
     def lines(self) -> list[Pending]:
         """Everything that waits, oldest first. Lines of an occasion that this version does not know too."""
         if not self._exists():
             return []
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT occasion, session_id, noted_at, due_at FROM pending ORDER BY noted_at, session_id"
         )
-        known = {occasion.value: occasion for occasion in Occasion}
-        return [Pending(known.get(row[0], row[0]), *row[1:]) for row in rows]
+        return [Pending(_KNOWN.get(row[0], str(row[0])), *row[1:]) for row in rows]
 
     def remove(self, lines: Sequence[Pending]) -> None:
         """Forget these lines, but not what was announced again since they were read."""
-        if not self._exists():
-            return
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(
-            "DELETE FROM pending WHERE occasion = ? AND session_id = ? AND noted_at = ?",
-            [(str(line.occasion), line.session_id, line.noted_at) for line in lines],
-        )
-        self._connection.execute("COMMIT")
+        if lines and self._exists():
+            with self._transaction() as connection:
+                connection.executemany(
+                    "DELETE FROM pending WHERE occasion = ? AND session_id = ? AND noted_at = ?",
+                    [(str(line.occasion), line.session_id, line.noted_at) for line in lines],
+                )
 
     def postpone(self, lines: Sequence[Pending]) -> None:
         """Set when these lines are due, but for those that were announced again since they were read."""
-        if not self._exists():
-            return
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(
-            "UPDATE pending SET due_at = ? WHERE occasion = ? AND session_id = ? AND noted_at = ?",
-            [(line.due_at, str(line.occasion), line.session_id, line.noted_at) for line in lines],
-        )
-        self._connection.execute("COMMIT")
+        if lines and self._exists():
+            with self._transaction() as connection:
+                connection.executemany(
+                    "UPDATE pending SET due_at = ? WHERE occasion = ? AND session_id = ? AND noted_at = ?",
+                    [(line.due_at, str(line.occasion), line.session_id, line.noted_at) for line in lines],
+                )
 
     def next_due(self) -> float | None:
         """When the first line is due (Unix seconds); ``None`` when none asks for a sweep of its own."""
         if not self._exists():
             return None
-        found = self._connection.execute("SELECT min(due_at) FROM pending").fetchone()[0]
+        found = self._rows("SELECT min(due_at) FROM pending")[0][0]
         return None if found is None else float(found)
 
     def _exists(self) -> bool:
         """A ledger of an older version has no such table until something is noted there."""
-        query = "SELECT count(*) FROM sqlite_schema WHERE name = 'pending'"
-        return bool(self._connection.execute(query).fetchone()[0])
+        return bool(self._rows("SELECT count(*) FROM sqlite_schema WHERE name = 'pending'")[0][0])

@@ -6,8 +6,9 @@ and removed in many short ones. What must not live here: which sessions, and why
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import groupby
@@ -21,6 +22,7 @@ from hermes_retention.ledger import Outcome
 from hermes_retention.plan import Step
 from hermes_retention.row_loading import Load, Loader, MessagesLoader, ToolOutputLoader, UnitLoader
 from hermes_retention.row_order import children_first
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import SessionMetadata, Store
 from hermes_retention.stores.rows import RowRemover, RowsChanged, Ticket
 
@@ -50,8 +52,9 @@ def _remove_units(remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[Ro
 class RowArchiver:
     """Moves rows of a store into the vault, or removes them for good, on behalf of one sweep.
 
-    Each method yields one outcome for each step. An error of the database ends the method: what is not done
-    is told with that error. An unusable partition costs only its own month.
+    Each method yields one outcome for each step, but for those that a stop leaves out: nothing was removed of
+    them. An error of the database ends the method: what is not done is told with that error. An unusable
+    partition costs only its own month.
     """
 
     def __init__(  # noqa: PLR0913 - source, target, and on whose behalf
@@ -63,9 +66,13 @@ class RowArchiver:
         now: float,
         archived_at: float | None = None,
         changed_rows: int = 0,
+        stop: Stop = never,
     ) -> None:
-        """Copies are noted as archived at ``archived_at``, which is ``now`` unless given."""
-        self._vault, self._store, self._sweep, self._now = vault, store, sweep, now
+        """Copies are noted as archived at ``archived_at``, which is ``now`` unless given.
+
+        A stop is heard between two transactions.
+        """
+        self._vault, self._store, self._sweep, self._now, self._stop = vault, store, sweep, now, stop
         self._archived_at = now if archived_at is None else archived_at
         self.changed_rows = changed_rows
         """Rows of messages that were changed, in earlier sweeps too, since the database was last tidied."""
@@ -88,16 +95,20 @@ class RowArchiver:
     def archive_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove messages, and then records with those that leave together with them."""
         done = yield from _emptied(steps, self.archive_messages)
-        for turn in children_first(done):
+        for turn in self._until_stopped(children_first(done)):
             loads = self._archived(turn, UnitLoader(turn, now=self._now))
             yield from self._carry_out(turn, loads, _remove_units)
 
     def delete_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """The same for good, without a copy."""
         done = yield from _emptied(steps, self.delete_messages)
-        for turn in children_first(done):
+        for turn in self._until_stopped(children_first(done)):
             loads = self._only_read(turn, UnitLoader(turn, now=self._now))
             yield from self._carry_out(turn, loads, _remove_units)
+
+    def _until_stopped(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """``items`` up to the stop, after which some sessions may not have lost what had to go before."""
+        return itertools.takewhile(lambda _: not self._stop(), items)
 
     # -- reading, packing, committing: in a thread of its own ----------------------------------------
 
@@ -174,8 +185,8 @@ class RowArchiver:
         """Remove what was loaded, batch by batch, while the next one is being loaded."""
         left = {step.session_id: step for step in steps}
         try:
-            with self._store.removing_rows() as remover, closing(_one_ahead(loads)) as batches:
-                for batch in batches:
+            with self._store.removing_rows(self._stop) as remover, closing(_one_ahead(loads)) as batches:
+                for batch in self._until_stopped(batches):
                     for outcome in self._removed(batch, remover, remove):
                         if left.pop(outcome.step.session_id, None) is not None:  # told only once
                             yield outcome

@@ -5,6 +5,8 @@ What must not live here: output, and the clock (it is passed in).
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,8 @@ import msgspec
 from hermes_retention.errors import VaultDamaged
 from hermes_retention.fsops import allocated_bytes
 from hermes_retention.ledger import LookedThrough
-from hermes_retention.model import ClockMemory, Inventory, Session, Usage
+from hermes_retention.model import ArchivedSession, ClockMemory, Inventory, Session, Usage
+from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import Scan, Store
 from hermes_retention.workspace import Workspace, free_bytes
@@ -32,6 +35,8 @@ class Site(msgspec.Struct, frozen=True):
     store: Store
     workspace: Workspace
     policy: Policy
+    extensions: Extensions = Extensions()
+    """What plugins of other packages say about its sessions."""
 
     @property
     def home(self) -> Path:
@@ -55,12 +60,19 @@ class Site(msgspec.Struct, frozen=True):
             sessions=self._with_history(scan, history),
             usage=self._usage(_scanned_bytes(scan), scan.database_bytes),
             archived=archived,
-            holds=self.workspace.holds.reasons(),
+            holds=self._holds(scan.sessions, archived),
             unknown=scan.unknown,
             warnings=(*scan.warnings, *map(str, damages)),
             clock=history.clock,
             bytes_per_message=_bytes_per_message(scan),
         )
+
+    def _holds(self, sessions: Sequence[Session], archived: Sequence[ArchivedSession]) -> dict[str, str]:
+        """What a person holds, and what plugins do; a person's own words come first."""
+        known = {session.id for session in sessions}
+        others = (Session(it.id, it.session_class) for it in archived if it.id not in known)
+        said = self.extensions.holds(itertools.chain(sessions, others))
+        return {**said, **self.workspace.holds.reasons()}
 
     def usage(self) -> Usage:
         """What the file system allocates now, and what is in use of the host's database."""

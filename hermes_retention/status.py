@@ -9,14 +9,29 @@ import msgspec
 
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.errors import VaultDamaged
-from hermes_retention.ledger import FIRST_REMOVAL, SweepRow
+from hermes_retention.ledger import FIRST_REMOVAL, Ledger, SweepRow
 from hermes_retention.model import SessionClass, Usage
+from hermes_retention.pending import Pending
 from hermes_retention.plan import Liveness, Plan, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.site import Site
 from hermes_retention.stores.base import DatabaseSpace
 
+ANNOUNCEMENT = "first_sweep"
+"""The fact in the ledger that says when a gateway announced the first sweep: an ``Announcement`` as JSON."""
+NEXT_SWEEP = "next_sweep"
+"""The fact that says when a gateway meant to sweep next, in Unix seconds; empty when it ended."""
 _LAST_SWEEPS = 5
+_CLOCK_SLACK = 60.0
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A first sweep that a gateway announced. Times are Unix seconds."""
+
+    announced_at: float
+    acts_at: float
+    sessions: int
+    """How many would lose something, as of then."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -58,6 +73,22 @@ class Status(msgspec.Struct, frozen=True):
     database: DatabaseSpace | None
     """How full the host's own database is; ``None`` when there is none."""
     warnings: tuple[str, ...]
+    pending: tuple[Pending, ...] = ()
+    """What hooks announced and no sweep has seen to yet, oldest first."""
+    next_sweep_at: float | None = None
+    """When a gateway means to sweep next, in Unix seconds, if one runs; ``None`` when none said so."""
+    announcement: Announcement | None = None
+    """The first sweep that a gateway announced; ``None`` once there was one."""
+
+
+class _Noted(msgspec.Struct, frozen=True):
+    """What the ledger knows."""
+
+    sweeps: tuple[SweepRow, ...] = ()
+    swept_before: bool = False
+    pending: tuple[Pending, ...] = ()
+    next_sweep_at: float | None = None
+    announcement: Announcement | None = None
 
 
 def take_status(site: Site, *, now: float) -> Status:
@@ -70,11 +101,11 @@ def take_status(site: Site, *, now: float) -> Status:
     files = {session.id: len(session.artifacts) for session in inventory.sessions}
     bytes_of = {session.id: session.allocated_bytes for session in inventory.sessions}
     vault, damage = _vault(site)
-    sweeps, swept_before = _ledger(site)
+    noted = _ledger(site, now=now)
     return Status(
         home=str(site.home),
         store=site.store.name,
-        swept_before=swept_before,
+        swept_before=noted.swept_before,
         groups=_groups(plan, files, bytes_of),
         due=_due(plan),
         unknown=len(inventory.unknown),
@@ -82,10 +113,13 @@ def take_status(site: Site, *, now: float) -> Status:
         usage=inventory.usage,
         vault=vault,
         vault_damage=damage,
-        sweeps=sweeps,
+        sweeps=noted.sweeps,
         holds=len(inventory.holds),
         database=site.store.database_space(),
         warnings=(*plan.warnings, *site.store.host_warnings()),
+        pending=noted.pending,
+        next_sweep_at=noted.next_sweep_at,
+        announcement=noted.announcement,
     )
 
 
@@ -125,9 +159,38 @@ def _vault(site: Site) -> tuple[VaultSummary | None, VaultDamaged | None]:
         return None, error
 
 
-def _ledger(site: Site) -> tuple[tuple[SweepRow, ...], bool]:
+def _ledger(site: Site, *, now: float) -> _Noted:
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
-        return (), False
+        return _Noted()
     with ledger:
-        return tuple(ledger.sweeps()[:_LAST_SWEEPS]), ledger.fact(FIRST_REMOVAL) is not None
+        swept_before = ledger.fact(FIRST_REMOVAL) is not None
+        return _Noted(
+            tuple(ledger.sweeps()[:_LAST_SWEEPS]),
+            swept_before,
+            tuple(ledger.queue.lines()),
+            _next_sweep(ledger, now=now),
+            None if swept_before else announced(ledger, now=now),
+        )
+
+
+def _next_sweep(ledger: Ledger, *, now: float) -> float | None:
+    """Only one that lies ahead: of a gateway that was killed the past one stays behind."""
+    text = ledger.fact(NEXT_SWEEP)
+    try:
+        at = float(text or 0)
+    except ValueError:
+        return None
+    return at if at > now else None
+
+
+def announced(ledger: Ledger, *, now: float) -> Announcement | None:
+    """The announcement that stands. One from the future does not: a clock was wrong when it was made."""
+    text = ledger.fact(ANNOUNCEMENT)
+    if text is None:
+        return None
+    try:
+        found = msgspec.json.decode(text, type=Announcement)
+    except msgspec.DecodeError:
+        return None
+    return found if found.announced_at <= now + _CLOCK_SLACK else None

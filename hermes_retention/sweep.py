@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
+from hermes_retention.backlog import settle
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
-from hermes_retention.ledger import FIRST_REMOVAL, Ledger, LookedThrough, Outcome
+from hermes_retention.ledger import DONE, FIRST_REMOVAL, STOPPED, Ledger, LookedThrough, Outcome
 from hermes_retention.model import Inventory
 from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
@@ -23,7 +23,9 @@ from hermes_retention.policy.decide import decide
 from hermes_retention.policy.routes import dead_routes
 from hermes_retention.recovery import recover
 from hermes_retention.site import Site
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import DatabaseSpace, RouteIndex
+from hermes_retention.sweep_listeners import Observer, Silent, TellingPlugins
 from hermes_retention.sweep_notes import SweepNotes
 from hermes_retention.sweep_report import SweepReport, report_on
 from hermes_retention.workspace import ASIDE
@@ -34,28 +36,18 @@ _NOTED_EVERY = 2.0
 """Seconds. Each note is synced to disk; what a killed sweep did not note is in the vault all the same."""
 
 
-class Observer(Protocol):
-    """Who wants to know how a sweep gets on."""
-
-    def planned(self, inventory: Inventory, plan: Plan) -> None:
-        """The plan stands; ``plan.removals()`` will be carried out next."""
-
-    def done(self, outcome: Outcome) -> None:
-        """One more step was carried out, or failed."""
-
-
-class Silent:
-    """An observer that does nothing."""
-
-    def planned(self, inventory: Inventory, plan: Plan) -> None:
-        """Nothing to say."""
-
-    def done(self, outcome: Outcome) -> None:
-        """Nothing to say."""
-
-
 Clock = Callable[[], float]
 """Gives Unix seconds; ``time.time`` but in tests."""
+
+
+class _Stopwatch:
+    """How long something takes, by a clock that nobody can set."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return round(time.perf_counter() - self._start, 3)
 
 
 def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
@@ -81,15 +73,19 @@ def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> Sw
     )
 
 
-def sweep(
+def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
     site: Site,
     *,
     clock: Clock,
     origin: str,
     observer: Observer | None = None,
     index: RouteIndex | None = None,
+    stop: Stop = never,
 ) -> SweepReport:
-    """Scan, decide, archive, remove, and note it all in the ledger. Dead routes then leave ``index``.
+    """Scan, decide, archive, remove, note it all in the ledger, and tell plugins and the queue.
+
+    Dead routes then leave ``index``. A stop ends it between two batches: the report then has no steps but
+    those that were carried out, and the next sweep goes on.
 
     Raises ``SweepRunning`` when another process is at it, ``StoreUnreadable`` when liveness cannot be read
     (nothing was removed), ``RetentionError`` when the workspace cannot be used. One bad file is an outcome,
@@ -102,38 +98,45 @@ def sweep(
         now = clock()
         inventory, plan = _plan(site, now=now)
         observer.planned(inventory, plan)
-        report = _swept(site, index, inventory, plan, notes, stuck, origin=origin, observer=observer)
+        run = Run(site, inventory, plan, notes, origin, observer, index, stop)
+        report = _swept(run, stuck)
         known = judge(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
         notes.write(lambda ledger: ledger.remember_clock(known.memory))
         if report.sweep is not None:
-            _finish(notes, report, finished_at=clock())
+            _finish(run, report, finished_at=clock())
         warnings = (*stuck, *report.warnings, *notes.complaints())
         return msgspec.structs.replace(report, warnings=warnings, seconds=watch.seconds())
 
 
-def _swept(  # noqa: PLR0913, PLR0917 - what a sweep is made of
-    site: Site,
-    index: RouteIndex | None,
-    inventory: Inventory,
-    plan: Plan,
-    notes: SweepNotes,
-    stuck: list[str],
-    *,
-    origin: str,
-    observer: Observer,
-) -> SweepReport:
+class Run(msgspec.Struct, frozen=True):
+    """What a sweep is made of, once its plan stands."""
+
+    site: Site
+    inventory: Inventory
+    plan: Plan
+    notes: SweepNotes
+    origin: str
+    observer: Observer
+    index: RouteIndex | None
+    stop: Stop
+
+
+def _swept(run: Run, stuck: list[str]) -> SweepReport:
     """Carry the plan out and measure what is left; without removals nothing is touched."""
+    site, inventory, plan = run.site, run.inventory, run.plan
     sweep_id, outcomes = None, tuple[Outcome, ...]()
     if plan.removals():
-        sweep_id = notes.begin(started_at=plan.now, origin=origin)
-        outcomes = _removed(site, inventory, plan, notes, sweep_id, observer)
-        forgotten = _forget_routes(index, inventory, plan, stuck)
+        sweep_id = run.notes.begin(started_at=plan.now, origin=run.origin)
+        outcomes = _removed(run, sweep_id)
+    settle_time = site.policy.settle_time
+    run.notes.write(lambda ledger: settle(ledger.queue, plan, outcomes, settle_time=settle_time))
+    forgotten = 0 if run.stop() else _forget_routes(run.index, inventory, plan, stuck)
+    if outcomes:
         after, space = _measured(site, inventory, outcomes)
     else:
-        forgotten = _forget_routes(index, inventory, plan, stuck)
         after, space = inventory.usage.total_bytes, site.store.database_space()
     return report_on(
-        plan,
+        _without_what_was_left(plan, outcomes),
         inventory,
         site.policy,
         outcomes,
@@ -146,14 +149,8 @@ def _swept(  # noqa: PLR0913, PLR0917 - what a sweep is made of
     )
 
 
-def _removed(  # noqa: PLR0913, PLR0917 - what a sweep is made of
-    site: Site,
-    inventory: Inventory,
-    plan: Plan,
-    notes: SweepNotes,
-    sweep_id: str,
-    observer: Observer,
-) -> tuple[Outcome, ...]:
+def _removed(run: Run, sweep_id: str) -> tuple[Outcome, ...]:
+    site, notes, plan = run.site, run.notes, run.plan
     if notes.fact(FIRST_REMOVAL) is None:
         notes.write(lambda ledger: ledger.remember(FIRST_REMOVAL, sweep_id))
     with site.store.moving_files(*ASIDE) as files:
@@ -165,8 +162,10 @@ def _removed(  # noqa: PLR0913, PLR0917 - what a sweep is made of
             changed_rows=int(notes.fact(CHANGED_ROWS) or 0),
             sweep=sweep_id,
             now=plan.now,
-            archived_at=stamp(inventory.clock, now=plan.now),
+            archived_at=stamp(run.inventory.clock, now=plan.now),
+            stop=run.stop,
         )
+        observer = TellingPlugins(run.observer, site, run.inventory)
         outcomes = _carry_out(plan.removals(), effects, observer, notes, sweep_id)
     notes.write(lambda ledger: ledger.remember(CHANGED_ROWS, str(effects.changed_rows)))
     looked = tuple(_looked_through(outcomes, site.policy.tool_output_above))
@@ -174,14 +173,30 @@ def _removed(  # noqa: PLR0913, PLR0917 - what a sweep is made of
     return outcomes
 
 
-def _finish(notes: SweepNotes, report: SweepReport, *, finished_at: float) -> None:
+def _finish(run: Run, report: SweepReport, *, finished_at: float) -> None:
     sweep_id = report.sweep or ""
     totals = {
         **msgspec.structs.asdict(report.counts),
         "bytes_before": report.bytes_before,
         "bytes_after": report.bytes_after,
     }
-    notes.write(lambda ledger: ledger.finish_sweep(sweep_id, finished_at=finished_at, totals=totals))
+    state = STOPPED if _left_out(run.plan, report.outcomes) else DONE
+    run.notes.write(
+        lambda ledger: ledger.finish_sweep(sweep_id, finished_at=finished_at, totals=totals, state=state)
+    )
+
+
+def _left_out(plan: Plan, outcomes: Sequence[Outcome]) -> list[Step]:
+    """The removals that have no outcome, because the sweep was stopped."""
+    told = {(it.step.session_id, it.step.verdict, it.step.partition) for it in outcomes}
+    return [it for it in plan.removals() if (it.session_id, it.verdict, it.partition) not in told]
+
+
+def _without_what_was_left(plan: Plan, outcomes: Sequence[Outcome]) -> Plan:
+    left = set(map(id, _left_out(plan, outcomes)))
+    if not left:
+        return plan
+    return msgspec.structs.replace(plan, steps=tuple(it for it in plan.steps if id(it) not in left))
 
 
 def has_removed_before(site: Site) -> bool:
@@ -252,13 +267,3 @@ def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[L
             record = step.seen.record if step.seen is not None else None
             if record is not None and record.last_message_at is not None:
                 yield LookedThrough(step.session_id, record.last_message_at, above_bytes)
-
-
-class _Stopwatch:
-    """How long something takes, by a clock that nobody can set."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def seconds(self) -> float:
-        return round(time.perf_counter() - self._start, 3)

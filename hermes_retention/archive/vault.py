@@ -59,6 +59,10 @@ class Vault:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def partition_path(self, name: str) -> Path:
+        """Where a partition lies, or would lie."""
+        return self.root / f"{name}.db"
+
     def partition_paths(self) -> list[Path]:
         """The partitions, oldest month first; empty when there is no vault yet."""
         if not self.root.is_dir():

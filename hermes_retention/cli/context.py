@@ -84,11 +84,12 @@ class Context:
     @cached_property
     def site(self) -> Site:
         """The home with everything that a use case needs."""
+        from hermes_retention.plugins import installed_extensions
         from hermes_retention.site import Site
         from hermes_retention.workspace import Workspace
 
         store = self.store
-        return Site(store, Workspace(store.home), self.settings.policy())
+        return Site(store, Workspace(store.home), self.settings.policy(), installed_extensions())
 
     @property
     def index(self) -> RouteIndex | None:

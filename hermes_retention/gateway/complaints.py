@@ -5,12 +5,14 @@ Only errors of this project are told in their own words: those of others may hol
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from hermes_retention.errors import RetentionError
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterator
 
 
 class Complaints:
@@ -20,6 +22,16 @@ class Complaints:
         self._log = log
         self._told: dict[str, str] = {}
 
+    @contextlib.contextmanager
+    def about(self, what: str) -> Iterator[None]:
+        """Swallow any exception of the block, with one warning."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest goes on
+            self.tell(what, error)
+        else:
+            self.is_fine(what)
+
     def is_fine(self, what: str) -> None:
         """Nothing is wrong with it any more: if something is again, that is told again."""
         self._told.pop(what, None)
@@ -27,10 +39,16 @@ class Complaints:
     def tell(self, what: str, error: Exception, consequence: str = "") -> None:
         """Warn about ``error``, unless that was the last thing that was said about ``what``."""
         words = str(error) if isinstance(error, RetentionError) else f"it failed ({_name(error)})"
-        if self._told.get(what) != words:
-            self._told[what] = words
-            self._log.warning("%s: %s%s", what, words, f" {consequence}" if consequence else "")
+        if self.warn(what, f"{words} {consequence}".rstrip()):
             self._log.debug("%s: where it failed", what, exc_info=_without_words(error))
+
+    def warn(self, what: str, words: str) -> bool:
+        """Warn, and say whether that was news."""
+        if self._told.get(what) == words:
+            return False
+        self._told[what] = words
+        self._log.warning("%s: %s", what, words)
+        return True
 
 
 def _name(error: Exception) -> str:

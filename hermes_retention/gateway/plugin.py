@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.gateway.caps import CapWatch
 from hermes_retention.gateway.hookspecs import hookimpl
-from hermes_retention.gateway.worker import Worker
+from hermes_retention.gateway.worker import STOP_SECONDS, Worker
 from hermes_retention.pending import Occasion, Pending
 
 if TYPE_CHECKING:
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from hermes_retention.gateway.caps import Lock, Rounds
+    from hermes_retention.gateway.caps import Lock
+    from hermes_retention.gateway.caps import Rounds as CapWork
     from hermes_retention.gateway.host import HostGateway
     from hermes_retention.gateway.resume import ResumeCandidate, ResumePlan
-    from hermes_retention.gateway.worker import Stopping, Work
+    from hermes_retention.gateway.rounds import Chore, Rounds
+    from hermes_retention.gateway.worker import Work
+    from hermes_retention.plugins import Extensions
     from hermes_retention.policy.caps import Cap, CapAction
+    from hermes_retention.stopping import Stop
 
 NAME = "hermes-retention"
 """Under which it is registered in a manager."""
@@ -43,7 +47,7 @@ class RetentionPlugin:
     which extension hooks are called: once, on the worker's thread. A plugin serves one home.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs from gateway to gateway
         self,
         *,
         home: Path | None = None,
@@ -51,6 +55,7 @@ class RetentionPlugin:
         clock: Callable[[], float] = time.time,
         host: HostGateway | None = None,
         plugins: Callable[[], pluggy.PluginManager] | None = None,
+        chores: Sequence[Chore] = (),
     ) -> None:
         self.home = home
         self.host = host
@@ -60,6 +65,8 @@ class RetentionPlugin:
         self.caps = CapWatch(self._open_caps, clock=clock)
         """Told of each call of the model by a host that can, and asked whether a session may go on."""
         self._plugins = plugins
+        self._chores = chores
+        self._rounds: Rounds | None = None
         self._is_up = False
         atexit.register(self.worker.stop)
         atexit.register(self.caps.stop)
@@ -72,13 +79,14 @@ class RetentionPlugin:
         if self.home is None:
             self.home = Path(home)
         self._is_up = True
-        self.worker.wake()
+        self.worker.call(self._begin)
         self.caps.start()
 
     @hookimpl
     def gateway_shutdown(self) -> None:
         """Stop what is under way, and write what is only in memory."""
-        if not all([self.caps.stop(), self.worker.stop()]):
+        self.worker.stop(0.0)  # so that both come to their end at the same time
+        if not all([self.caps.stop(), self.worker.stop(STOP_SECONDS / 2)]):
             _log.info("retention did not stop in time; the next process goes on with it")
         atexit.unregister(self.worker.stop)
         atexit.unregister(self.caps.stop)
@@ -113,26 +121,61 @@ class RetentionPlugin:
 
     @hookimpl
     def plan_resume(self, candidates: Sequence[ResumeCandidate]) -> ResumePlan | None:
-        """The newest ones that are worth it; ``None`` when settings are wrong, or none are asked for."""
-        return None
+        """The newest ones that are worth it; ``None`` when settings are wrong or sweeps are off."""
+        from hermes_retention.errors import RetentionError
+        from hermes_retention.gateway import resume
+        from hermes_retention.settings.forms import Mode
+        from hermes_retention.settings.load import load_settings
+
+        if self.home is None:
+            return None
+        try:
+            values = load_settings(self.home, self.environ).values
+        except RetentionError as error:
+            _log.warning("%s. The gateway itself decides what it resumes.", error)
+            return None
+        if values.mode is Mode.OFF:
+            return None
+        return resume.plan_resume(
+            candidates, now=self.clock(), max_age=values.resume_max_age, most=values.resume_max
+        )
 
     def _note(self, occasion: Occasion, session_id: str) -> None:
         if self.home is not None and session_id:
             self.worker.submit(Pending(occasion, session_id, self.clock()))
 
-    def _open_caps(self, lock: Lock) -> Rounds:
+    def _open_caps(self, lock: Lock) -> CapWork:
         from hermes_retention.gateway.cap_rounds import CapRounds, Hands
-        from hermes_retention.plugins import plugin_manager
 
         if self.home is None:
             raise LookupError("no home")
-        manager = (self._plugins or plugin_manager)()
-        hands = Hands(self.host, lambda alert: manager.hook.retention_alert(alert=alert))
+        hands = Hands(self.host, self._extensions().alert)
         return CapRounds(self.home, lock, environ=self.environ, clock=self.clock, hands=hands)
 
-    def _open_work(self, stopping: Stopping) -> Work:
+    # -- on the worker's thread ----------------------------------------------------------------------
+
+    def _open_work(self, stop: Stop) -> Work:
         from hermes_retention.gateway.rounds import Rounds
 
         if self.home is None:
             raise LookupError("no home")
-        return Rounds(self.home, environ=self.environ, clock=self.clock, stopping=stopping)
+        self._rounds = Rounds(
+            self.home,
+            environ=self.environ,
+            clock=self.clock,
+            stop=stop,
+            wait=self.worker.sleep,
+            extensions=self._extensions,
+            index=self.host,
+            chores=self._chores,
+        )
+        return self._rounds
+
+    def _begin(self) -> None:
+        if self._rounds is not None:
+            self._rounds.begin()
+
+    def _extensions(self) -> Extensions:
+        from hermes_retention.plugins import Extensions, plugin_manager
+
+        return Extensions((self._plugins or plugin_manager)())

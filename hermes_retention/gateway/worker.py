@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 
 from hermes_retention.gateway.complaints import Complaints
 from hermes_retention.pending import Pending
+from hermes_retention.stopping import Stop
 
 STOP_SECONDS = 2.0
 """How long a process waits for its worker when it ends."""
@@ -29,7 +30,6 @@ _MOST_LINES = 10_000
 _log = logging.getLogger("hermes_retention")
 
 Job: TypeAlias = Callable[[], object]
-Stopping: TypeAlias = Callable[[], bool]
 
 
 class Work(Protocol):
@@ -41,14 +41,17 @@ class Work(Protocol):
     def run_due(self) -> float | None:
         """Do what is due, and say how many seconds to sleep; ``None`` is until something comes.
 
-        Returns soon when the worker stops: it asks the ``Stopping`` that it was opened with.
+        Returns soon when the worker stops: it asks the ``Stop`` that it was opened with.
         """
+
+    def close(self) -> None:
+        """The worker ends: nothing but ``keep`` is called any more."""
 
 
 class Worker:
     """One daemon thread and what waits for it. Making it starts nothing."""
 
-    def __init__(self, open_work: Callable[[Stopping], Work]) -> None:
+    def __init__(self, open_work: Callable[[Stop], Work]) -> None:
         self._open_work = open_work
         self._lines: deque[Pending] = deque(maxlen=_MOST_LINES)
         self._jobs: deque[Job] = deque()
@@ -103,6 +106,10 @@ class Worker:
         # When the main thread is gone the interpreter has begun to end: no new thread can be had any more.
         return self._stopping.is_set() or not threading.main_thread().is_alive()
 
+    def sleep(self, seconds: float) -> None:
+        """Sleep on the worker's thread, but not beyond a stop."""
+        self._stopping.wait(seconds)
+
     # -- on the thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -117,12 +124,16 @@ class Worker:
             if self._lines or self._jobs:
                 self._stopping.wait(_GATHER_SECONDS)
         self._keep_lines()
+        if self._work is not None:
+            with self._surviving("the end of retention in this process"):
+                self._work.close()
 
     def _round(self) -> float | None:
+        is_kept = self._keep_lines()
         self._run_jobs()
-        if not self._keep_lines() or self._work is None:
+        if not is_kept or self._work is None:
             return _RETRY_SECONDS
-        with self._surviving("retention in this gateway", "It tries again in a minute."):
+        with self._surviving("retention in this process", "It is tried again later."):
             return self._work.run_due()
         return _RETRY_SECONDS
 

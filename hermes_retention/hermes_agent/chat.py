@@ -20,6 +20,7 @@ from hermes_retention.errors import RetentionError, UsageError
 from hermes_retention.hermes_agent import chat_words as words
 from hermes_retention.hermes_agent.registration import gateway_index
 from hermes_retention.lookup import list_archive
+from hermes_retention.plugins import installed_extensions
 from hermes_retention.settings.forms import Mode
 from hermes_retention.settings.load import Settings, load_settings
 from hermes_retention.site import Site
@@ -170,4 +171,4 @@ class Chat:
 
     def _site(self, settings: Settings) -> Site:
         store = HermesStore(self._home)
-        return Site(store, Workspace(store.home), settings.policy())
+        return Site(store, Workspace(store.home), settings.policy(), installed_extensions())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 from hermes_retention.discard import REMOVAL
 from hermes_retention.ledger import SweepRow
 from hermes_retention.names import printable
+from hermes_retention.pending import Occasion
 from hermes_retention.plan import Liveness, Tier
 from hermes_retention.report.json_output import space_object
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
@@ -36,7 +38,7 @@ def show_status(page: Page, status: Status, mode: Mode | None, *, compact_above:
         page.table(_sessions(status.groups))
     else:
         page.line("  no sessions")
-    for name, text in _facts(status, mode, compact_above):
+    for name, text in _facts(status, mode, compact_above, now=now):
         page.line(f"  {name:<9} {text}")
     page.line()
     if not status.sweeps:
@@ -74,7 +76,7 @@ def _sums(groups: tuple[Group, ...] | list[Group]) -> tuple[str, str, str]:
     )
 
 
-def _facts(status: Status, mode: Mode | None, compact_above: float) -> list[tuple[str, str]]:
+def _facts(status: Status, mode: Mode | None, compact_above: float, *, now: float) -> list[tuple[str, str]]:
     free = "unknown" if status.usage.free_bytes is None else format_size(status.usage.free_bytes)
     unknown = counted(status.unknown, "entry", "entries")
     return [
@@ -87,8 +89,28 @@ def _facts(status: Status, mode: Mode | None, compact_above: float) -> list[tupl
         ("archive", _archive(status)),
         ("disk", f"{format_size(status.usage.total_bytes)} in {_COUNTED}; {free} free"),
         ("state.db", _database(status.database, compact_above)),
-        ("mode", _mode(status, mode)),
+        ("mode", _mode(status, mode, now=now)),
+        *_of_gateway(status, now=now),
     ]
+
+
+_OCCASIONS: dict[str, str] = {Occasion.RESET: "reset", Occasion.END: "ended", Occasion.CRON: "cron run"}
+
+
+def _of_gateway(status: Status, *, now: float) -> Iterable[tuple[str, str]]:
+    """What a gateway has announced; nothing where none ever ran with this plugin."""
+    if status.pending:
+        numbers = Counter(_OCCASIONS.get(line.occasion, "other") for line in status.pending)
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(numbers.items()))
+        due = min((line.due_at for line in status.pending if line.due_at is not None), default=None)
+        when = "with the next sweep" if due is None else f"the first of them {_in(due, now=now)}"
+        yield "pending", f"{counted(len(status.pending), 'announcement')} ({kinds}), {when}"
+    if status.next_sweep_at is not None:
+        yield "gateway", f"sweeps {_in(status.next_sweep_at, now=now)}, if it still runs"
+
+
+def _in(at: float, *, now: float) -> str:
+    return "now" if at <= now else f"in {format_duration(at - now)}"
 
 
 def _due(due: Iterable[DueNow]) -> str:
@@ -127,7 +149,7 @@ def _archive(status: Status) -> str:
     )
 
 
-def _mode(status: Status, mode: Mode | None) -> str:
+def _mode(status: Status, mode: Mode | None, *, now: float) -> str:
     if mode is Mode.OBSERVE:
         return "observe: sweeps only report"
     if mode is Mode.OFF:
@@ -136,6 +158,12 @@ def _mode(status: Status, mode: Mode | None) -> str:
         return "enforce: sweeps archive and remove"
     if status.swept_before:
         return "not set: sweeps archive and remove, as the first one was agreed to"
+    if status.announcement is not None:
+        when, number = _in(status.announcement.acts_at, now=now), status.announcement.sessions
+        return (
+            f"not set: a gateway announced the first sweep, {when}, of {counted(number, 'session')}; "
+            "HERMES_RETENTION_MODE=observe or off prevents it"
+        )
     return "not set: the first sweep that would remove something asks"
 
 
@@ -210,6 +238,17 @@ def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
         ],
         "unknown": {"entries": status.unknown, "bytes": status.unknown_bytes},
         "holds": status.holds,
+        "pending": [
+            {
+                "occasion": str(line.occasion),
+                "session_id": printable(line.session_id),
+                "noted_at": line.noted_at,
+                "due_at": line.due_at,
+            }
+            for line in status.pending
+        ],
+        "next_sweep_at": status.next_sweep_at,
+        "first_sweep": None if status.announcement is None else msgspec.structs.asdict(status.announcement),
         "archive": None if status.vault is None else msgspec.structs.asdict(status.vault),
         "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},
         "database": space_object(status.database),

@@ -29,7 +29,7 @@ KEPT_BECAUSE = {
     Rule.RUNNING: "never ended, and active within IDLE_AFTER",
     Rule.BUSY: "the host is at work on it",
     Rule.LINEAGE: "linked to a live session",
-    Rule.HELD: "held by a person",
+    Rule.HELD: "held by a person or a plugin",
     Rule.CLOCK: "would go for good, and the clock is in doubt",
     Rule.KEEP_LAST: "among the newest of its job or chat (KEEP_LAST)",
     Rule.KEEP_FAILED: "failed (KEEP_FAILED)",

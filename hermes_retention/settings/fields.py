@@ -19,9 +19,11 @@ from hermes_retention.settings.forms import (
     Budget,
     Count,
     DollarsOrOff,
+    Duration,
     DurationOrNever,
     FileOrUnset,
     Flag,
+    Interval,
     LimitOrOff,
     MinimumAge,
     ModeOrUnset,
@@ -189,8 +191,8 @@ class CronSettings(ClassSettings):
     keep_failed: DurationOrNever = 7 * _DAY
     persist: Flag = Field(
         default=True,
-        description="false: a run gives its files and messages away as soon as it is over; KEEP_LAST and "
-        "KEEP_FAILED hold all the same. true or false.",
+        description="false: a run gives its files and messages away as soon as it is over; KEEP_FAILED "
+        "holds all the same, and so does KEEP_LAST, which is 0 then unless it is given. true or false.",
     )
 
 
@@ -226,7 +228,8 @@ class Values(BaseSettings):
     mode: ModeOrUnset = Field(
         None,
         description="enforce: sweeps archive and remove; observe: they only report; off: there are none. "
-        "Not set: the first sweep that would remove something asks, and without a terminal only reports.",
+        "Not set: the first sweep that would remove something asks, and without a terminal only reports; "
+        "in a gateway it is announced and waits for FIRST_SWEEP_DELAY.",
     )
     min_age: MinimumAge = Field(
         600,
@@ -282,6 +285,27 @@ class Values(BaseSettings):
         900,
         description="A session that a cap stopped answers again after this long, or when a new one is "
         "started. A duration, or never.",
+    )
+    startup_delay: Duration = Field(
+        10,
+        description="How long after its start a gateway begins its first sweep. A duration.",
+    )
+    sweep_interval: Interval = Field(
+        _HOUR,
+        description="How often a gateway sweeps while it runs. A duration, at least 60s.",
+    )
+    first_sweep_delay: Duration = Field(
+        _DAY,
+        description="With MODE not set, how long after a gateway has announced the first sweep of a home it "
+        "carries it out. A duration.",
+    )
+    resume_max_age: DurationOrNever = Field(
+        _HOUR,
+        description="A session that was interrupted longer ago is not gone on with when a gateway starts. "
+        "A duration, or never for no limit.",
+    )
+    resume_max: Count = Field(
+        10, description="At most so many interrupted sessions are gone on with, the newest. A whole number."
     )
     chat: ChatSettings = ChatSettings()
     cron: CronSettings = CronSettings()

@@ -36,6 +36,8 @@ _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _SHARE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%?)", re.ASCII)
 _DOLLARS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _SIZE_UNITS = ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB", "B")
+SHORTEST_INTERVAL = 60
+"""Seconds between two sweeps of a gateway: each looks at the whole home."""
 _Choice = TypeVar("_Choice", bound=enum.StrEnum)
 _Number = TypeVar("_Number", int, float)
 
@@ -59,6 +61,14 @@ def _minimum_age(text: str) -> int:
     form = f"{DURATION_FORM}; at least {MIN_AGE_FLOOR}s"
     seconds = _duration(text, form=form)
     if seconds < MIN_AGE_FLOOR:
+        raise ValueError(f"too short; write {form}")
+    return seconds
+
+
+def _interval(text: str) -> int:
+    form = f"{DURATION_FORM}; at least {SHORTEST_INTERVAL}s"
+    seconds = _duration(text, form=form)
+    if seconds < SHORTEST_INTERVAL:
         raise ValueError(f"too short; write {form}")
     return seconds
 
@@ -207,6 +217,12 @@ def _wrong(text: str, form: str) -> str:
 
 MinimumAge = Annotated[
     int, BeforeValidator(_minimum_age), PlainSerializer(format_setting_duration, when_used="json")
+]
+Duration = Annotated[
+    int, BeforeValidator(_duration), PlainSerializer(format_setting_duration, when_used="json")
+]
+Interval = Annotated[
+    int, BeforeValidator(_interval), PlainSerializer(format_setting_duration, when_used="json")
 ]
 DurationOrNever = Annotated[
     int | None,

@@ -132,8 +132,17 @@ def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Setti
         raise _refusal(problems + [_wrong_value(it, places) for it in error.errors()]) from None
     if problems:
         raise _refusal(problems)
-    origins = {path: given.origin for place in reversed(places) for path, given in place.given.items()}
-    return Settings(values, origins)
+    origins: dict[SettingPath, str] = {
+        path: given.origin for place in reversed(places) for path, given in place.given.items()
+    }
+    return Settings(_agreeing(values, origins), origins)
+
+
+def _agreeing(values: Values, origins: Mapping[SettingPath, str]) -> Values:
+    """Whoever wants no trace of cron runs does not want the newest three of each job either."""
+    if values.cron.persist or ("cron", "keep_last") in origins:
+        return values
+    return values.model_copy(update={"cron": values.cron.model_copy(update={"keep_last": 0})})
 
 
 def _join(places: tuple[Place, ...]) -> Values:

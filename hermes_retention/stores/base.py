@@ -11,6 +11,7 @@ import msgspec
 
 from hermes_retention.errors import RetentionError
 from hermes_retention.model import Artifact, Session, Unknown
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
 
@@ -157,8 +158,12 @@ class Store(Protocol):
     def reading_rows(self) -> AbstractContextManager[RowReader]:
         """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open."""
 
-    def removing_rows(self) -> AbstractContextManager[RowRemover]:
-        """Change rows, from one thread. Raises ``StoreUnreadable``."""
+    def removing_rows(self, stop: Stop = never) -> AbstractContextManager[RowRemover]:
+        """Change rows, from one thread. Raises ``StoreUnreadable``.
+
+        A stop is heard between two transactions: sessions of which nothing is told were not begun, or lost
+        the oldest of their messages, as when the process dies.
+        """
 
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""

@@ -74,7 +74,7 @@ class RowRemover(Protocol):
         """Put a marker in the place of each body that ``RowReader.tool_output`` read."""
 
     def tidy(self, changed_rows: int) -> bool:
-        """Let the database use again what was removed, if that is worth it, and say whether it was.
+        """Let the database use again what was removed, if that is worth it, and say whether that was done.
 
         ``changed_rows`` is how many rows were changed since it last was.
         """

@@ -29,6 +29,7 @@ from hermes_retention.site import Site
 from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 from hermes_retention.sweep import has_removed_before, preview, sweep
+from hermes_retention.sweep_listeners import Observer
 from hermes_retention.sweep_report import SweepReport
 
 LIVE_KEY = "agent:main:telegram:dm:1"
@@ -61,7 +62,7 @@ def home(tmp_path: Path) -> HomeBuilder:
     )
 
 
-def run(site: Site, observer: Meddler | None = None) -> SweepReport:
+def run(site: Site, observer: Observer | None = None) -> SweepReport:
     return sweep(site, clock=clock, origin="test", observer=observer)
 
 

@@ -18,7 +18,7 @@ ROOT = "hermes_retention"
 PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "refusals", "units", "names", "model", "plan"),
+    ("errors", "refusals", "units", "names", "stopping", "model", "plan"),
     ("policy",),
     (
         "effects",
@@ -52,6 +52,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cap_standing",
         "sweep_report",
         "sweep_notes",
+        "sweep_listeners",
+        "backlog",
         "sweep",
         "restore",
         "prune",

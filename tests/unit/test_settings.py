@@ -37,6 +37,11 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "agent_tool": ("true", True),
     "metrics_file": ("/srv/retention.prom", Path("/srv/retention.prom")),
     "tool_output_above": ("2KiB", 2048),
+    "startup_delay": ("30s", 30),
+    "sweep_interval": ("2h", 2 * HOUR),
+    "first_sweep_delay": ("0s", 0),
+    "resume_max_age": ("10m", 600),
+    "resume_max": ("3", 3),
     "files_after": ("3h", 3 * HOUR),
     "tool_output_after": ("4d", 4 * DAY),
     "messages_after": ("50d", 50 * DAY),
@@ -65,6 +70,11 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "max_messages_per_minute_action": ("alert", Action.ALERT),
 }
 """For each field a text that is no default, and what it means."""
+BESIDE_THE_POLICY = {
+    *("mode", "compact_above", "startup_delay", "sweep_interval", "first_sweep_delay"),
+    *("resume_max_age", "resume_max", "metrics_file", "agent_tool"),
+}
+"""Settings that do not say what happens to a session."""
 
 CAPS_OF_ALL = ("alert_in_chat", "stop_cooldown")
 """What is said about caps for all classes together."""
@@ -107,10 +117,10 @@ def load(home: Path, **variables: str) -> Settings:
 
 
 def field_of(settings: Settings, path: SettingPath) -> object:
-    if path in {("mode",), ("compact_above",), ("metrics_file",), ("agent_tool",)}:
-        return getattr(settings, path[0])
     if path[-1] in CAPS_OF_ALL:
         return getattr(settings.caps(), path[-1])
+    if path[0] in BESIDE_THE_POLICY:
+        return getattr(settings.values, path[0])
     policy = settings.policy()
     if len(path) == 1:
         return getattr(policy, path[0])
@@ -174,18 +184,17 @@ def test_defaults_agree_with_those_of_the_policy_itself(tmp_path: Path) -> None:
     assert policy.lifecycles[SessionClass.OTHER] == other
 
 
+def test_newest_runs_stay_without_persistence_only_if_asked_for(tmp_path: Path) -> None:
+    assert load(tmp_path, CRON__PERSIST="false").policy().lifecycles[SessionClass.CRON].keep_last == 0
+    given = load(tmp_path, CRON__PERSIST="false", CRON__KEEP_LAST="3")
+    assert given.policy().lifecycles[SessionClass.CRON].keep_last == 3
+
+
 def test_every_part_of_a_policy_can_be_set() -> None:
     general = {path[0] for path in DESCRIPTIONS if len(path) == 1}
     of_class = {path[1] for path in DESCRIPTIONS if len(path) == 2}
     of_caps = {path[2] for path in DESCRIPTIONS if len(path) == 3}
-    assert general == {
-        *Policy.__struct_fields__,
-        "mode",
-        "compact_above",
-        "metrics_file",
-        "agent_tool",
-        *CAPS_OF_ALL,
-    } - {"lifecycles"}
+    assert general == {*Policy.__struct_fields__, *BESIDE_THE_POLICY, *CAPS_OF_ALL} - {"lifecycles"}
     assert of_caps == {"alert_at", *Cap, *(f"{cap}_action" for cap in Cap)}
     assert of_class == set(Lifecycle.__struct_fields__)
     assert set(CLASSES) == {str(it) for it in SessionClass}
@@ -237,6 +246,10 @@ def test_setting_is_taken_from(
     settings = load_settings(tmp_path, environ)
     assert field_of(settings, path) == meaning
     after = {line.name: line for line in settings.describe()}
+    if path == ("cron", "persist"):  # nobody who wants no trace of runs wants the newest ones
+        keep_last = variable(("cron", "keep_last"))
+        assert after[keep_last].value == "0"
+        after[keep_last] = before[keep_last]
     changed = after.pop(variable(path))
     unchanged = before.pop(variable(path))
     assert (changed.value, changed.origin) == (text, origin)
@@ -415,7 +428,11 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "keep_free": _OFF | _size(0),
     "tool_output_above": _size(256),
     "on_reset": st.sampled_from([str(it) for it in OnReset]),
+    "startup_delay": _duration(),
+    "first_sweep_delay": _duration(),
+    "sweep_interval": st.builds("{}{}".format, st.integers(60, 10**6), st.sampled_from("smhdw")),
     "keep_last": st.integers(0, 999_999_999).map(str),
+    "resume_max": st.integers(0, 999_999_999).map(str),
     "archive": _FLAG,
     "persist": _FLAG,
 }

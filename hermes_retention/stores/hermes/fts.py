@@ -16,6 +16,7 @@ import sqlite3
 
 import msgspec
 
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.hermes.rows import MESSAGES, quoted
 from hermes_retention.stores.hermes.turns import Pace, Turns
 
@@ -167,7 +168,7 @@ class Index:
             if (after is not None and after.is_merge_due) or turns.held_seconds > self._pace.budget * 1e-3:
                 self._pace.learn(pages, turns.held_seconds)  # a piece that came to its end early says nothing
 
-    def condense(self, turns: Turns) -> None:
+    def condense(self, turns: Turns, stop: Stop = never) -> None:
         """Merge everything, so that what was removed gives its pages back, in turns of their own.
 
         FTS5 notes a removal beside the entry that it takes back, and only a merge of both frees their pages.
@@ -175,7 +176,7 @@ class Index:
         that. Nothing is lost when this is interrupted.
         """
         restarts = 0
-        while (structure := self.structure()) is not None and sum(structure.segments) > 1:
+        while not stop() and (structure := self.structure()) is not None and sum(structure.segments) > 1:
             goes_on = structure.merging_segments >= _MERGE_AT_SEGMENTS
             restarts += not goes_on and turns.contended
             if restarts > _MOST_RESTARTS:
@@ -217,7 +218,7 @@ class Indexes:
         for index in self._indexes:
             index.settle(turns)
 
-    def condense(self, turns: Turns) -> None:
+    def condense(self, turns: Turns, stop: Stop = never) -> None:
         """Give back the pages of what was removed. Takes about as long as reading the search tables once."""
         for index in self._indexes:
-            index.condense(turns)
+            index.condense(turns, stop)

@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 
 from hermes_retention.model import Lineage
 from hermes_retention.names import printable
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.records import lineage_of
 from hermes_retention.stores.hermes.row_codec import Header, Row, Value, encode_header, encode_row
@@ -190,9 +191,15 @@ class RecordWriter:
     """Removes units on a connection from ``state_db.writing``. For one thread."""
 
     def __init__(
-        self, database: sqlite3.Connection, turns: Turns | None = None, watch: Watch | None = None
+        self,
+        database: sqlite3.Connection,
+        turns: Turns | None = None,
+        watch: Watch | None = None,
+        stop: Stop = never,
     ) -> None:
+        """``stop`` ends ``remove_records`` between two transactions."""
         self._database = database
+        self._stop = stop
         self._watch = watch or Unwatched()
         self.turns = turns or Turns(database)
         self._indexes = Indexes(database)
@@ -210,6 +217,9 @@ class RecordWriter:
         room = self._indexes.limit(self._pace.budget, self.turns)
         while (unit := next(waiting, None)) is not None:
             _require_complete(unit)
+            if self._stop():
+                batch = []
+                break
             if batch and not _fits(unit, batch, room):
                 yield from self._take_turn(batch)
                 self._settle()

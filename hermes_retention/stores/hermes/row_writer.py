@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hermes_retention.names import printable
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.row_codec import Header, Row, Value
 from hermes_retention.stores.hermes.row_queue import Change, Piece, Queue
@@ -48,10 +49,16 @@ class RowWriter:
     """Changes rows of ``messages`` on a connection from ``state_db.writing``. For one thread."""
 
     def __init__(
-        self, database: sqlite3.Connection, turns: Turns | None = None, watch: Watch | None = None
+        self,
+        database: sqlite3.Connection,
+        turns: Turns | None = None,
+        watch: Watch | None = None,
+        stop: Stop = never,
     ) -> None:
+        """``stop`` ends each method between two transactions."""
         self._database = database
         self._watch = watch or Unwatched()
+        self._stop = stop
         self.turns = turns or Turns(database)
         self._indexes = Indexes(database)
         self._pace = Pace()
@@ -103,7 +110,9 @@ class RowWriter:
         queue = Queue(sessions)
         pieces: list[Piece] = []
         try:
-            while pieces := queue.pieces(self._indexes.limit(self._pace.budget, self.turns), most):
+            while not self._stop() and (
+                pieces := queue.pieces(self._indexes.limit(self._pace.budget, self.turns), most)
+            ):
                 refused = self._take_turn(pieces, apply, removes=removes)
                 for number, piece in enumerate(pieces):
                     if number in refused:

@@ -17,6 +17,7 @@ import msgspec
 from hermes_retention.errors import ArtifactChanged
 from hermes_retention.model import ArtifactKind, Record, Session
 from hermes_retention.names import printable
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.ids import safe_name
@@ -118,10 +119,11 @@ class HermesRowReader:
 class HermesRowRemover:
     """Changes rows through ``database``, which ``state_db.writing`` opened. For one thread."""
 
-    def __init__(self, path: Path, database: sqlite3.Connection, watch: Watch) -> None:
+    def __init__(self, path: Path, database: sqlite3.Connection, watch: Watch, stop: Stop = never) -> None:
         turns = Turns(database)
-        self._path, self._database, self._turns = path, database, turns
-        self._rows, self._records = RowWriter(database, turns, watch), RecordWriter(database, turns, watch)
+        self._path, self._database, self._turns, self._stop = path, database, turns, stop
+        self._rows = RowWriter(database, turns, watch, stop)
+        self._records = RecordWriter(database, turns, watch, stop)
 
     def remove_messages(self, tickets: Sequence[Seen]) -> Iterator[RowsChanged]:
         """Remove what ``messages`` read; records stay."""
@@ -140,11 +142,11 @@ class HermesRowRemover:
     def tidy(self, changed_rows: int) -> bool:
         """Let the search tables give their pages back if enough of them was removed, and say whether."""
         with state_db.write_errors(self._path):
-            if changed_rows < _WORTH_CONDENSING * count_all_messages(self._database):
+            if self._stop() or changed_rows < _WORTH_CONDENSING * count_all_messages(self._database):
                 return False
-            Indexes(self._database).condense(self._turns)
+            Indexes(self._database).condense(self._turns, self._stop)
             self._turns.finish()
-            return True
+            return not self._stop()
 
     def _told(self, changes: Iterator[Change]) -> Iterator[RowsChanged]:
         with state_db.write_errors(self._path):

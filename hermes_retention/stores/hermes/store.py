@@ -17,6 +17,7 @@ import msgspec
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.model import Lineage, Record, Route, Session, SessionClass
 from hermes_retention.names import is_text, printable
+from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import (
     DatabaseSpace,
     EntryRestored,
@@ -127,12 +128,12 @@ class HermesStore:
             yield HermesRowReader(path, database, lambda rows: self._routed(database, rows))
 
     @contextmanager
-    def removing_rows(self) -> Iterator[HermesRowRemover]:
-        """Change rows, from one thread. Raises ``StoreUnreadable``."""
+    def removing_rows(self, stop: Stop = never) -> Iterator[HermesRowRemover]:
+        """Change rows, from one thread, until ``stop``. Raises ``StoreUnreadable``."""
         path = self._home / state_db.DATABASE
         with self._writing(path) as database:
             watch = Watch(database, lambda: self._all_routes(database), self._routed_in())
-            yield HermesRowRemover(path, database, watch)
+            yield HermesRowRemover(path, database, watch, stop)
 
     def _all_routes(self, database: sqlite3.Connection) -> dict[str, dict[str, float | None]]:
         routing, _ = self._routing(state_db.routes_of(database, self._home / state_db.DATABASE))

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from hermes_retention.errors import RetentionError
-from hermes_retention.gateway.worker import Stopping, Worker
+from hermes_retention.gateway.worker import Worker
 from hermes_retention.pending import Occasion, Pending
+from hermes_retention.stopping import Stop
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on a thread."""
@@ -23,9 +24,10 @@ def line(name: str) -> Pending:
 class Notebook:
     """Work that remembers what was kept, and does ``task`` once for each round."""
 
-    def __init__(self, stopping: Stopping, task: Callable[[Stopping], None] | None = None) -> None:
+    def __init__(self, stopping: Stop, task: Callable[[Stop], None] | None = None) -> None:
         self.kept: list[str] = []
         self.rounds = 0
+        self.is_closed = False
         self.round_done = threading.Event()
         self.stopping, self.task = stopping, task
         self.failures: list[Exception] = []
@@ -46,16 +48,19 @@ class Notebook:
             self.round_done.set()
         return None
 
+    def close(self) -> None:
+        self.is_closed = True
+
 
 class Bench:
     """A worker with the work that it opened."""
 
-    def __init__(self, task: Callable[[Stopping], None] | None = None) -> None:
+    def __init__(self, task: Callable[[Stop], None] | None = None) -> None:
         self.opened: list[Notebook] = []
         self.worker = Worker(self._open)
         self.task = task
 
-    def _open(self, stopping: Stopping) -> Notebook:
+    def _open(self, stopping: Stop) -> Notebook:
         self.opened.append(Notebook(stopping, self.task))
         return self.opened[-1]
 
@@ -76,6 +81,7 @@ def test_lines_are_kept_on_the_thread_of_the_worker() -> None:
     assert bench.worker.stop(PATIENCE)
     assert bench.work.kept == ["a", "b", "c"]
     assert bench.work.threads == {"hermes-retention"}
+    assert bench.work.is_closed
 
 
 def test_nothing_is_opened_before_something_is_there() -> None:
@@ -120,7 +126,7 @@ def test_failing_job_is_one_warning_and_the_next_one_runs(caplog: pytest.LogCapt
 def test_error_of_a_round_is_told_in_its_words_and_the_thread_lives_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(_: Stopping) -> None:
+    def fail(_: Stop) -> None:
         raise RetentionError("ledger.db", "it is damaged", consequence="nothing was changed")
 
     bench = Bench(fail)
@@ -150,7 +156,7 @@ def test_lines_that_could_not_be_kept_are_offered_again_in_order() -> None:
 def test_work_under_way_hears_of_the_stop() -> None:
     begun = threading.Event()
 
-    def until_stopped(stopping: Stopping) -> None:
+    def until_stopped(stopping: Stop) -> None:
         begun.set()
         while not stopping():
             pass

@@ -1,0 +1,53 @@
+"""What a sweep in a gateway says in the log: one line, and warnings that are not repeated.
+
+Names and numbers only; nothing of a conversation. What must not live here: output for people at a terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from hermes_retention.gateway.complaints import Complaints
+from hermes_retention.names import printable
+from hermes_retention.report.words import counted
+from hermes_retention.sweep_report import SweepReport
+from hermes_retention.units import format_duration, format_size
+
+_COUNTED = (
+    ("files_archived", "files of {} archived"),
+    ("tool_output_archived", "tool output of {} archived"),
+    ("messages_archived", "messages of {} archived"),
+    ("records_archived", "records of {} archived"),
+    ("deleted", "{} deleted"),
+    ("expired", "copies of {} expired"),
+)
+
+_log = logging.getLogger("hermes_retention")
+
+
+def tell_swept(report: SweepReport, home: str, complaints: Complaints) -> None:
+    """What a sweep of ``home`` did, if it did anything, and what it could not do."""
+    if report.sweep is not None:
+        freed = format_size(report.bytes_freed)
+        took = format_duration(report.seconds)
+        _log.info("%s: sweep %s: %s; %s freed in %s", home, report.sweep, _done(report), freed, took)
+    if report.failures:
+        failed = counted(report.counts.failed, "session")
+        example = report.failures[0].error
+        complaints.warn(f"{home}: a sweep", f"could not do all for {failed}, such as: {example}")
+    for number, warning in enumerate(report.warnings, 1):
+        complaints.warn(f"{home}: note {number}", printable(warning))
+
+
+def tell_observed(report: SweepReport, home: str) -> None:
+    """What a sweep of ``home`` would have done."""
+    _log.info("%s: nothing was removed, MODE is observe; a sweep would do this: %s", home, _done(report))
+
+
+def _done(report: SweepReport) -> str:
+    done = [
+        words.format(counted(number, "session"))
+        for name, words in _COUNTED
+        if (number := getattr(report.counts, name))
+    ]
+    return ", ".join(done) or "nothing"

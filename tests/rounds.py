@@ -1,0 +1,62 @@
+"""The work of a gateway for tests, with clocks that tests set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from homes import NOW, HomeBuilder
+
+from hermes_retention.gateway.rounds import Chore, Rounds
+from hermes_retention.plugins import Extensions
+from hermes_retention.stopping import Stop, never
+
+
+@dataclasses.dataclass
+class Clocks:
+    """The wall clock, which may be set, and the monotonic one."""
+
+    now: float = NOW
+    tick: float = 1000.0
+
+    def pass_by(self, seconds: float) -> None:
+        """Time goes by on both."""
+        self.now += seconds
+        self.tick += seconds
+
+    def wall(self) -> float:
+        """What ``time.time`` would say."""
+        return self.now
+
+    def monotonic(self) -> float:
+        """What ``time.monotonic`` would say."""
+        return self.tick
+
+
+def rounds_of(
+    home: HomeBuilder,
+    clocks: Clocks,
+    stop: Stop = never,
+    extensions: Callable[[], Extensions] = Extensions,
+    chores: Sequence[Chore] = (),
+    **settings: str,
+) -> Rounds:
+    """Rounds over ``home`` under these settings (``MODE="enforce"``)."""
+    return Rounds(
+        home.path,
+        environ={f"HERMES_RETENTION_{name}": text for name, text in settings.items()},
+        clock=clocks.wall,
+        stop=stop,
+        wait=lambda _: None,
+        extensions=extensions,
+        chores=chores,
+        monotonic=clocks.monotonic,
+    )
+
+
+def pass_until_next(rounds: Rounds, clocks: Clocks) -> None:
+    """Sleep until the next regular sweep, and let it come."""
+    left = rounds.schedule.seconds_left(tick=clocks.tick)
+    assert left is not None
+    clocks.pass_by(left)
+    rounds.run_due()
