@@ -7,8 +7,7 @@ they never meet those of a host whose sub-command this is. What must not live he
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
 """``SessionClass`` without importing it; a test compares."""
@@ -139,8 +138,7 @@ def share(text: str) -> float:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """A day, or a time so long ago."""
 
     day_at: float | None = None
