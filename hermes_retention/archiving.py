@@ -126,10 +126,12 @@ class Archiver:
                 with PartitionWriter(self._vault, month) as writer:
                     packing = writer.choose_packing(self._samples(members), sum(map(_plain_bytes, members)))
                     for batch in self._packed_batches(members, packing, pool, workers):
+                        if self._ends(pool):
+                            return
                         members = members[len(batch) :]
                         self._commit(writer, batch)
                         yield batch
-                        if self._stop():
+                        if self._ends(pool):
                             return
             except (RetentionError, sqlite3.Error, OSError) as error:
                 yield [_failed(step, vault_trouble(error)) for step in members]
@@ -148,6 +150,13 @@ class Archiver:
             for outcomes in removing.map(self._remove_all, _slices(committed, _REMOVERS))
             for outcome in outcomes
         ]
+
+    def _ends(self, pool: ThreadPoolExecutor) -> bool:
+        """Whether to stop here. What is packed but not committed is left as it is in the store."""
+        if not self._stop():
+            return False
+        pool.shutdown(wait=False, cancel_futures=True)
+        return True
 
     def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
         return [removed_by(self._files, one.step, one.artifacts, one.errors) for one in committed]

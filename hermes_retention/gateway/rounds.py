@@ -21,6 +21,7 @@ from hermes_retention.gateway.first_sweep import announce, postpone, text_of
 from hermes_retention.gateway.schedule import Schedule
 from hermes_retention.gateway.telling import tell_observed, tell_swept
 from hermes_retention.ledger import Outcome
+from hermes_retention.metrics import write_metrics
 from hermes_retention.model import Inventory
 from hermes_retention.names import printable
 from hermes_retention.pending import Occasion, Pending
@@ -173,6 +174,7 @@ class Rounds:
             if left is None or left > 0:
                 return left
         self._sweep(site)
+        self._write_metrics(site, settings.metrics_file)
         return None
 
     def _sweep(self, site: Site) -> None:
@@ -188,6 +190,11 @@ class Rounds:
             if not self._stop():
                 with self._complaints.about(f"a task of retention after the sweep of {self._name}"):
                     chore(swept)
+
+    def _write_metrics(self, site: Site, path: Path | None) -> None:
+        if path is not None and not self._stop():
+            with self._complaints.about(f"metrics of {self._name}"):
+                write_metrics(site, path, now=self._clock())
 
     def _observe(self, site: Site) -> None:
         tell_observed(preview(site, clock=self._clock), self._name)

@@ -27,10 +27,11 @@ _log = logging.getLogger("hermes_retention")
 
 def tell_swept(report: SweepReport, home: str, complaints: Complaints) -> None:
     """What a sweep of ``home`` did, if it did anything, and what it could not do."""
-    if report.sweep is not None:
-        freed = format_size(report.bytes_freed)
+    if report.outcomes:
+        # Rows give pages back within the database: then the archive grows by more than the files shrink.
+        freed = f"{format_size(report.bytes_freed)} freed in " if report.bytes_freed > 0 else "in "
         took = format_duration(report.seconds)
-        _log.info("%s: sweep %s: %s; %s freed in %s", home, report.sweep, _done(report), freed, took)
+        _log.info("%s: sweep %s: %s; %s%s", home, report.sweep, _done(report), freed, took)
     if report.failures:
         failed = counted(report.counts.failed, "session")
         example = report.failures[0].error

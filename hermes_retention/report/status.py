@@ -103,8 +103,8 @@ def _of_gateway(status: Status, *, now: float) -> Iterable[tuple[str, str]]:
         numbers = Counter(_OCCASIONS.get(line.occasion, "other") for line in status.pending)
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(numbers.items()))
         due = min((line.due_at for line in status.pending if line.due_at is not None), default=None)
-        when = "with the next sweep" if due is None else f"the first of them {_in(due, now=now)}"
-        yield "pending", f"{counted(len(status.pending), 'announcement')} ({kinds}), {when}"
+        when = "they wait for the next sweep" if due is None else f"the first is due {_in(due, now=now)}"
+        yield "pending", f"{counted(len(status.pending), 'session')} announced ({kinds}); {when}"
     if status.next_sweep_at is not None:
         yield "gateway", f"sweeps {_in(status.next_sweep_at, now=now)}, if it still runs"
 

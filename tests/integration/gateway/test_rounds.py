@@ -278,7 +278,7 @@ def test_sweep_on_the_command_line_sees_to_what_a_dead_gateway_left(home: HomeBu
         Pending(Occasion.END, "gone", NOW - 5),
     )
     status = run_program(home, "status").out
-    assert "2 announcements (1 ended, 1 reset), the first of them now" in status
+    assert "2 sessions announced (1 ended, 1 reset); the first is due now" in status
     assert run_program(home, "sweep", "--yes").code == 0
     assert lines(home) == []
 
@@ -404,6 +404,16 @@ def test_chores_come_after_a_sweep_and_may_fail(
     assert {it.id for it in swept.inventory.sessions} == {OLD, FRESH}
     assert "a task of retention after the sweep" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_metrics_are_written_after_a_sweep_where_they_are_asked_for(
+    home: HomeBuilder, clocks: Clocks, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there, nowhere = tmp_path / "retention.prom", tmp_path / "none" / "retention.prom"
+    pass_until_next(began(rounds_of(home, clocks, MODE="enforce", METRICS_FILE=str(there))), clocks)
+    assert "hermes_retention_sessions{" in there.read_text()
+    pass_until_next(began(rounds_of(home, clocks, MODE="enforce", METRICS_FILE=str(nowhere))), clocks)
+    assert "metrics of" in caplog.messages[-1]
 
 
 def test_wrong_settings_are_told_once_and_what_is_mended_holds_soon(
