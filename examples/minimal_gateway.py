@@ -76,6 +76,13 @@ class Gateway:
     def message(self, key: str, text: str) -> None:
         """A person says something in a chat."""
         session = self.routes.get(key) or self.begin(key, PLATFORM)
+        over = self.hook.session_over_cap(session_id=session, cap=None)
+        if over is not None and over.action == "reset":
+            self.reset(key)
+            session = self.routes[key]
+        elif over is not None and over.action == "stop":
+            print(f"{key}: {over.text}", flush=True)
+            return
         self.store(session, "user", text)
         self.answer(session, key, text)
 
@@ -86,7 +93,7 @@ class Gateway:
             self.end(old, "new_session")
             names = {"session_key": key, "old_session_id": old, "new_session_id": new}
             self.hook.session_reset(platform=PLATFORM, **names)
-        print(f"{key}: a fresh start")
+        print(f"{key}: a fresh start", flush=True)
 
     def run_job(self, job: str) -> None:
         """It is time for a job."""

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Minimal:
 
     def serve(self, *lines: str, until: Callable[[], bool] = lambda: True, **settings: str) -> str:
         """Feed it ``lines``, wait ``until`` something holds, end its input, and return what it said."""
-        with self._running(settings) as process:
+        with self.running(**settings) as process:
             feed(process, *lines)
             wait_until(until)
             said, _ = process.communicate()
@@ -54,13 +54,14 @@ class Minimal:
 
     def die(self, *lines: str, until: Callable[[], bool], **settings: str) -> None:
         """Feed it ``lines``, and kill it as soon as something holds."""
-        with self._running(settings) as process:
+        with self.running(**settings) as process:
             feed(process, *lines)
             wait_until(until)
             process.kill()
             process.communicate()
 
-    def _running(self, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+    def running(self, **settings: str) -> subprocess.Popen[str]:
+        """The process, under these settings (``MODE="enforce"``)."""
         environ = {f"HERMES_RETENTION_{name}": text for name, text in settings.items()}
         return subprocess.Popen(
             [sys.executable, str(EXAMPLES / "minimal_gateway.py"), str(self.home)],
@@ -133,6 +134,20 @@ def test_minimal_gateway_gives_the_old_session_of_a_reset_to_the_archive(tmp_pat
     assert gateway.files() == [bobs, new]
     assert gateway.archived() == 1
     assert len(json.loads((gateway.home / "sessions" / new).read_text())["messages"]) == 4
+
+
+def test_minimal_gateway_begins_anew_at_a_cap(tmp_path: Path) -> None:
+    gateway = Minimal(tmp_path / "home")
+    gateway.home.mkdir()
+    with gateway.running(CHAT__CAPS__MAX_MESSAGES="4") as process:
+
+        def goes_on_in_a_new_session() -> bool:
+            feed(process, "alice more")  # sessions are counted on a thread, which takes a moment
+            return len(gateway.files()) > 1
+
+        wait_until(goes_on_in_a_new_session)
+        said, _ = process.communicate()
+    assert "alice: a fresh start\nalice: more!\n" in said
 
 
 def test_minimal_gateway_announces_its_first_sweep(tmp_path: Path) -> None:
