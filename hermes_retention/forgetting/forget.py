@@ -15,12 +15,11 @@ import msgspec
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.partition import Partition
 from hermes_retention.archiving import vault_trouble
-from hermes_retention.discard import require_not_held
-from hermes_retention.errors import DatabaseInUse, ExitCode, RetentionError, VaultDamaged
+from hermes_retention.errors import DatabaseInUse, ExitCode, RetentionError, UsageError, VaultDamaged
 from hermes_retention.execute import StoreEffects, execute
 from hermes_retention.forgetting.targets import PENDING, Preview, Target, Wanted, look_at, pending_in
 from hermes_retention.ledger import Ledger, Outcome
-from hermes_retention.model import Session
+from hermes_retention.model import Inventory, Session
 from hermes_retention.names import printable
 from hermes_retention.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.recovery import recover
@@ -75,7 +74,7 @@ def forget(site: Site, wanted: Wanted, *, skip: Collection[str] = (), now: float
         seen = look_at(site, inventory, wanted, now=now)
         targets = [target for target in seen.targets if target.session_id not in skip]
         left = tuple(target.session_id for target in seen.targets if target.session_id in skip)
-        require_not_held(site, [target.session_id for target in targets])
+        _require_not_held(inventory, targets)
         _require_not_live(seen, targets)
         if not targets:
             return _nothing_left(site, left, seen.damages)
@@ -231,6 +230,19 @@ def _expired(entry: SessionEntry, partition: str) -> Outcome:
 
 def _besides(site: Site, ids: Collection[str]) -> list[str]:
     return site.store.named_after(ids) if isinstance(site.store, ErasableStore) else []
+
+
+def _require_not_held(inventory: Inventory, targets: Sequence[Target]) -> None:
+    """Neither by a person nor by a plugin, which may know of a duty to keep."""
+    for target in targets:
+        reason = inventory.holds.get(target.session_id)
+        if reason is not None:
+            raise UsageError(
+                f"session {printable(target.session_id)}",
+                f"it is held{f' ({printable(reason)})' if reason else ''}",
+                consequence="nothing was removed",
+                cure="'hermes-retention hold remove' lets go of it, unless a plugin holds it.",
+            )
 
 
 def _require_not_live(seen: Preview, targets: Sequence[Target]) -> None:

@@ -1,0 +1,90 @@
+"""The example plugins, found as pip would have installed them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from plugin_packages import EXAMPLES, installed
+
+_ALERT = """
+from hermes_retention.plugins import plugin_manager
+from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
+finding = Finding(Cap.MESSAGES, Stage.REACHED, 501, 500, Action.RESET)
+alert = Alert("s1", "chat", "telegram", finding, Action.RESET, 1.8e9, "session s1 has 501 messages")
+plugin_manager().hook.retention_alert(alert=alert)
+"""
+_HOLD = """
+from hermes_retention.model import Session, SessionClass
+from hermes_retention.plugins import plugin_manager
+hold = plugin_manager().hook.retention_hold
+for kind, group in (("cron", "invoices"), ("cron", "news"), ("chat", "invoices")):
+    print(hold(session=Session("s1", SessionClass(kind), group=group)))
+"""
+
+
+def python(code: str, place: Path, **environ: str) -> str:
+    path = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[object]]]:
+    """Where to post, and what was posted there."""
+    posted: list[object] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/hook", posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_alert_is_posted(tmp_path: Path) -> None:
+    with webhook() as (url, posted):
+        python(_ALERT, installed(tmp_path, "alert_webhook"), ALERT_WEBHOOK_URL=url)
+    (alert,) = posted
+    assert isinstance(alert, dict)
+    assert alert["text"] == "session s1 has 501 messages"
+    assert (alert["finding"]["cap"], alert["finding"]["limit"]) == ("max_messages", 500)
+
+
+def test_without_an_address_nothing_is_posted(tmp_path: Path) -> None:
+    python(_ALERT, installed(tmp_path, "alert_webhook"), ALERT_WEBHOOK_URL="")
+
+
+def test_runs_of_the_named_jobs_are_held(tmp_path: Path) -> None:
+    said = python(_HOLD, installed(tmp_path, "keep_jobs"), KEEP_JOBS="invoices,payroll")
+    assert said.splitlines() == ["runs of invoices are kept for ten years", "None", "None"]
+
+
+@pytest.mark.parametrize("name", ["keep_jobs", "alert_webhook"])
+def test_example_says_how_it_is_installed(name: str) -> None:
+    assert f"pip install examples/{name}" in (EXAMPLES / name / f"{name}.py").read_text()
