@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fault_runs import Scene
-from full_homes import ALONE, CHATS, CRON, EXPIRING, NOW, RECENT, STAYING, Contents, FullHome
+from full_homes import (
+    ALONE,
+    CHATS,
+    CRON,
+    EXPIRING,
+    LIVE,
+    NOW,
+    ORPHAN,
+    RECENT,
+    STAYING,
+    Contents,
+    FullHome,
+)
 
 from hermes_retention.compact import compact
 from hermes_retention.discard import discard
 from hermes_retention.errors import ExitCode, UsageError
+from hermes_retention.forgetting.forget import forget
+from hermes_retention.forgetting.targets import Wanted, pending
 from hermes_retention.holds import Hold
 from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
 
@@ -93,6 +107,43 @@ def discarding(folder: Path) -> Scene:
     return Scene(_swept(folder), folder, act, completed, between)
 
 
+def forgetting(folder: Path) -> Scene:
+    """A person wants sessions gone for good: of the store, of the vault, of both, and what continues one."""
+    ids = [RECENT, STAYING, CHATS[2], CHATS[3], LIVE, ORPHAN]
+
+    def act(home: FullHome) -> object:
+        return forget(home.site(), Wanted(tuple(ids)), now=NOW)
+
+    def others(contents: Contents) -> tuple[object, ...]:
+        """What is of no session that goes. The index is written anew, without the route of one."""
+        files = {name: it for name, it in contents.files.items() if not _is_of(ids, name)}
+        rows = {table: {row for row in some if not _is_of(ids, row)} for table, some in contents.rows.items()}
+        return files, rows, {one for one in contents.archived if one[0] not in ids}
+
+    def completed(home: FullHome, whole: Contents) -> None:
+        known = {session.id for session in home.site().store.scan(now=NOW).sessions}
+        known |= {one[0] for one in home.contents().archived}
+        forget(home.site(), Wanted(tuple(it for it in ids if it in known)), now=NOW)
+        left = home.contents()
+        assert (left.files.keys(), left.rows) == (whole.files.keys(), whole.rows)
+        assert left.archived == whole.archived
+        assert not any(session_id in repr(left) for session_id in ids)
+        assert pending(home.site()) == []
+        home.check_databases()
+
+    def between(home: FullHome, before: Contents) -> None:
+        assert others(home.contents()) == others(before)
+        home.check_databases()
+
+    return Scene(_swept(folder), folder, act, completed, between)
+
+
+def _is_of(ids: Collection[str], what: str | tuple[object, ...]) -> bool:
+    """Whether one of these ids stands in it; or it is the index, which names them, or half of a new one."""
+    text = repr(what)
+    return "sessions.json" in text or ".tmp" in text or any(session_id in text for session_id in ids)
+
+
 def holding(folder: Path) -> Scene:
     """A person holds one more session."""
 
@@ -124,6 +175,7 @@ SCENES: dict[str, Callable[[Path], Scene]] = {
     "undo": undoing,
     "compact": compacting,
     "archive remove": discarding,
+    "forget": forgetting,
     "hold": holding,
 }
 
