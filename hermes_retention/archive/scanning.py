@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from hermes_retention.archive.codec import FrameError
@@ -28,7 +28,7 @@ Plain = tuple[ArchivedArtifact, bytes]
 
 def plain_artifacts(
     partition: Partition, artifacts: Sequence[ArchivedArtifact], damages: list[VaultDamaged]
-) -> Iterator[Plain]:
+) -> Generator[Plain]:
     """``artifacts`` with their original bytes, in order.
 
     What cannot be decompressed is left out and added to ``damages``. Memory: a few batches, or one artifact

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from contextlib import closing
+from functools import partial
 
 import msgspec
 
@@ -85,9 +87,10 @@ def search(site: Site, request: SearchRequest, *, now: float) -> SearchReport:
         hits, warnings = live.hits, tuple(live.unread)
         places = {session_id: wanted[session_id] for session_id in hits}
     vault = site.workspace.vault
-    matching = matching_sessions(vault, request.query, lambda it: _is_wanted(request, it), damages)
-    for entry in itertools.islice(matching, request.limit + 1):
-        places.setdefault(entry.id, _Place(entry.session_class, entry.last_activity, entry.metadata))
+    wanted_there = partial(_is_wanted, request)
+    with closing(matching_sessions(vault, request.query, wanted_there, damages)) as matching:
+        for entry in itertools.islice(matching, request.limit + 1):
+            places.setdefault(entry.id, _Place(entry.session_class, entry.last_activity, entry.metadata))
     order = sorted(places, key=lambda it: (-places[it].last_activity, it))
     chosen = order[: request.limit]
     archived = {session_id: hits.get(session_id) or _hits(request) for session_id in chosen}

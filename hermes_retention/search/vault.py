@@ -6,7 +6,8 @@ What must not live here: the store, and output.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from hermes_retention.archive.entries import ArchivedArtifact, SessionEntry
@@ -24,7 +25,7 @@ Wanted = Callable[[SessionEntry], bool]
 
 def matching_sessions(
     vault: Vault, query: Query, wanted: Wanted, damages: list[VaultDamaged]
-) -> Iterator[SessionEntry]:
+) -> Generator[SessionEntry]:
     """The wanted sessions that hold a match, each once, those of the newest partition first.
 
     Within a partition the one that was active last comes first. A partition or a copy that cannot be read is
@@ -39,7 +40,7 @@ def matching_sessions(
 
 def _in_partition(
     path: Path, query: Query, wanted: Wanted, damages: list[VaultDamaged]
-) -> Iterator[SessionEntry]:
+) -> Generator[SessionEntry]:
     try:
         with Partition.open(path) as partition:
             entries = {entry.id: entry for entry in partition.sessions() if wanted(entry)}
@@ -58,14 +59,19 @@ def _matching(
     entries: Mapping[str, SessionEntry],
     query: Query,
     damages: list[VaultDamaged],
-) -> Iterator[SessionEntry]:
+) -> Generator[SessionEntry]:
     last_found = ""
-    for artifact, plain in plain_artifacts(partition, artifacts, damages):
-        if artifact.session_id == last_found or not query.may_match(interesting_part(artifact.kind, plain)):
-            continue
-        if any(query.pattern.search(message.text) for message in messages_in(artifact.kind, plain)):
-            last_found = artifact.session_id
-            yield entries[last_found]
+    with closing(plain_artifacts(partition, artifacts, damages)) as batches:
+        for artifact, plain in batches:
+            if artifact.session_id != last_found and _matches(artifact, plain, query):
+                last_found = artifact.session_id
+                yield entries[last_found]
+
+
+def _matches(artifact: ArchivedArtifact, plain: bytes, query: Query) -> bool:
+    if not query.may_match(interesting_part(artifact.kind, plain)):
+        return False
+    return any(query.pattern.search(message.text) for message in messages_in(artifact.kind, plain))
 
 
 def take_hits(vault: Vault, hits: Mapping[str, Hits], damages: list[VaultDamaged]) -> set[str]:
