@@ -71,48 +71,63 @@ def search(site: Site, request: SearchRequest, *, now: float) -> SearchReport:
     """
     site.workspace.check()
     damages: list[VaultDamaged] = []
-    warnings: tuple[str, ...] = ()
-    places: dict[str, _Place] = {}
-    hits: dict[str, Hits] = {}
-    stored: Mapping[str, Session] = {}
-    if request.live:
-        stored = {session.id: session for session in site.store.scan(now=now).sessions}
-        wanted = _wanted_in_store(site, request, stored)
-        live = search_store(
-            site,
-            request.query,
-            {session_id: stored[session_id] for session_id in wanted},
-            lambda: _hits(request),
-        )
-        hits, warnings = live.hits, tuple(live.unread)
-        places = {session_id: wanted[session_id] for session_id in hits}
-    vault = site.workspace.vault
-    wanted_there = partial(_is_wanted, request)
-    with closing(matching_sessions(vault, request.query, wanted_there, damages)) as matching:
-        for entry in itertools.islice(matching, request.limit + 1):
-            places.setdefault(entry.id, _Place(entry.session_class, entry.last_activity, entry.metadata))
+    live = _in_store(site, request, now=now) if request.live else _Live()
+    places = live.places | {
+        session_id: place
+        for session_id, place in _in_vault(site, request, damages).items()
+        if session_id not in live.places
+    }
     order = sorted(places, key=lambda it: (-places[it].last_activity, it))
-    chosen = order[: request.limit]
-    archived = {session_id: hits.get(session_id) or _hits(request) for session_id in chosen}
-    in_vault = take_hits(vault, archived, damages)
+    hits = {session_id: live.hits.get(session_id) or _hits(request) for session_id in order[: request.limit]}
+    archived = take_hits(site.workspace.vault, hits, damages)
     return SearchReport(
         sessions=tuple(
-            FoundSession(
-                session_id,
-                places[session_id].session_class,
-                places[session_id].last_activity,
-                places[session_id].metadata,
-                archived[session_id].count,
-                archived[session_id].excerpts,
-                in_archive=session_id in in_vault,
-                in_store=session_id in stored,
-            )
-            for session_id in chosen
-            if archived[session_id].count
+            _found(session_id, places[session_id], one, session_id in archived, session_id in live.stored)
+            for session_id, one in hits.items()
+            if one.count
         ),
         has_more=len(order) > request.limit,
         damages=_once(damages),
-        warnings=warnings,
+        warnings=live.warnings,
+    )
+
+
+class _Live(msgspec.Struct, frozen=True):
+    """What was found in the store, and which sessions it has; nothing where nobody looked."""
+
+    places: dict[str, _Place] = {}
+    hits: dict[str, Hits] = {}
+    stored: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def _in_store(site: Site, request: SearchRequest, *, now: float) -> _Live:
+    stored = {session.id: session for session in site.store.scan(now=now).sessions}
+    wanted = _wanted_in_store(site, request, stored)
+    sessions = {session_id: stored[session_id] for session_id in wanted}
+    live = search_store(site, request.query, sessions, partial(_hits, request))
+    places = {session_id: wanted[session_id] for session_id in live.hits}
+    return _Live(places, live.hits, frozenset(stored), tuple(live.unread))
+
+
+def _in_vault(site: Site, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
+    """The first sessions that match, one more than asked for."""
+    wanted = partial(_is_wanted, request)
+    with closing(matching_sessions(site.workspace.vault, request.query, wanted, damages)) as matching:
+        some = itertools.islice(matching, request.limit + 1)
+        return {entry.id: _Place(entry.session_class, entry.last_activity, entry.metadata) for entry in some}
+
+
+def _found(session_id: str, place: _Place, hits: Hits, in_archive: bool, in_store: bool) -> FoundSession:  # noqa: FBT001 - two facts
+    return FoundSession(
+        session_id,
+        place.session_class,
+        place.last_activity,
+        place.metadata,
+        hits.count,
+        hits.excerpts,
+        in_archive=in_archive,
+        in_store=in_store,
     )
 
 
