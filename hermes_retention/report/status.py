@@ -197,7 +197,7 @@ def _what(sweep: SweepRow) -> str:
     archived = [
         f"{word} of {sweep.totals[key]:,}" for key, word in _ARCHIVED.items() if sweep.totals.get(key)
     ]
-    words = {"deleted": "deleted", "expired": "expired", "failed": "failed"}
+    words = {"deleted": "deleted", "expired": "expired", "forgotten": "forgotten", "failed": "failed"}
     if sweep.origin == REMOVAL:
         words["expired"] = "removed"
     numbers = [f"{sweep.totals[key]:,} {word}" for key, word in words.items() if sweep.totals.get(key)]

@@ -59,3 +59,9 @@ def test_no_at_the_question_changes_nothing(tmp_path: Path) -> None:
     result = type_at("--home", str(home.path), "forget", OLD, answer="n\n")
     assert "Forget 1 session for good? [y/N]" in result.out
     assert (home.files / f"session_{OLD}.json").exists()
+
+
+def test_status_tells_of_it(home: HomeBuilder) -> None:
+    run(home, "forget", OLD, "--yes")
+    (line,) = [line for line in run(home, "status").out.splitlines() if " forget " in line]
+    assert line.endswith("1 forgotten")
