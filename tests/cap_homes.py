@@ -134,9 +134,10 @@ class CappedHome:
         """What a gateway is to do about the session now."""
         return self.watch.answer(session_id, cap)
 
-    def _begin(self) -> CapWatch:
-        def open_rounds(lock: Lock) -> CapRounds:
-            hands = Hands(self.gateway, self.receive)
-            return CapRounds(self.home, lock, environ=self.environ, clock=lambda: self.now, hands=hands)
+    def open_rounds(self, lock: Lock) -> CapRounds:
+        """What the thread of the caps does."""
+        hands = Hands(self.gateway, self.receive)
+        return CapRounds(self.home, lock, environ=self.environ, clock=lambda: self.now, hands=hands)
 
-        return CapWatch(open_rounds, clock=lambda: self.now, begin=lambda _: None)
+    def _begin(self) -> CapWatch:
+        return CapWatch(self.open_rounds, clock=lambda: self.now, begin=lambda _: None)

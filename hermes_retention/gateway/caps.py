@@ -162,11 +162,14 @@ class CapWatch:
                 self._thread = self._begin(self._run)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
-        """Do what waits, write what was counted, and say whether that was possible in time."""
+        """Do what waits, write what was counted, and say whether that was possible in time.
+
+        What is told after that waits for the next call of this, which does it on its own thread.
+        """
         with self._lock:
             self._is_stopping = True
             thread = self._thread
-        if thread is None:
+        if thread is None or not thread.is_alive():
             self.work_off()
             self._rest()
             return True

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cap_homes import CappedHome, Gateway
 
+from hermes_retention.gateway.caps import CapWatch
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.ledger import Ledger
 from hermes_retention.policy.caps import Action, Cap, Stage
@@ -475,6 +476,19 @@ def test_alert_is_given_although_the_ledger_cannot_be_written(
     home.turn("s1")
     assert len(home.alerts) == 1
     assert any(it.getMessage().startswith("caps: ") for it in caplog.records)
+
+
+def test_what_is_told_while_the_process_ends_is_not_lost(capped: Capped) -> None:
+    home = capped(CHAT__CAPS__MAX_MESSAGES="4")
+    home.session("s1")
+    watch = CapWatch(home.open_rounds, clock=lambda: home.now)
+    home.store("s1", 2)
+    watch.turn_ended("s1", "", "telegram", {})
+    assert watch.stop()
+    home.store("s1", 2)
+    watch.turn_ended("s1", "", "telegram", {})
+    assert watch.stop()
+    assert [it.finding.stage for it in home.alerts] == [Stage.REACHED]
 
 
 def test_receiver_that_fails_keeps_nobody_from_hearing(
