@@ -20,8 +20,8 @@ needs_messenger = pytest.mark.skipif(not KNOWS_MESSENGER, reason="this host cann
 
 @pytest.fixture
 def host(host: Host) -> Host:
-    """The host with our plugin, which sweeps at once and then waits for an hour."""
-    host.enable(MODE="enforce")
+    """The host with our plugin, which sweeps when somebody says so."""
+    host.enable(MODE="enforce", STARTUP_DELAY="1h")
     return host
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 
+from hermes_retention.gateway.hookspecs import hookimpl
 from hermes_retention.hermes_agent import chat, chat_words
 from hermes_retention.hermes_agent.chat import Chat, Tokens, answer_from_thread
+from hermes_retention.model import Session
+from hermes_retention.plugins import Extensions, bare_plugin_manager
 
 KEY = "agent:main:telegram:dm:1"
 OLD, LIVE = "20261001_090000_aaaaaaaa", "20261119_090000_bbbbbbbb"
@@ -175,3 +178,15 @@ def test_answer_that_takes_long_goes_on_and_the_loop_is_free(
     assert asyncio.run(ask()) == (chat_words.STILL_AT_IT, False)
     go_on.set()
     assert done.wait(30)
+
+
+def test_what_another_plugin_holds_stays(talk: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Holder:
+        @hookimpl
+        def retention_hold(self, session: Session) -> str | None:
+            return "asked for" if session.id == OLD else None
+
+    manager = bare_plugin_manager()
+    manager.register(Holder())
+    monkeypatch.setattr(chat, "installed_extensions", lambda: Extensions(manager))
+    assert talk.answer("sweep") == chat_words.NOTHING_DUE
