@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from homes import DAY, HomeBuilder, name_of
 from plugin_packages import EXAMPLES, installed
+from program import aged, start
 
 _ALERT = """
 from hermes_retention.plugins import plugin_manager
@@ -83,6 +85,21 @@ def test_without_an_address_nothing_is_posted(tmp_path: Path) -> None:
 def test_runs_of_the_named_jobs_are_held(tmp_path: Path) -> None:
     said = python(_HOLD, installed(tmp_path, "keep_jobs"), KEEP_JOBS="invoices,payroll")
     assert said.splitlines() == ["runs of invoices are kept for ten years", "None", "None"]
+
+
+def test_held_runs_survive_sweep_and_forget(tmp_path: Path) -> None:
+    news, audit = "cron_news_20261010_080000", "cron_audit_20261010_080000"
+    home = HomeBuilder(tmp_path / "home")
+    for session_id in (news, audit):
+        home.session(session_id, source="cron", ended="cron_complete", age=aged(40 * DAY))
+    path = os.pathsep.join(
+        filter(None, (str(installed(tmp_path, "keep_jobs")), os.environ.get("PYTHONPATH")))
+    )
+    settings = {"PYTHONPATH": path, "KEEP_JOBS": "audit", "HERMES_RETENTION_CRON__KEEP_LAST": "0"}
+    assert start("--home", str(home.path), "sweep", "--yes", environ=settings).code == 0
+    assert os.listdir(home.files) == [name_of("snapshot", audit)]
+    refused = start("--home", str(home.path), "forget", audit, "--yes", environ=settings)
+    assert (refused.code, "runs of audit are kept for ten years" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["keep_jobs", "alert_webhook"])
