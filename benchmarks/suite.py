@@ -18,6 +18,7 @@ from benchmarks.capping import measure_caps
 from benchmarks.homes import Spec, build_home, build_index
 from benchmarks.hooks import measure_hooks
 from benchmarks.hosting import VERSION, find_host
+from benchmarks.looking import SESSIONS, measure_status
 from benchmarks.measure import machine
 from benchmarks.planning import measure_plan
 from benchmarks.rows import DAYS, measure_rows
@@ -27,7 +28,7 @@ from benchmarks.sweeping import measure_sweep
 from benchmarks.tables import Result, readme_table
 
 _ALL = ("sweep", "plan", "help", "hooks", "caps")
-_APART = ("rows", "search")
+_APART = ("rows", "search", "status")
 """Run only when they are asked for."""
 _README_SESSIONS = 5000
 _CALLS = 10_000
@@ -148,6 +149,16 @@ def _caps(options: argparse.Namespace, work: Path) -> Result:
     return measure_caps(work, repeat=max(options.repeat or 500, 100), command=options.command)
 
 
+def _status(options: argparse.Namespace, work: Path) -> Result:
+    return measure_status(
+        work,
+        sessions=SESSIONS,
+        prompt_bytes=_PROMPT_BYTES if options.prompt_bytes is None else options.prompt_bytes,
+        repeat=options.repeat or 5,
+        command=options.command,
+    )
+
+
 def _rows(options: argparse.Namespace, work: Path) -> Result:
     host = find_host(options.host_python, work)
     if options.home is not None:
@@ -186,6 +197,7 @@ _MEASURES: dict[str, Callable[[argparse.Namespace, Path], Result]] = {
     "caps": _caps,
     "rows": _rows,
     "search": _search,
+    "status": _status,
 }
 
 

@@ -16,6 +16,7 @@ from hermes_retention.plan import Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.policy.outlook import KEEP_ALL, Coming, Outlook, look_ahead
+from hermes_retention.policy.questions import Answer, ask_all
 from hermes_retention.settings.fields import variable
 from hermes_retention.site import Site
 from hermes_retention.stores.base import SessionMetadata
@@ -47,6 +48,8 @@ class Explanation(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     """What the next sweep would do with it, budget included; empty when nothing of it is in the store."""
     outlook: Outlook
+    answers: tuple[Answer, ...]
+    """Every guard, wish and age, asked about it; empty when nothing of it is in the store."""
     lifecycle: Lifecycle | None
     """The settings of its class."""
     copies: tuple[Copies, ...]
@@ -76,6 +79,7 @@ def explain(site: Site, wanted: str, *, now: float) -> Explanation:
         metadata=_metadata(site, session_id, copies),
         steps=_steps(inventory, site.policy, session_id, now=now),
         outlook=look_ahead(inventory, site.policy, session_id, copies=archived, now=now),
+        answers=ask_all(inventory, site.policy, session_id, now=now),
         lifecycle=None if kind is None else site.policy.lifecycles[kind],
         copies=tuple(copies),
         hold=site.workspace.holds.load().get(session_id),

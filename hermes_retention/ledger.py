@@ -73,6 +73,12 @@ CREATE TABLE IF NOT EXISTS looked_through(
     session_id TEXT PRIMARY KEY, last_message_at REAL NOT NULL, above INTEGER NOT NULL) WITHOUT ROWID
 """
 
+_PICTURES = """
+CREATE TABLE IF NOT EXISTS pictures(
+    day TEXT PRIMARY KEY, taken_at REAL NOT NULL, content TEXT NOT NULL) WITHOUT ROWID
+"""
+"""One for each day in UTC, the last of that day; numbers only."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a step: done, or kept (in part) for the errors that prevented it."""
@@ -290,7 +296,7 @@ class Ledger:
         notes = [(session_id, restored_at) for session_id in session_ids]
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO restored VALUES (?, ?)", notes)
-            if self._has_looked_through():  # what comes back has its tool output again
+            if self._has("looked_through"):  # what comes back has its tool output again
                 connection.executemany(
                     "DELETE FROM looked_through WHERE session_id = ?", [note[:1] for note in notes]
                 )
@@ -305,7 +311,7 @@ class Ledger:
 
     def looked_through(self) -> dict[str, LookedThrough]:
         """Session id → what of it was looked through."""
-        if not self._has_looked_through():
+        if not self._has("looked_through"):
             return {}
         rows = self._rows("SELECT session_id, last_message_at, above FROM looked_through")
         return {row[0]: LookedThrough(*row) for row in rows}
@@ -321,10 +327,31 @@ class Ledger:
             for (table,) in tables:
                 connection.executemany(f"DELETE FROM {table} WHERE session_id = ?", ids)  # noqa: S608 - our own
 
-    def _has_looked_through(self) -> bool:
-        """A ledger of the first version has no such table until something is noted there."""
-        query = "SELECT count(*) FROM sqlite_schema WHERE name = 'looked_through'"
-        return bool(self._rows(query)[0][0])
+    def _has(self, table: str) -> bool:
+        """A ledger of an older version has no such table until something is noted there."""
+        query = "SELECT count(*) FROM sqlite_schema WHERE name = ?"
+        return bool(self._rows(query, (table,))[0][0])
+
+    def keep_picture(self, content: str, *, taken_at: float) -> None:
+        """Remember what the home looks like; a later picture of the same day in UTC takes its place."""
+        day = time.strftime("%Y-%m-%d", time.gmtime(taken_at))
+        with self._transaction() as connection:
+            connection.execute(_PICTURES)
+            connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", (day, taken_at, content))
+
+    def pictures(self, *, since: float = 0.0) -> list[str]:
+        """The pictures taken after ``since``, oldest first."""
+        if not self._has("pictures"):
+            return []
+        query = "SELECT content FROM pictures WHERE taken_at > ? ORDER BY taken_at"
+        return [content for (content,) in self._rows(query, (since,))]
+
+    def newest_picture(self) -> str | None:
+        """The last one that was kept."""
+        if not self._has("pictures"):
+            return None
+        rows = self._rows("SELECT content FROM pictures ORDER BY taken_at DESC LIMIT 1")
+        return str(rows[0][0]) if rows else None
 
     def restored(self) -> dict[str, float]:
         """Session id → when it was last put back."""

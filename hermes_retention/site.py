@@ -74,11 +74,16 @@ class Site(msgspec.Struct, frozen=True):
         said = self.extensions.holds(itertools.chain(sessions, others))
         return {**said, **self.workspace.holds.reasons()}
 
-    def usage(self) -> Usage:
-        """What the file system allocates now, and what is in use of the host's database."""
-        folders = (self.home.joinpath(*folder.below) for folder in self.store.folders())
-        files_bytes, space = sum(map(allocated_bytes, folders)), self.store.database_space()
-        return self._usage(files_bytes, 0 if space is None else space.used_bytes)
+    def usage(self, *, sessions_bytes: int | None = None) -> Usage:
+        """What the file system allocates now, and what is in use of the host's database.
+
+        The files of sessions are measured one by one, unless ``sessions_bytes`` says what they take.
+        """
+        space = self.store.database_space()
+        if sessions_bytes is None:
+            folders = (self.home.joinpath(*folder.below) for folder in self.store.folders())
+            sessions_bytes = sum(map(allocated_bytes, folders))
+        return self._usage(sessions_bytes, 0 if space is None else space.used_bytes)
 
     def _usage(self, sessions_bytes: int, database_bytes: int) -> Usage:
         return Usage(

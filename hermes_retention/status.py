@@ -5,17 +5,20 @@ What must not live here: output.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.errors import VaultDamaged
+from hermes_retention.growth import Growth, measure_growth
 from hermes_retention.ledger import FIRST_REMOVAL, Ledger, SweepRow
-from hermes_retention.model import SessionClass, Usage
+from hermes_retention.model import Usage
 from hermes_retention.pending import Pending
-from hermes_retention.plan import Liveness, Plan, Verdict
+from hermes_retention.picture import WINDOW_DAYS, Picture, take_picture
 from hermes_retention.policy.decide import decide
 from hermes_retention.site import Site
-from hermes_retention.stores.base import DatabaseSpace
+from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
 ANNOUNCEMENT = "first_sweep"
 """The fact in the ledger that says when a gateway announced the first sweep: an ``Announcement`` as JSON."""
@@ -23,6 +26,10 @@ NEXT_SWEEP = "next_sweep"
 """The fact that says when a gateway meant to sweep next, in Unix seconds; empty when it ended."""
 _LAST_SWEEPS = 5
 _CLOCK_SLACK = 60.0
+LARGE = 20_000
+"""Sessions from which on a home is not looked through once more where a sweep has left a picture."""
+NEVER_LARGE = 2**62
+"""For ``take_status``: look through the home, however many sessions there are."""
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -34,22 +41,18 @@ class Announcement(msgspec.Struct, frozen=True):
     """How many would lose something, as of then."""
 
 
-class Group(msgspec.Struct, frozen=True):
-    """The sessions of one class and liveness, each once. ``files`` and ``bytes`` are those in the store."""
+class Look(msgspec.Struct, frozen=True):
+    """What the ledger remembers. An empty one stands for a home without a ledger."""
 
-    session_class: SessionClass
-    liveness: Liveness
-    sessions: int
-    files: int
-    bytes: int
-
-
-class DueNow(msgspec.Struct, frozen=True):
-    """What the next sweep would do to how many sessions. ``bytes`` are those of the steps of the plan."""
-
-    verdict: Verdict
-    sessions: int
-    bytes: int
+    sweeps: tuple[SweepRow, ...] = ()
+    """All of them, newest first."""
+    swept_before: bool = False
+    pictures: tuple[Picture, ...] = ()
+    """Those of the last 30 days, oldest first."""
+    newest: Picture | None = None
+    pending: tuple[Pending, ...] = ()
+    next_sweep_at: float | None = None
+    announcement: Announcement | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -57,13 +60,14 @@ class Status(msgspec.Struct, frozen=True):
 
     home: str
     store: str
+    picture: Picture
+    """What lies in the store and what is due."""
+    is_fresh: bool
+    """Whether the picture was taken for this; else it is the one that the last sweep of a large home left."""
     swept_before: bool
     """Whether a sweep ever removed anything; until then the first one asks."""
-    groups: tuple[Group, ...]
-    due: tuple[DueNow, ...]
-    unknown: int
-    unknown_bytes: int
     usage: Usage
+    growth: Growth
     vault: VaultSummary | None
     """``None`` when a partition cannot be read."""
     vault_damage: VaultDamaged | None
@@ -72,6 +76,8 @@ class Status(msgspec.Struct, frozen=True):
     holds: int
     database: DatabaseSpace | None
     """How full the host's own database is; ``None`` when there is none."""
+    host_settings: tuple[HostSetting, ...]
+    """What of the host's own configuration matters here."""
     warnings: tuple[str, ...]
     pending: tuple[Pending, ...] = ()
     """What hooks announced and no sweep has seen to yet, oldest first."""
@@ -91,65 +97,81 @@ class _Noted(msgspec.Struct, frozen=True):
     announcement: Announcement | None = None
 
 
-def take_status(site: Site, *, now: float) -> Status:
+def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
     """The state of ``site``. Reads only.
 
-    Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
+    A home of at least ``large`` sessions is shown as the last sweep left it, if one kept a picture. Raises
+    ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
     """
-    inventory = site.take_inventory(now=now)
-    plan = decide(inventory, site.policy, now=now)
-    files = {session.id: len(session.artifacts) for session in inventory.sessions}
-    bytes_of = {session.id: session.allocated_bytes for session in inventory.sessions}
+    site.workspace.check()
+    look = look_into_ledger(site, now=now)
+    newest = look.newest
+    is_fresh = newest is None or newest.sessions < large
+    picture = newest if newest is not None and not is_fresh else _fresh_picture(site, now=now)
+    usage = picture.usage if is_fresh else site.usage(sessions_bytes=picture.usage.sessions_bytes)
     vault, damage = _vault(site)
-    noted = _ledger(site, now=now)
     return Status(
         home=str(site.home),
         store=site.store.name,
-        swept_before=noted.swept_before,
-        groups=_groups(plan, files, bytes_of),
-        due=_due(plan),
-        unknown=len(inventory.unknown),
-        unknown_bytes=sum(unknown.allocated_bytes for unknown in inventory.unknown),
-        usage=inventory.usage,
+        picture=picture,
+        is_fresh=is_fresh,
+        swept_before=look.swept_before,
+        usage=usage,
+        growth=growth_of(site, look, picture, usage, now=now),
         vault=vault,
         vault_damage=damage,
-        sweeps=noted.sweeps,
-        holds=len(inventory.holds),
+        sweeps=look.sweeps[:_LAST_SWEEPS],
+        pending=look.pending,
+        next_sweep_at=look.next_sweep_at,
+        announcement=look.announcement,
+        holds=picture.holds,
         database=site.store.database_space(),
-        warnings=(*plan.warnings, *site.store.host_warnings()),
-        pending=noted.pending,
-        next_sweep_at=noted.next_sweep_at,
-        announcement=noted.announcement,
+        host_settings=tuple(site.store.host_settings()),
+        warnings=(*picture.warnings, *site.store.host_warnings()),
     )
 
 
-def _groups(plan: Plan, files: dict[str, int], bytes_of: dict[str, int]) -> tuple[Group, ...]:
-    sums: dict[tuple[SessionClass, Liveness], list[int]] = {}
-    counted: set[str] = set()
-    for step in plan.steps:
-        if step.verdict is Verdict.EXPIRE_ARCHIVE or step.session_id in counted:
-            continue  # it concerns the vault, not the store; or one more part of the same session
-        counted.add(step.session_id)
-        one = sums.setdefault((step.session_class, step.liveness), [0, 0, 0])
-        one[0] += 1
-        one[1] += files[step.session_id]
-        one[2] += bytes_of[step.session_id]
-    return tuple(
-        Group(kind, liveness, *sums[kind, liveness])
-        for kind in SessionClass
-        for liveness in Liveness
-        if (kind, liveness) in sums
-    )
+def growth_of(site: Site, look: Look, picture: Picture, usage: Usage, *, now: float) -> Growth:
+    """How fast the home grew over the last 30 days, archived things included."""
+    archived = site.workspace.vault.written(days=WINDOW_DAYS, now=now)
+    written = [sum(sizes) for sizes in zip(picture.written, archived, strict=True)]
+    return measure_growth(look.sweeps, look.pictures, written, usage, now=now)
 
 
-def _due(plan: Plan) -> tuple[DueNow, ...]:
-    removals = plan.removals()
-    verdicts = [verdict for verdict in Verdict if any(step.verdict is verdict for step in removals)]
-    return tuple(
-        DueNow(verdict, len({step.session_id for step in steps}), sum(step.bytes for step in steps))
-        for verdict in verdicts
-        for steps in [[step for step in removals if step.verdict is verdict]]
-    )
+def look_into_ledger(site: Site, *, now: float, days: float = WINDOW_DAYS) -> Look:
+    """What the ledger remembers, with the pictures of the last ``days``."""
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return Look()
+    with ledger:
+        newest = ledger.newest_picture()
+        swept_before = ledger.fact(FIRST_REMOVAL) is not None
+        return Look(
+            sweeps=tuple(ledger.sweeps()),
+            swept_before=swept_before,
+            pictures=_decoded(ledger.pictures(since=now - days * 86400)),
+            pending=tuple(ledger.queue.lines()),
+            next_sweep_at=_next_sweep(ledger, now=now),
+            announcement=None if swept_before else announced(ledger, now=now),
+            newest=None if newest is None else next(iter(_decoded([newest])), None),
+        )
+
+
+def _decoded(contents: Sequence[str]) -> tuple[Picture, ...]:
+    """The pictures that this version understands: one of a newer version may differ, and is no loss."""
+    decoder = msgspec.json.Decoder(Picture)
+    found = []
+    for content in contents:
+        try:
+            found.append(decoder.decode(content))
+        except msgspec.MsgspecError:
+            continue
+    return tuple(found)
+
+
+def _fresh_picture(site: Site, *, now: float) -> Picture:
+    inventory = site.take_inventory(now=now)
+    return take_picture(inventory, decide(inventory, site.policy, now=now))
 
 
 def _vault(site: Site) -> tuple[VaultSummary | None, VaultDamaged | None]:
@@ -157,21 +179,6 @@ def _vault(site: Site) -> tuple[VaultSummary | None, VaultDamaged | None]:
         return site.workspace.vault.summary(), None
     except VaultDamaged as error:
         return None, error
-
-
-def _ledger(site: Site, *, now: float) -> _Noted:
-    ledger = site.workspace.ledger_if_any()
-    if ledger is None:
-        return _Noted()
-    with ledger:
-        swept_before = ledger.fact(FIRST_REMOVAL) is not None
-        return _Noted(
-            tuple(ledger.sweeps()[:_LAST_SWEEPS]),
-            swept_before,
-            tuple(ledger.queue.lines()),
-            _next_sweep(ledger, now=now),
-            None if swept_before else announced(ledger, now=now),
-        )
 
 
 def _next_sweep(ledger: Ledger, *, now: float) -> float | None:

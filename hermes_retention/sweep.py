@@ -15,7 +15,8 @@ from hermes_retention.backlog import settle
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
 from hermes_retention.ledger import DONE, FIRST_REMOVAL, STOPPED, Ledger, LookedThrough, Outcome
-from hermes_retention.model import Inventory
+from hermes_retention.model import Inventory, Usage
+from hermes_retention.picture import take_picture
 from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.clocks import judge, stamp
@@ -132,9 +133,12 @@ def _swept(run: Run, stuck: list[str]) -> SweepReport:
     run.notes.write(lambda ledger: settle(ledger.queue, plan, outcomes, settle_time=settle_time))
     forgotten = 0 if run.stop() else _forget_routes(run.index, inventory, plan, stuck)
     if outcomes:
-        after, space = _measured(site, inventory, outcomes)
+        # Once before measuring, so that the ledger has the room for it, and once more with the figures.
+        _keep_picture(run.notes, inventory, plan, outcomes)
+        usage, space = _measured(site, inventory, outcomes)
     else:
-        after, space = inventory.usage.total_bytes, site.store.database_space()
+        usage, space = inventory.usage, site.store.database_space()
+    _keep_picture(run.notes, msgspec.structs.replace(inventory, usage=usage), plan, outcomes)
     return report_on(
         _without_what_was_left(plan, outcomes),
         inventory,
@@ -142,7 +146,7 @@ def _swept(run: Run, stuck: list[str]) -> SweepReport:
         outcomes,
         sweep=sweep_id,
         dry_run=False,
-        after=after,
+        after=usage.total_bytes,
         database=space,
         seconds=0.0,
         routes_dropped=forgotten,
@@ -251,12 +255,21 @@ def _forget_routes(index: RouteIndex | None, inventory: Inventory, plan: Plan, c
 
 def _measured(
     site: Site, inventory: Inventory, outcomes: Sequence[Outcome]
-) -> tuple[int, DatabaseSpace | None]:
+) -> tuple[Usage, DatabaseSpace | None]:
     """What is stored after a sweep. A database that is locked just now must not hide what was done."""
     try:
-        return site.usage().total_bytes, site.store.database_space()
+        return site.usage(), site.store.database_space()
     except StoreUnreadable:
-        return inventory.usage.total_bytes - sum(outcome.freed_bytes for outcome in outcomes), None
+        freed = sum(outcome.freed_bytes for outcome in outcomes)
+        before = inventory.usage
+        return msgspec.structs.replace(before, sessions_bytes=before.sessions_bytes - freed), None
+
+
+def _keep_picture(notes: SweepNotes, inventory: Inventory, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Remember what the home looks like now. Warnings may name sessions; the picture holds numbers only."""
+    picture = msgspec.structs.replace(take_picture(inventory, plan, outcomes), warnings=())
+    content = msgspec.json.encode(picture).decode()
+    notes.write(lambda ledger: ledger.keep_picture(content, taken_at=plan.now))
 
 
 def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[LookedThrough]:

@@ -326,6 +326,24 @@ class Partition:
             metadata = SessionMetadata(**dict(zip(_METADATA, row[3:], strict=True)))
             yield SessionEntry(row[0], SessionClass(row[1]), row[2], metadata)
 
+    def classes(self) -> dict[str, str]:
+        """Session id → its class, of every session."""
+        return dict(self._connection.execute("SELECT id, class FROM sessions"))
+
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """Class, number and original bytes of the artifacts, in a row for each class."""
+        return self._connection.execute(
+            f"SELECT s.class, count(*), sum(a.size) FROM {_OF_SESSIONS} GROUP BY s.class"
+        ).fetchall()
+
+    def written(self, *, start: float, end: float) -> list[tuple[int, int]]:
+        """How many days before ``end``, and original bytes, of what was last written between two times."""
+        return self._connection.execute(
+            "SELECT CAST((? - mtime_ns / 1e9) / 86400 AS INTEGER), sum(size) FROM artifacts "
+            "WHERE mtime_ns > ? AND mtime_ns <= ? GROUP BY 1",
+            (end, int(start * 1e9), int(end * 1e9)),
+        ).fetchall()
+
     def archived_sessions(self) -> Iterator[ArchivedSession]:
         """Every session as expiry sees it."""
         rows = self._connection.execute(

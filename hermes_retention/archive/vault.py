@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
 from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
 from hermes_retention.archive.partition import Partition
 from hermes_retention.errors import FrameCorrupt, RetentionError, VaultDamaged
-from hermes_retention.model import ArchivedSession, Artifact
+from hermes_retention.model import ArchivedSession, Artifact, SessionClass
 from hermes_retention.names import printable
 
 Check = Callable[[], RetentionError | None]
@@ -36,6 +37,14 @@ _WORTH_REPLACING = 0.75
 """A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
 
 
+class ClassTotal(msgspec.Struct, frozen=True):
+    """What the vault holds of one class of sessions."""
+
+    session_class: SessionClass
+    sessions: int
+    original_bytes: int
+
+
 class VaultSummary(msgspec.Struct, frozen=True):
     """What the vault holds, in numbers. Sizes in bytes."""
 
@@ -44,6 +53,13 @@ class VaultSummary(msgspec.Struct, frozen=True):
     original_bytes: int
     stored_bytes: int
     partitions: int
+    classes: tuple[ClassTotal, ...] = ()
+    """In the order of the classes, without those that it has nothing of."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller everything is than it was; 0.0 for an empty vault."""
+        return self.original_bytes / self.stored_bytes if self.stored_bytes else 0.0
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -120,17 +136,39 @@ class Vault:
 
     def summary(self) -> VaultSummary:
         """Counts and sizes over all partitions. Raises ``VaultDamaged``."""
-        sessions: set[str] = set()
-        artifacts = original = 0
-        paths = self.partition_paths()
         damages: list[VaultDamaged] = []
-        for artifact in self.from_readable(damages, Partition.artifacts):
-            sessions.add(artifact.session_id)
-            artifacts += 1
-            original += artifact.size_bytes
+        read = self.from_readable(damages, lambda it: [(it.classes(), it.sizes())])
+        classes: dict[str, str] = {}
+        bytes_of: Counter[str] = Counter()
+        artifacts = 0
+        for known, sizes in read:
+            classes.update(known)
+            for name, number, size in sizes:
+                artifacts += number
+                bytes_of[name] += size
         if damages:
             raise damages[0]
-        return VaultSummary(len(sessions), artifacts, original, self.allocated_bytes(), len(paths))
+        sessions = Counter(classes.values())
+        return VaultSummary(
+            len(classes),
+            artifacts,
+            bytes_of.total(),
+            self.allocated_bytes(),
+            len(self.partition_paths()),
+            tuple(ClassTotal(it, sessions[it], bytes_of[it]) for it in SessionClass if sessions[it]),
+        )
+
+    def written(self, *, days: int, now: float) -> tuple[int, ...]:
+        """Original bytes of what was last written on each of the last ``days``, the newest day first.
+
+        Partitions that cannot be read are left out.
+        """
+        by_day = [0] * days
+        damages: list[VaultDamaged] = []
+        start = now - days * 86400
+        for day, size in self.from_readable(damages, lambda it: it.written(start=start, end=now)):
+            by_day[min(day, days - 1)] += size
+        return tuple(by_day)
 
     def allocated_bytes(self) -> int:
         """What the file system gives to the vault, journals included."""

@@ -82,7 +82,7 @@ def _run_command(namespace: argparse.Namespace, clock: Callable[[], float]) -> i
     return handler(Context.of(namespace, clock), namespace)
 
 
-def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of commands
+def _handler(command: str) -> Handler:  # noqa: C901, PLR0911 - one for each module of commands
     """The function behind a command; only its own module is imported."""
     if command == "sweep":
         from hermes_retention.cli.sweeping import run_sweep
@@ -108,6 +108,10 @@ def _handler(command: str) -> Handler:  # noqa: PLR0911 - one for each module of
         from hermes_retention.cli.searching import run_search
 
         return run_search
+    if command in ("simulate", "report"):
+        from hermes_retention.cli import simulating
+
+        return simulating.HANDLERS[command]
     if command in ("restore", "undo"):
         from hermes_retention.cli import restoring
 

@@ -112,6 +112,7 @@ def add_classes(parser: argparse.ArgumentParser, help_text: str) -> None:
     )
 
 
+_MOST_DAYS = 3650
 ID_OR_PREFIX = "session id, or at least 6 characters that only one id begins with"
 EXACT_ID = "the whole session id"
 
@@ -124,6 +125,13 @@ def age(text: str) -> int:
         return parse_duration(text)
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def days(text: str) -> int:
+    """A number of days from 1 to 3650, for ``argparse``."""
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of days from 1 to {_MOST_DAYS}")
+    return int(text)
 
 
 def share(text: str) -> float:

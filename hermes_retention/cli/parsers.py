@@ -22,6 +22,7 @@ from hermes_retention.cli.options import (
     age,
     command,
     count,
+    days,
     moment,
     share,
     show_help_without_command,
@@ -56,7 +57,17 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(retention_complain=parser.error)
     show_help_without_command(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (_add_sweep, _add_status, _add_explain, _add_search, _add_restore, _add_undo, _add_hold):
+    for add in (
+        _add_sweep,
+        _add_status,
+        _add_explain,
+        _add_search,
+        _add_simulate,
+        _add_report,
+        _add_restore,
+        _add_undo,
+        _add_hold,
+    ):
         add(commands)
     for add in (
         _add_archive,
@@ -104,11 +115,16 @@ def _add_status(commands: Commands) -> None:
     parser = command(
         commands,
         "status",
-        "show sessions, archive, last sweeps and warnings",
+        "show sessions, archive, growth, last sweeps and warnings",
         handler="status",
-        examples="  %(prog)s\n  %(prog)s --json",
+        about="""\
+Shows what lies in the home by class and by what is left of it, what is due, the
+archive, how fast all of it grows, and the last sweeps. A home of 20,000
+sessions and more is shown as the last sweep left it, which takes no time.""",
+        examples="  %(prog)s\n  %(prog)s --fresh\n  %(prog)s --json",
     )
     add_json(parser)
+    parser.add_argument("--fresh", action="store_true", help="look through a very large home again")
 
 
 def _add_explain(commands: Commands) -> None:
@@ -157,6 +173,53 @@ Each session is shown once, with how many of its messages match.""",
         "--live", action="store_true", help="search the host's database and session files as well"
     )
     add_json(parser)
+
+
+def _add_simulate(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "simulate",
+        "show the disk over time under other settings, and a forecast",
+        handler="simulate",
+        about="""\
+Replays the history of this home, as far as the store and the archive still tell
+it, under today's settings and under those of --set, as if sweeps had run all
+the time. Ahead of today the same is taken to come again. Changes nothing.""",
+        examples="""\
+  %(prog)s
+  %(prog)s --set CRON__MESSAGES_AFTER=24h --set MAX_DISK=2GB
+  %(prog)s --days 30 --set CHAT__FILES_AFTER=2d --json""",
+    )
+    parser.add_argument(
+        "--days", metavar="N", type=days, default=90, help="how far back, and ahead (default: 90)"
+    )
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting to try, with or without HERMES_RETENTION_; may be given several times",
+    )
+    add_json(parser)
+
+
+def _add_report(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "report",
+        "write a page with charts of what is stored, was, and will be",
+        handler="report",
+        about="""\
+One file of HTML that works offline and loads nothing: disk over time, what
+takes the space, the largest sessions, cron jobs, sweeps, a forecast, warnings.
+It names sessions and their titles, and only you may read the file.""",
+        examples="  %(prog)s --html report.html\n  %(prog)s --html ~/report.html --days 30",
+    )
+    parser.add_argument("--html", metavar="FILE", required=True, help="where to; an older one is replaced")
+    parser.add_argument(
+        "--days", metavar="N", type=days, default=90, help="how far back, and ahead (default: 90)"
+    )
 
 
 def _add_restore(commands: Commands) -> None:

@@ -10,15 +10,15 @@ from hermes_retention.names import printable
 from hermes_retention.report.json_output import print_object
 
 
-def run_status(context: Context, _arguments: argparse.Namespace) -> int:
+def run_status(context: Context, arguments: argparse.Namespace) -> int:
     """How the home is doing; exit code 5 when the vault is damaged."""
     from hermes_retention.cap_standing import alerts_of
     from hermes_retention.report.caps import alert_object, show_alerts
     from hermes_retention.report.status import show_status, status_object
-    from hermes_retention.status import take_status
+    from hermes_retention.status import LARGE, NEVER_LARGE, take_status
 
     now = context.clock()
-    status = take_status(context.site, now=now)
+    status = take_status(context.site, now=now, large=NEVER_LARGE if arguments.fresh else LARGE)
     alerts = alerts_of(context.site)
     mode = context.settings.mode
     if context.json:

@@ -51,7 +51,7 @@ _DOES = {
 
 def status(status: Status, mode: Mode | None, *, now: float) -> str:
     """What is stored, what is due, and when the last sweep was."""
-    sessions = sum(group.sessions for group in status.groups)
+    sessions = sum(group.sessions for group in status.picture.groups)
     lines = [
         f"{counted(sessions, 'session')}; everything stored takes {format_size(status.usage.total_bytes)}",
     ]
@@ -59,7 +59,7 @@ def status(status: Status, mode: Mode | None, *, now: float) -> str:
         lines.append(
             f"archive: {counted(status.vault.sessions, 'session')}, {format_size(status.usage.vault_bytes)}"
         )
-    lines += [f"due: {_due(it.verdict, it.sessions)}" for it in status.due] or ["nothing is due"]
+    lines += [f"due: {_due(it.verdict, it.sessions)}" for it in status.picture.due] or ["nothing is due"]
     if status.sweeps:
         last = status.sweeps[0]
         lines.append(f"last sweep: {format_duration(max(0.0, now - last.started_at))} ago ({last.state})")

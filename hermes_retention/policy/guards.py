@@ -6,7 +6,7 @@ not. Every answer carries the fact that made it. What must not live here: when a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -51,6 +51,33 @@ def assess(
     for family in linked:
         _spread(inventory.sessions, family, found)
     return found
+
+
+def examine(  # noqa: PLR0913 - what ``assess`` takes, and which session
+    inventory: Inventory,
+    policy: Policy,
+    activity: Sequence[float],
+    family: Sequence[int],
+    place: int,
+    *,
+    now: float,
+) -> Iterator[tuple[Rule, bool, str]]:
+    """Every guard with its answer and the fact behind it, for the session at one place, also those that
+    ``assess`` does not come to because another one has answered before.
+    """
+    assessor = _Assessor(inventory, policy, now=now)
+    yield from assessor.examine(inventory.sessions[place], activity[place])
+    others = ((other, assessor.assess(inventory.sessions[other], activity[other])) for other in family)
+    live = next((other for other, it in others if other != place and it.liveness is Liveness.LIVE), None)
+    if live is not None:
+        yield Rule.LINEAGE, True, f"linked to {printable(inventory.sessions[live].id)}, which is live"
+    else:
+        linked = len(family) - 1
+        yield (
+            Rule.LINEAGE,
+            False,
+            f"linked to {linked} other(s), none of them live" if linked > 0 else "linked to none",
+        )
 
 
 def age(activity: float, *, now: float) -> float:
@@ -112,6 +139,40 @@ class _Assessor:
         if record is None:
             return self._over(Liveness.ORPHAN, "no record and no route knows it")
         return self._unrouted(session, record, activity, idle)
+
+    def examine(self, session: Session, activity: float) -> Iterator[tuple[Rule, bool, str]]:
+        """Every guard of the session by itself."""
+        held = self._holds.get(session.id)
+        yield (
+            Rule.HELD,
+            held is not None,
+            printable(held) if held else "a person said so" if held == "" else "not held",
+        )
+        record = session.record
+        busy = None if record is None else record.busy
+        yield (
+            Rule.BUSY,
+            busy is not None,
+            printable(busy) if busy is not None else "the host is not at work on it",
+        )
+        if activity <= 0:
+            yield Rule.TIME_UNKNOWN, True, "nothing tells when it was last active"
+            return  # and nothing else can be said
+        yield Rule.TIME_UNKNOWN, False, "the time of its last activity is known"
+        idle = age(activity, now=self._now)
+        within = f"active {format_duration(idle)} ago, with a minimum of {format_duration(self._settle_time)}"
+        yield Rule.MIN_AGE, idle < self._settle_time, within
+        if session.routes:
+            found = self._routed(session, activity, idle)
+            yield Rule.ROUTED, found.guard is Rule.ROUTED, found.reason
+            yield Rule.RUNNING, False, "its route decides"
+            return
+        yield Rule.ROUTED, False, "no route leads to it"
+        if record is None:
+            yield Rule.RUNNING, False, "no record and no route knows it"
+            return
+        found = self._unrouted(session, record, activity, idle)
+        yield Rule.RUNNING, found.guard is Rule.RUNNING, found.reason
 
     def _routed(self, session: Session, activity: float, idle: float) -> Assessment:
         record = session.record

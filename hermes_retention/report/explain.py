@@ -12,12 +12,18 @@ from hermes_retention.explain import Explanation, age_setting, never_due, settin
 from hermes_retention.ledger import StepRow
 from hermes_retention.model import Record, Session
 from hermes_retention.names import printable
-from hermes_retention.plan import Step, Tier, Verdict
+from hermes_retention.plan import Rule, Step, Tier, Verdict
 from hermes_retention.policy.outlook import Coming
+from hermes_retention.policy.questions import Answer
 from hermes_retention.report.archive import metadata_lines, show_artifacts
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
 from hermes_retention.report.words import PARTS, TO_DO, because, counted, minute
 from hermes_retention.units import format_duration, format_size, format_time
+
+_LET_GO = frozenset(
+    {Rule.DUMPS_AFTER, Rule.FILES_AFTER, Rule.TOOL_OUTPUT_AFTER, Rule.MESSAGES_AFTER, Rule.RECORD_AFTER}
+)
+"""The other rules keep a session."""
 
 
 def show_explanation(
@@ -30,6 +36,9 @@ def show_explanation(
         page.line(f"  {line}")
     for name, text in (*_facts(explanation), *more_facts):
         page.line(f"  {name}: {text}")
+    if explanation.answers:
+        page.line()
+        page.table(_answers(explanation.answers))
     if explanation.session is not None and explanation.session.artifacts:
         page.line()
         page.table(_files(explanation.session))
@@ -132,6 +141,20 @@ def _when(time: float, now: float) -> str:
     return f"{format_time(time)} (in {format_duration(time - now)})"
 
 
+def _answers(answers: tuple[Answer, ...]) -> Table:
+    columns = (Column("rule"), Column("does it"), Column("answer"), Column("because", fit=Fit.WORDS))
+    rows = [
+        (
+            answer.rule.value,
+            "let a part go" if answer.rule in _LET_GO else "keep it",
+            "yes" if answer.is_yes else "no",
+            answer.fact,
+        )
+        for answer in answers
+    ]
+    return Table(columns, rows)
+
+
 def _files(session: Session) -> Table:
     columns = (
         Column("file in the store", fit=Fit.NAME),
@@ -197,6 +220,9 @@ def explanation_object(explanation: Explanation) -> dict[str, Any]:
         "tool_output_due": _coming_object(outlook.tool_output),
         "messages_due": _coming_object(outlook.messages),
         "record_due": _coming_object(outlook.record),
+        "rules": [
+            {"rule": one.rule.value, "answer": one.is_yes, "fact": one.fact} for one in explanation.answers
+        ],
         "kept_by": None if outlook.kept_by is None else _because_object(outlook.kept_by),
         "archive_expires": _coming_object(outlook.expiry),
         "history": [

@@ -72,6 +72,13 @@ def cut_end(text: str, width: int) -> str:
     return f"{_first_cells(text, max(0, width - 1)).rstrip()}{_ELLIPSIS}"
 
 
+def bar(share: float, width: int) -> str:
+    """A bar of at most ``width`` cells for a share from 0 to 1; what is more than nothing is seen."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    full, rest = divmod(max(eighths, 1) if share > 0 else 0, 8)
+    return "█" * full + " ▏▎▍▌▋▊▉"[rest].strip()
+
+
 def column_widths(table: Table, width: int | None) -> list[int]:
     """Cells for each column: a row takes at most ``width`` as far as columns may be cut."""
     lines = [tuple(column.title for column in table.columns), *table.rows]

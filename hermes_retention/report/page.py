@@ -35,6 +35,10 @@ class Style(enum.StrEnum):
 class Page(Protocol):
     """Something that people read."""
 
+    @property
+    def width(self) -> int | None:
+        """Cells in a line of a terminal; ``None`` for a file or pipe."""
+
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """One line; a terminal wraps it."""
 
@@ -50,6 +54,11 @@ class PlainPage:
 
     def __init__(self, stream: IO[str], width: int | None = None) -> None:
         self._stream, self._width = stream, width
+
+    @property
+    def width(self) -> int | None:
+        """As it was given."""
+        return self._width
 
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """The text as it is; the style is not shown."""
@@ -71,6 +80,11 @@ class RichPage:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+
+    @property
+    def width(self) -> int | None:
+        """That of the console."""
+        return self.console.width
 
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """The text in the colour of its style. Nothing in it is taken for markup: names may hold anything."""

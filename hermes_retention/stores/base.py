@@ -108,6 +108,18 @@ class StoreFiles(Protocol):
         """
 
 
+class HostSetting(msgspec.Struct, frozen=True):
+    """One of the host's own settings that matters to retention."""
+
+    name: str
+    value: str | None
+    """As the host's configuration has it; ``None`` when it does not say."""
+    default: str
+    """What the host does then."""
+    why: str
+    """What it means for retention, in a few words."""
+
+
 class Store(Protocol):
     """A host's session storage below one home. Implementations only read, but for what their docs name."""
 
@@ -167,6 +179,9 @@ class Store(Protocol):
 
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""
+
+    def host_settings(self) -> Sequence[HostSetting]:
+        """Those of the host's own settings that matter; empty when its configuration cannot be read."""
 
     def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
         """For putting archived rows back into the host's database, also while the host runs.

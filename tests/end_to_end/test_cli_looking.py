@@ -29,7 +29,8 @@ def home(tmp_path: Path) -> HomeBuilder:
 def test_status_before_any_sweep(home: HomeBuilder) -> None:
     result = run(home, "status")
     assert result.code == 0
-    assert re.search(r"^  chat +1 +1 +1 +3 +3 ", result.out, re.MULTILINE)
+    assert re.search(r"^  chat +1 +1 +1 +3$", result.out, re.MULTILINE)
+    assert re.search(r"^  chat +3 +3 +12\.3 KB +6 ", result.out, re.MULTILINE)
     assert re.search(r"due now   to archive: files of 1 session \(", result.out)
     assert "1 entry left alone" in result.out
     assert "not set: the first sweep that would remove something asks" in result.out

@@ -1,19 +1,19 @@
-"""The state of a home: a session counts once, however many parts of it are due."""
+"""The state of a home: a session counts once, however many parts of it are due, and it may be remembered."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from homes import DAY, NOW, HomeBuilder
-from sites import site_of
+from sites import clock, site_of
 
 from hermes_retention.model import SessionClass
+from hermes_retention.pending import Occasion, Pending
+from hermes_retention.picture import DueNow, Group, Stage, take_picture
 from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
-from hermes_retention.status import DueNow, Group, take_status
-
-if TYPE_CHECKING:
-    from pytest_mock import MockerFixture
+from hermes_retention.site import Site
+from hermes_retention.status import take_status
+from hermes_retention.sweep import sweep
 
 
 def step(verdict: Verdict, rule: Rule, size: int, partition: str | None = None) -> Step:
@@ -29,14 +29,15 @@ STEPS = (
 )
 
 
-def test_session_with_several_steps_counts_once(tmp_path: Path, mocker: MockerFixture) -> None:
-    home = HomeBuilder(tmp_path).session("a", age=40 * DAY)
-    site = site_of(home)
-    mocker.patch("hermes_retention.status.decide", return_value=Plan(str(site.home), NOW, STEPS))
-    status = take_status(site, now=NOW)
-    size = status.usage.sessions_bytes
-    assert status.groups == (Group(SessionClass.CHAT, Liveness.ENDED, sessions=1, files=1, bytes=size),)
-    assert status.due == (
+def test_session_with_several_steps_counts_once(tmp_path: Path) -> None:
+    site = site_of(HomeBuilder(tmp_path).session("a", age=40 * DAY))
+    inventory = site.take_inventory(now=NOW)
+    picture = take_picture(inventory, Plan(str(site.home), NOW, STEPS))
+    (group,) = picture.groups
+    size = inventory.usage.sessions_bytes
+    rows_bytes = round(inventory.bytes_per_message)
+    assert group == Group(SessionClass.CHAT, Liveness.ENDED, Stage.FILES, 1, 1, size, 2, rows_bytes)
+    assert picture.due == (
         DueNow(Verdict.ARCHIVE_FILES, 1, 10),
         DueNow(Verdict.ARCHIVE_TOOL_OUTPUT, 1, 0),
         DueNow(Verdict.ARCHIVE_MESSAGES, 1, 20),
@@ -49,3 +50,56 @@ def test_status_says_how_full_the_database_is(tmp_path: Path) -> None:
     assert space is not None
     assert 0 == space.free_bytes < space.file_bytes
     assert take_status(site_of(HomeBuilder(tmp_path / "without", database=False)), now=NOW).database is None
+
+
+def swept(path: Path) -> Site:
+    home = (
+        HomeBuilder(path).session("a", age=40 * DAY).session("b", age=60).session("c", files=(), age=9 * DAY)
+    )
+    site = site_of(home)
+    sweep(site, clock=clock, origin="test")
+    return site
+
+
+def test_a_sweep_leaves_the_picture_that_a_fresh_look_gives(tmp_path: Path) -> None:
+    site = swept(tmp_path)
+    remembered = take_status(site, now=NOW + 5, large=0)
+    fresh = take_status(site, now=NOW + 5)
+    assert (remembered.is_fresh, fresh.is_fresh) == (False, True)
+    assert remembered.picture.groups == fresh.picture.groups
+    assert remembered.picture.due == fresh.picture.due == ()
+    assert remembered.usage.total_bytes == fresh.usage.total_bytes
+    assert {group.stage for group in fresh.picture.groups} == {Stage.FILES, Stage.MESSAGES}
+
+
+def test_a_sweep_without_anything_to_do_renews_the_picture(tmp_path: Path) -> None:
+    site = swept(tmp_path)
+    (site.store.files_directory / "session_new.json").write_text("{}")
+    sweep(site, clock=lambda: NOW + 90, origin="test")
+    status = take_status(site, now=NOW + 120, large=0)
+    assert status.picture.taken_at == NOW + 90
+    assert status.picture.sessions == 4
+
+
+def test_picture_of_an_unknown_form_is_no_obstacle(tmp_path: Path) -> None:
+    site = swept(tmp_path)
+    with site.workspace.ledger() as ledger:
+        ledger.keep_picture('{"taken_at": "later"}', taken_at=NOW + DAY)
+    assert take_status(site, now=NOW + DAY, large=0).is_fresh
+
+
+def test_picture_holds_no_names(tmp_path: Path) -> None:
+    site = site_of(
+        HomeBuilder(tmp_path).session("secretary", age=-DAY, title="secret").session("b", age=9 * DAY)
+    )
+    sweep(site, clock=clock, origin="test")
+    with site.workspace.ledger() as ledger:
+        assert "secret" not in (ledger.newest_picture() or "secret")
+
+
+def test_status_counts_what_a_gateway_announced(tmp_path: Path) -> None:
+    site = swept(tmp_path)
+    with site.workspace.ledger() as ledger:
+        ledger.queue.add([Pending(Occasion.CRON, "b", NOW, NOW + 60), Pending(Occasion.END, "c", NOW)])
+    status = take_status(site, now=NOW)
+    assert [line.session_id for line in status.pending] == ["b", "c"]

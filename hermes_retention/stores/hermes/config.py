@@ -9,7 +9,21 @@ from pathlib import Path
 
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.names import printable
+from hermes_retention.stores.base import HostSetting
 from hermes_retention.stores.hermes.documents import decode, words
+
+_SETTINGS = (
+    (("sessions", "auto_prune"), "false", "whether the host deletes sessions by itself"),
+    (("sessions", "retention_days"), "90", "after how many days, if it does"),
+    (
+        ("sessions", "write_json_snapshots"),
+        "false since 0.15",
+        "whether every session gets a file",
+    ),
+    (("session_reset", "mode"), "none in 0.19", "when a chat goes on in a new session by itself"),
+    (("gateway", "multiplex_profiles"), "false", "whether one gateway serves several homes"),
+)
+"""Names, what the host does without them, and what they mean here."""
 
 
 def other_sessions_directory(home: Path) -> Path | None:
@@ -53,6 +67,29 @@ def warnings_about(home: Path) -> list[str]:
         cure = "Turn it off with `hermes config set sessions.auto_prune false`."
         return [f"{printable(str(path))}: {why}. {cure}"]
     return []
+
+
+def settings_of(home: Path) -> list[HostSetting]:
+    """What ``config.yaml`` says, or else the host's defaults; empty when the file cannot be read."""
+    path = home / "config.yaml"
+    try:
+        content = parse_yaml(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError):
+        return []  # ``warnings_about`` says so
+    found = []
+    for names, default, why in _SETTINGS:
+        value = content
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        found.append(HostSetting(".".join(names), _shown(value), default, why))
+    return found
+
+
+def _shown(value: object) -> str | None:
+    """A single value as YAML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return printable(str(value)) if isinstance(value, str | int | float) else None
 
 
 def parse_yaml(content: bytes) -> object:

@@ -22,6 +22,7 @@ from hermes_retention.stores.base import (
     DatabaseSpace,
     EntryRestored,
     Folder,
+    HostSetting,
     Scan,
     SessionMetadata,
     StoreFiles,
@@ -167,6 +168,10 @@ class HermesStore:
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""
         return config.warnings_about(self._home)
+
+    def host_settings(self) -> list[HostSetting]:
+        """Those of the host's own settings that matter; empty when ``config.yaml`` cannot be read."""
+        return config.settings_of(self._home)
 
     def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
         """For putting archived rows back into ``state.db``, also while the host runs.

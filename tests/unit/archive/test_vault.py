@@ -289,6 +289,16 @@ def test_summary_counts_what_is_there(vault: Vault) -> None:
     assert (summary.sessions, summary.artifacts, summary.partitions) == (8, 8, 1)
     assert summary.original_bytes == sum(map(len, CONTENTS.values()))
     assert summary.stored_bytes == vault.allocated_bytes() > 0
+    assert sum(one.sessions for one in summary.classes) == 8
+    assert sum(one.original_bytes for one in summary.classes) == summary.original_bytes
+    assert summary.ratio == summary.original_bytes / summary.stored_bytes
+
+
+def test_summary_counts_a_session_of_two_months_once(vault: Vault) -> None:
+    (vault.root / "2026-12.db").write_bytes((vault.root / PARTITION).read_bytes())
+    summary = vault.summary()
+    assert (summary.sessions, summary.artifacts, summary.partitions) == (8, 16, 2)
+    assert sum(one.sessions for one in summary.classes) == 8
 
 
 def test_new_partition_appears_whole_or_not_at_all(tmp_path: Path, mocker: MockerFixture) -> None:

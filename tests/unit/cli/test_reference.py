@@ -19,6 +19,7 @@ from hermes_retention.stores.base import DatabaseSpace
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference"
 COMMANDS = (REFERENCE / "commands.md").read_text(encoding="utf-8")
 EXIT_CODES = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
+STATUS_JSON = (REFERENCE / "status-json.md").read_text(encoding="utf-8")
 SWEEP_JSON = (REFERENCE / "sweep-json.md").read_text(encoding="utf-8")
 
 
@@ -114,3 +115,21 @@ def test_every_verdict_of_a_step_is_documented() -> None:
 def test_fields_of_an_error_are_documented(tmp_path: Path) -> None:
     error = run(tmp_path / "nowhere", "sweep", "--json").json["error"]
     assert list(error) == re.findall(r'^    "(\w+)":', section(SWEEP_JSON, "Errors"), re.MULTILINE)
+
+
+def test_fields_of_status_are_documented(tmp_path: Path) -> None:
+    home = HomeBuilder(tmp_path / "home").session("a", age=40 * DAY).session("b", age=9 * DAY)
+    run(home, "sweep", "--yes")
+    home.session("c", age=8 * DAY)
+    answer = run(home, "status", "--json").json
+
+    def fields(title: str) -> list[str]:
+        return [cell.strip("`") for cell in first_column(section(STATUS_JSON, title))]
+
+    assert list(answer) == fields("The object")
+    for name in ("archive", "usage", "growth"):
+        assert list(answer[name]) == fields(f"`{name}`")
+    for name in ("sessions", "due", "sweeps"):
+        assert list(answer[name][0]) == fields(f"`{name}`")
+    assert set(answer["database"]) == {"file_bytes", "free_bytes"}
+    assert list(answer["host_settings"][0]) == ["name", "value", "default", "why"]

@@ -28,6 +28,7 @@ from hermes_retention.model import (
 from hermes_retention.plan import Liveness, Plan, Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
+from hermes_retention.policy.questions import ask_all
 
 GOES_WITH = {
     Tier.TOOL_OUTPUT: {Tier.TOOL_OUTPUT, Tier.MESSAGES, Tier.RECORD},
@@ -408,3 +409,17 @@ def test_passing_time_takes_no_record_back(inventory: Inventory, policy: Policy,
 @given(inventories, policies, times)
 def test_no_time_and_no_inventory_makes_it_fail(inventory: Inventory, policy: Policy, now: float) -> None:
     assert decide(inventory, policy, now=now).fingerprint()
+
+
+GUARDS = {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
+KEEPS_ALL = {Rule.KEEP_LAST, Rule.KEEP_FAILED}
+
+
+@given(inventories, policies)
+def test_answers_about_each_session_agree_with_the_plan(inventory: Inventory, policy: Policy) -> None:
+    plan = decide(inventory, policy, now=NOW)
+    for session_id, steps in steps_of(plan).items():
+        yes = {answer.rule for answer in ask_all(inventory, policy, session_id, now=NOW) if answer.is_yes}
+        assert (liveness_in(steps) is Liveness.LIVE) == bool(yes & GUARDS)
+        kept_by = {step.rule for step in steps if step.verdict is Verdict.KEEP}
+        assert kept_by & (GUARDS | KEEPS_ALL) <= yes

@@ -11,6 +11,7 @@ from hermes_retention.report.layout import (
     Fit,
     Table,
     aligned,
+    bar,
     cells,
     column_widths,
     cut_end,
@@ -67,3 +68,11 @@ def test_the_widest_column_gives_way_first() -> None:
 
 def test_a_column_never_becomes_too_narrow_to_tell_apart() -> None:
     assert column_widths(TABLE, 5) == [10, 5, 10]
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn"),
+    [(0.0, ""), (1.0, "████"), (0.5, "██"), (0.53, "██▏"), (1e-9, "▏"), (7.0, "████"), (-1.0, "")],
+)
+def test_bar_shows_what_is_more_than_nothing(share: float, drawn: str) -> None:
+    assert bar(share, 4) == drawn

@@ -7,13 +7,16 @@ import io
 import msgspec
 import pytest
 
+from hermes_retention.archive.vault import ClassTotal, VaultSummary
+from hermes_retention.growth import Growth
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import SessionClass, Usage
+from hermes_retention.picture import DueNow, Group, Picture, Stage
 from hermes_retention.plan import Liveness, Verdict
 from hermes_retention.report.page import PlainPage
 from hermes_retention.report.status import show_status, status_object
-from hermes_retention.status import DueNow, Group, Status
-from hermes_retention.stores.base import DatabaseSpace
+from hermes_retention.status import Status
+from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
 MB = 1_000_000
 QUARTER = 0.25
@@ -24,6 +27,16 @@ DUE = (
     DueNow(Verdict.ARCHIVE_MESSAGES, 1, 5 * MB),
     DueNow(Verdict.EXPIRE_ARCHIVE, 2, MB),
 )
+PICTURE = Picture(
+    taken_at=0.0,
+    sessions=12,
+    groups=(Group(SessionClass.CHAT, Liveness.ENDED, Stage.FILES, 12, 20, 3 * MB, 80, 2 * MB),),
+    due=(),
+    unknown=0,
+    unknown_bytes=0,
+    usage=Usage(3 * MB, database_bytes=5 * MB),
+    written=(0,) * 30,
+)
 SWEEP = SweepRow("20261120-110000", 0.0, 1.0, "command line", "done", None, {})
 
 
@@ -32,10 +45,10 @@ def status(**fields: object) -> Status:
         home="/home/ada/.hermes",
         store="hermes",
         swept_before=True,
-        groups=(Group(SessionClass.CHAT, Liveness.ENDED, 12, 20, 3 * MB),),
-        due=(),
-        unknown=0,
-        unknown_bytes=0,
+        picture=PICTURE,
+        is_fresh=True,
+        growth=Growth(None, 0, None, 0.0, None),
+        host_settings=(),
         usage=Usage(3 * MB, database_bytes=5 * MB),
         vault=None,
         vault_damage=None,
@@ -47,16 +60,17 @@ def status(**fields: object) -> Status:
     return msgspec.structs.replace(made, **fields)
 
 
-def shown(made: Status) -> str:
+def shown(made: Status, width: int | None = None) -> str:
     stream = io.StringIO()
-    show_status(PlainPage(stream), made, None, compact_above=QUARTER, now=3600.0)
+    show_status(PlainPage(stream, width), made, None, compact_above=QUARTER, now=3600.0)
     return stream.getvalue()
 
 
 def test_what_is_due_is_told_part_by_part() -> None:
     assert (
         "  due now   to archive: files of 12 sessions (3.0 MB), tool output of 4, messages of 1 (5.0 MB); "
-        "to delete: files of 1 (1.0 MB); to expire: copies of 2 (1.0 MB)\n" in shown(status(due=DUE))
+        "to delete: files of 1 (1.0 MB); to expire: copies of 2 (1.0 MB)\n"
+        in shown(status(picture=msgspec.structs.replace(PICTURE, due=DUE)))
     )
     assert "  due now   nothing\n" in shown(status())
 
@@ -102,3 +116,63 @@ def test_home_without_a_database() -> None:
 def test_last_sweeps_say_what_they_archived(totals: dict[str, int], text: str) -> None:
     line = shown(status(sweeps=(msgspec.structs.replace(SWEEP, totals=totals),))).splitlines()[-1]
     assert line.endswith(f"  {text}")
+
+
+VAULT = VaultSummary(7, 9, 30 * MB, MB, 2, (ClassTotal(SessionClass.CRON, 7, 30 * MB),))
+
+
+def test_sizes_by_class_and_by_what_is_left() -> None:
+    lines = shown(status(vault=VAULT)).splitlines()
+    assert "  chat         12     20  3.0 MB    80  2.0 MB         –" in lines
+    assert "  cron          –      –       –     –       –    1.0 MB" in lines
+    assert "  files, and all else        12     20  3.0 MB    80  2.0 MB         –" in lines
+    assert "  in the archive              7      –       –     –       –    1.0 MB" in lines
+
+
+def test_bars_are_drawn_on_a_terminal_only() -> None:
+    drawn = shown(status(vault=VAULT), width=100)
+    assert f"  {'█' * 16}\n" in drawn
+    assert f"  {'█' * 3}▎\n" in drawn
+    assert "█" not in shown(status(vault=VAULT))
+
+
+@pytest.mark.parametrize(
+    ("growth", "texts"),
+    [
+        (Growth(None, 0, None, 0.0, None), ("nothing was written in the last 30 days", "never at this rate")),
+        (
+            Growth(2.0 * MB, 12, None, 0.0, 5 * 86400.0),
+            (
+                "2.0 MB a day written in the last 12 days",
+                "on 1970-01-06 at this rate if nothing were removed (in 4 d)",
+            ),
+        ),
+        (
+            Growth(2.0 * MB, 30, -1.0 * MB, 30.0, None),
+            ("-1.0 MB a day, measured over 30 days; 2.0 MB a day written", "never at this rate"),
+        ),
+        (
+            Growth(2.0 * MB, 30, 0.5 * MB, 30.0, 1e12),
+            ("+500 KB a day, measured over 30 days", "not within ten years"),
+        ),
+    ],
+)
+def test_growth_says_what_was_measured(growth: Growth, texts: tuple[str, str]) -> None:
+    text = shown(status(growth=growth))
+    assert f"  growth    {texts[0]}" in text
+    assert f"  full      {texts[1]}" in text
+
+
+def test_remembered_picture_says_how_old_it_is() -> None:
+    assert "as the sweep left it 1 h ago; --fresh looks" in shown(status(is_fresh=False))
+    assert "--fresh" not in shown(status())
+
+
+def test_settings_of_the_host_are_shown() -> None:
+    settings = (
+        HostSetting("sessions.auto_prune", "true", "false", "whether it deletes"),
+        HostSetting("sessions.retention_days", None, "90", "after how long"),
+    )
+    text = shown(status(host_settings=settings))
+    assert "  sessions.auto_prune      true          whether it deletes\n" in text
+    assert "  sessions.retention_days  not set (90)  after how long\n" in text

@@ -59,3 +59,20 @@ def test_configuration_may_be_a_link(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path / "home")
     (home.path / "config.yaml").symlink_to(tmp_path / "dotfiles.yaml")
     assert len(home.store().host_warnings()) == 1
+
+
+def test_settings_that_matter_are_told(tmp_path: Path) -> None:
+    home = HomeBuilder(tmp_path)
+    told = {one.name: (one.value, one.default) for one in home.store().host_settings()}
+    assert told["sessions.auto_prune"] == (None, "false")
+    config = (
+        "sessions: {auto_prune: yes, retention_days: 30, write_json_snapshots: [1]}\nsession_reset: none\n"
+    )
+    (home.path / "config.yaml").write_text(config)
+    told = {one.name: (one.value, one.default) for one in home.store().host_settings()}
+    assert told["sessions.auto_prune"][0] == "true"
+    assert told["sessions.retention_days"][0] == "30"
+    assert told["sessions.write_json_snapshots"][0] is None
+    assert told["session_reset.mode"][0] is None
+    (home.path / "config.yaml").write_text("a: [")
+    assert home.store().host_settings() == []
