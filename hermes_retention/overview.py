@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from hermes_retention.archive.entries import ArchivedArtifact
+from hermes_retention.cap_standing import alerts_of
 from hermes_retention.growth import measurements
 from hermes_retention.history import Archived, History, read_history
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import ArtifactKind, SessionClass
+from hermes_retention.policy.caps import Alert
 from hermes_retention.policy.replay import Past, Scale
 from hermes_retention.simulate import Simulation, simulate
 from hermes_retention.site import Site
@@ -27,6 +29,7 @@ _DAY = 86400.0
 _LARGEST = 25
 _JOBS = 25
 _SWEEPS = 100
+_ALERTS = 50
 _LEAST_DAYS = 7
 """A home that is younger than that has some empty days before it."""
 
@@ -83,6 +86,8 @@ class Overview(msgspec.Struct, frozen=True):
     jobs: tuple[Job, ...]
     sweeps: tuple[SweepRow, ...]
     """The last 100, newest first."""
+    alerts: tuple[Alert, ...]
+    """Those of caps within these days, newest first."""
     forecast: Simulation
 
 
@@ -108,6 +113,7 @@ def take_overview(site: Site, *, days: int, now: float) -> Overview:
         largest=tuple(_named(site, _largest(history))),
         jobs=_jobs(history, since=start),
         sweeps=look.sweeps[:_SWEEPS],
+        alerts=tuple(alert for alert in alerts_of(site) if alert.at >= start)[:_ALERTS],
         forecast=simulate(history, site.policy, None, days=days, now=now),
     )
 

@@ -26,7 +26,7 @@ def standing_facts(standing: CapStanding, session_class: str | None) -> list[tup
         used = portion(standing.cap, standing.count, standing.limit)
         share = standing.count / standing.limit
         facts.append(("closest cap", f"{used}, {share:.0%} [{setting(standing.cap, session_class)}]"))
-    return [*facts, *(("alert", f"{minute(alert.at)} {_what(alert)}") for alert in standing.alerts)]
+    return [*facts, *(("alert", f"{minute(alert.at)} {alert_words(alert)}") for alert in standing.alerts)]
 
 
 def show_alerts(page: Page, alerts: Sequence[Alert], *, now: float) -> None:
@@ -37,12 +37,13 @@ def show_alerts(page: Page, alerts: Sequence[Alert], *, now: float) -> None:
     page.line()
     page.line(f"Caps: {counted(len(recent), 'alert')} in the last {_DAYS} days", Style.TITLE)
     for alert in recent[:_SHOWN]:
-        page.line(f"  {minute(alert.at)} {printable(alert.session_id)} {_what(alert)}")
+        page.line(f"  {minute(alert.at)} {printable(alert.session_id)} {alert_words(alert)}")
     if len(recent) > _SHOWN:
         page.line(f"  … and {len(recent) - _SHOWN} more; 'explain SESSION' shows those of one", Style.FAINT)
 
 
-def _what(alert: Alert) -> str:
+def alert_words(alert: Alert) -> str:
+    """What came near which limit, or reached it, and what was done."""
     finding = alert.finding
     used = portion(finding.cap, finding.count, finding.limit)
     return f"near {used}" if finding.stage is Stage.NEAR else f"reached {used}; {NEXT[alert.done]}"

@@ -18,6 +18,7 @@ from typing import Any
 from hermes_retention import __version__
 from hermes_retention.names import printable
 from hermes_retention.overview import Overview
+from hermes_retention.report.caps import alert_words
 from hermes_retention.report.status import archive_words, freed_bytes, full_words, growth_words, what_words
 from hermes_retention.report.words import counted, minute
 from hermes_retention.units import format_size, format_time
@@ -157,6 +158,7 @@ def _body(overview: Overview, *, now: float) -> str:
         f'<p class="faint">hermes-retention {__version__}, {html.escape(format_time(now))}</p>',
         _tiles(overview, now=now),
         _warnings(overview),
+        *_alerts(overview),
         *_over_time(overview),
         *_treemap(overview),
         *_largest(overview),
@@ -197,6 +199,17 @@ def _warnings(overview: Overview) -> str:
     damage = [] if status.vault_damage is None else [str(status.vault_damage)]
     lines = [f"<p>{_text(line)}</p>" for line in (*damage, *status.warnings)]
     return f'<div class="warnings" role="alert">{"".join(lines)}</div>' if lines else ""
+
+
+def _alerts(overview: Overview) -> Iterable[str]:
+    if not overview.alerts:
+        return
+    yield "<h2>Alerts of caps</h2>"
+    rows = [
+        (minute(alert.at), printable(alert.session_id), alert.session_class, alert_words(alert))
+        for alert in overview.alerts
+    ]
+    yield _table(("when", "session", "class", "what"), rows, numbers=0)
 
 
 def _over_time(overview: Overview) -> Iterable[str]:

@@ -9,10 +9,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from homes import DAY, HomeBuilder
+from homes import DAY, NOW, HomeBuilder
 from program import run
 
 import hermes_retention
+from hermes_retention.ledger import Ledger
+from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
 
 ASSETS = Path(hermes_retention.__file__).parent / "report" / "assets"
 VENDOR = ASSETS / "vendor"
@@ -82,6 +84,18 @@ def test_archived_sessions_are_part_of_it(home: HomeBuilder, tmp_path: Path) -> 
     assert [job["name"] for job in data["jobs"]] == ["news"]
     assert len(data["sweeps"]) == 1
     assert "over, and" not in page
+
+
+def test_alerts_of_caps_are_listed(home: HomeBuilder, tmp_path: Path) -> None:
+    run(home, "sweep", "--yes")
+    assert "Alerts of caps" not in written(home, tmp_path)
+    finding = Finding(Cap.MESSAGES, Stage.NEAR, 950.0, 1000.0, Action.ALERT)
+    alert = Alert("<i>a</i>", "chat", "telegram", finding, Action.ALERT, NOW - DAY, "near")
+    with Ledger.open(home.path / "retention" / "ledger.db") as ledger:
+        ledger.caps.note([alert], {})
+    page = written(home, tmp_path)
+    assert "<h2>Alerts of caps</h2>" in page
+    assert "&lt;i&gt;a&lt;/i&gt;" in page
 
 
 def test_directory_is_refused(home: HomeBuilder, tmp_path: Path) -> None:
