@@ -35,6 +35,8 @@ _COMPARED_DICTIONARIES = 4
 """How many of a partition's dictionaries may stay in use: files, messages, tool output, records."""
 _WORTH_REPLACING = 0.75
 """A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
+_WORTH_USING = 0.9
+"""The same for using one at all: it takes three times as long as none."""
 
 
 class ClassTotal(msgspec.Struct, frozen=True):
@@ -310,7 +312,8 @@ class PartitionWriter:
         """The dictionary for ``total_bytes`` of artifacts that look like ``samples`` (session id, content).
 
         An existing one, of this partition or the one before, stays in use unless a fresh one is clearly
-        better and saves more than it takes. It is stored in a transaction of its own.
+        better and saves more than it takes. It is stored in a transaction of its own. Where what is archived
+        has little in common there is none.
         """
         known = self._writer.newest_dictionaries(_COMPARED_DICTIONARIES)
         content, sources = _fittest(known or self._inherited(), samples)
@@ -318,7 +321,7 @@ class PartitionWriter:
         fresh_sources = [session_id for session_id, _ in samples]
         if not content or _is_clearly_better(content, samples, total_bytes):
             content, sources = fresh, fresh_sources
-        if not content:
+        if not content or not _is_worth_using(content, samples, is_fresh=content == fresh):
             return Packing(None, Codec())
         with self._writer.transaction():
             dictionary_id = self._writer.add_dictionary(content, sources)
@@ -456,6 +459,21 @@ def _is_clearly_better(current: bytes, samples: Sequence[tuple[str, bytes]], tot
     new = sum(len(Codec(candidate).compress(plain)) for plain in judge)
     saved = (old - new) * total_bytes / judged
     return new < old * _WORTH_REPLACING and saved > len(Codec().compress(candidate))
+
+
+def _is_worth_using(dictionary: bytes, samples: Sequence[tuple[str, bytes]], *, is_fresh: bool) -> bool:
+    """Whether frames of the samples are clearly smaller with a dictionary than without.
+
+    A fresh one was made of these samples: half of them judge one that is made of the other half.
+    """
+    plain = [content for _, content in samples]
+    if is_fresh:
+        dictionary, plain = build_dictionary(plain[::2]), plain[1::2]
+    if not plain:
+        return True
+    without, codec = Codec(), Codec(dictionary)
+    alone = sum(len(without.compress(content)) for content in plain)
+    return sum(len(codec.compress(content)) for content in plain) < alone * _WORTH_USING
 
 
 def partition_name(last_activity: float) -> str:
