@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from hermes_retention.archive.codec import Codec
 from hermes_retention.archive.entries import Packed, SessionEntry
 from hermes_retention.archive.vault import (
     Check,
@@ -67,6 +68,18 @@ _SPACE = (
     "Free some space on the disk of the home and sweep again: a few MB are enough to begin with, what is "
     "archived makes more. Copies that nobody needs leave with 'archive remove', or by ARCHIVE_AFTER."
 )
+
+
+class _Packings(msgspec.Struct, frozen=True):
+    """With what the artifacts of one partition are compressed, by their kind."""
+
+    files: Packing
+    entries: Packing
+
+    def of(self, artifact: Artifact) -> Packing:
+        return self.entries if artifact.kind is ArtifactKind.ENTRY else self.files
+
+
 _UNDESCRIBED = SessionMetadata()
 
 
@@ -124,7 +137,7 @@ class Archiver:
             members = list(group)
             try:
                 with PartitionWriter(self._vault, month) as writer:
-                    packing = writer.choose_packing(self._samples(members), sum(map(_plain_bytes, members)))
+                    packing = self._packings(writer, members)
                     for batch in self._packed_batches(members, packing, pool, workers):
                         if self._ends(pool):
                             return
@@ -164,7 +177,7 @@ class Archiver:
     # -- reading and packing, in the pool -----------------------------------------------------------
 
     def _packed_batches(
-        self, steps: Sequence[Step], packing: Packing, pool: ThreadPoolExecutor, workers: int
+        self, steps: Sequence[Step], packing: _Packings, pool: ThreadPoolExecutor, workers: int
     ) -> Iterator[list[_PackedStep]]:
         """The steps in batches. The next one is being packed while the receiver works on this one."""
         waiting: deque[list[Future[list[_PackedStep]]]] = deque()
@@ -177,18 +190,18 @@ class Archiver:
         while waiting:
             yield _gathered(waiting.popleft())
 
-    def _pack_all(self, steps: Sequence[Step], packing: Packing) -> list[_PackedStep]:
+    def _pack_all(self, steps: Sequence[Step], packing: _Packings) -> list[_PackedStep]:
         try:
             metadata = self._describe([step.session_id for step in steps])
         except RetentionError as error:
             return [_failed(step, error.with_traceback(None)) for step in steps]
         return [self._pack_step(step, packing, metadata.get(step.session_id, _UNDESCRIBED)) for step in steps]
 
-    def _pack_step(self, step: Step, packing: Packing, metadata: SessionMetadata) -> _PackedStep:
+    def _pack_step(self, step: Step, packing: _Packings, metadata: SessionMetadata) -> _PackedStep:
         result = _PackedStep(step, metadata, [], [], [], [])
         for artifact in step.artifacts:
             try:
-                packed = self._pack_artifact(step.session_id, artifact, packing)
+                packed = self._pack_artifact(step.session_id, artifact, packing.of(artifact))
             except ArtifactVanished:
                 continue  # somebody else removed it; there is nothing left to archive
             except ArtifactUnreadable as error:
@@ -207,9 +220,23 @@ class Archiver:
             return pack(session_id, artifact, pieces, packing)
         return pack_large(session_id, artifact, pieces, self._files.read(session_id, artifact), packing)
 
-    def _samples(self, steps: Sequence[Step]) -> list[tuple[str, bytes]]:
+    def _packings(self, writer: PartitionWriter, steps: Sequence[Step]) -> _Packings:
+        """How files are packed, and how index entries, which have nothing in common with them."""
+        of_entries: list[tuple[str, Artifact]] = []
+        of_files: list[tuple[str, Artifact]] = []
+        for step in steps:
+            for artifact in step.artifacts:
+                chosen = of_entries if artifact.kind is ArtifactKind.ENTRY else of_files
+                chosen.append((step.session_id, artifact))
+        return _Packings(*(self._packing(writer, some) for some in (of_files, of_entries)))
+
+    def _packing(self, writer: PartitionWriter, artifacts: Sequence[tuple[str, Artifact]]) -> Packing:
+        if not artifacts:
+            return Packing(None, Codec())
+        return writer.choose_packing(self._samples(artifacts), sum(it.size_bytes for _, it in artifacts))
+
+    def _samples(self, candidates: Sequence[tuple[str, Artifact]]) -> list[tuple[str, bytes]]:
         """The beginnings of a few artifacts, spread evenly, from which a dictionary may be built."""
-        candidates = [(step.session_id, artifact) for step in steps for artifact in step.artifacts]
         samples = []
         for session_id, artifact in candidates[:: max(1, len(candidates) // _SAMPLES)][:_SAMPLES]:
             with closing(self._files.read(session_id, artifact)) as pieces:

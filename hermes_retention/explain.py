@@ -33,7 +33,10 @@ _SETTING = {
     Rule.ARCHIVE_AFTER: "archive_after",
 }
 """Rule → the setting of the session's class behind it."""
-_GENERAL_SETTING = frozenset({Rule.MIN_AGE, Rule.ON_RESET, Rule.DUMPS_AFTER, Rule.MAX_DISK, Rule.KEEP_FREE})
+_GENERAL_SETTING = frozenset(
+    {Rule.MIN_AGE, Rule.ON_RESET, Rule.DUMPS_AFTER, Rule.LEFTOVERS_AFTER}
+    | {Rule.MAX_SESSIONS, Rule.MAX_DISK, Rule.KEEP_FREE}
+)
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -99,7 +102,7 @@ def setting_of(step: Step) -> str | None:
 def setting_behind(coming: Coming) -> str | None:
     """The setting that a part of a session waits for: of what keeps it until then, or of what takes it."""
     before, step = coming.before, coming.step
-    if before is None or step.rule is Rule.DUMPS_AFTER:
+    if before is None or step.rule in (Rule.DUMPS_AFTER, Rule.LEFTOVERS_AFTER):
         return setting_of(step)
     if before.rule is Rule.RESTORED and step.verdict.tier is not None:
         # Put back, it waits for the age of this part, whatever takes it otherwise.

@@ -15,7 +15,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -344,6 +344,72 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def replace_file(
+    directory: Directory,
+    name: str,
+    content: bytes,
+    *,
+    like: os.stat_result | None,
+    may_go_on: Callable[[], bool],
+) -> os.stat_result:
+    """Write ``content`` in the place of ``name``, synced, all at once or not at all; returns its new status.
+
+    The file has the mode and owner of ``like``, or is private and ours when that is ``None``. ``may_go_on``
+    is asked right before the exchange: raises ``ArtifactChanged`` when it says no, ``OSError`` for all else;
+    ``name`` is what it was then.
+    """
+    temporary = _temporary_name()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = effects.open_file(temporary, flags, 0o600, dir_fd=directory.descriptor)
+    try:
+        with _closing(descriptor):
+            write_all(descriptor, content)
+            if like is not None:
+                own = os.fstat(descriptor)
+                if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
+                    effects.fchown(descriptor, like.st_uid, like.st_gid)
+                effects.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+            effects.fsync(descriptor)
+            status = os.fstat(descriptor)
+        _require(may_go_on, name)
+        effects.rename(temporary, name, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            effects.unlink(temporary, dir_fd=directory.descriptor)
+        raise
+    directory.sync()
+    return status
+
+
+def remove_lock(directory: Directory, name: str, *, inode: int) -> None:
+    """Remove a lock file that we made, unless another one has its name by now. Not synced."""
+    status = directory.status(name)
+    if status is not None and status.st_ino == inode:
+        with contextlib.suppress(FileNotFoundError):
+            effects.unlink(name, dir_fd=directory.descriptor)
+
+
+def take_stale_lock(directory: Directory, name: str, *, inode: int) -> bool:
+    """Remove a lock file that nobody holds any more, and say whether the way is free.
+
+    Two may find the same lock stale, and the slower one must not take away what the faster one made: the file
+    is renamed first, and goes back when it is not the one that was looked at.
+    """
+    taken = _temporary_name()
+    try:
+        effects.rename(name, taken, src_dir_fd=directory.descriptor, dst_dir_fd=directory.descriptor)
+    except FileNotFoundError:
+        return True
+    status = directory.status(taken)
+    if status is not None and status.st_ino != inode:
+        with contextlib.suppress(FileExistsError):
+            _move_without_overwriting(directory, taken, directory, name)
+            return False
+    with contextlib.suppress(FileNotFoundError):
+        effects.unlink(taken, dir_fd=directory.descriptor)
+    return True
+
+
 def write_all(descriptor: int, content: bytes) -> None:
     """Write all of ``content``; the system may take it in pieces. Raises ``OSError`` after a part of it."""
     left = memoryview(content)
@@ -505,6 +571,12 @@ def _is_same(status: os.stat_result, artifact: Artifact) -> bool:
 
 def _changed(artifact: Artifact) -> ArtifactChanged:
     return ArtifactChanged(printable(artifact.name), "it changed since the scan", consequence=_KEPT)
+
+
+def _require(may_go_on: Callable[[], bool], name: str) -> None:
+    if may_go_on():
+        return
+    raise ArtifactChanged(printable(name), "somebody wrote it meanwhile", consequence="it was left as it is")
 
 
 def _words(error: OSError) -> str:

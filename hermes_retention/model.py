@@ -103,6 +103,8 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     updated_at: float | None = None
     expired: bool = False
     """Whether the host itself says that the next message does not go on there."""
+    leaves_along: bool = False
+    """Whether it goes together with its session once that counts as over: in one entry, as one thing."""
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
@@ -122,6 +124,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """When a person last put this session back from the vault."""
     tool_output_done: bool = False
     """Whether a sweep has looked through these very messages for tool output."""
+    scope: str | None = None
+    """Whose directory it lies in, where a home has several: ``max_sessions`` counts within one."""
 
     @property
     def last_activity(self) -> float:

@@ -90,11 +90,13 @@ class Rule(enum.StrEnum):
     ON_RESET = "on_reset"
     PERSIST = "persist"
     DUMPS_AFTER = "dumps_after"
+    LEFTOVERS_AFTER = "leftovers_after"
     TOOL_OUTPUT_AFTER = "tool_output_after"
     MESSAGES_AFTER = "messages_after"
     RECORD_AFTER = "record_after"
     ARCHIVE_AFTER = "archive_after"
     # Budget: it was not due yet.
+    MAX_SESSIONS = "max_sessions"
     MAX_DISK = "max_disk"
     KEEP_FREE = "keep_free"
     # Not the policy's: a person removed an archived copy, or everything.

@@ -37,6 +37,8 @@ def prune_policy(policy: Policy, classes: Collection[SessionClass], *, older_tha
         lifecycles=lifecycles,
         on_reset=OnReset.KEEP,
         dumps_after=None,
+        leftovers_after=None,
+        max_sessions=None,
         max_disk=None,
         keep_free=None,
     )

@@ -69,13 +69,18 @@ def session(
     restored: float | None = None,
     messages: int | None = 1,
     tool_output_done: bool = False,
+    agent: str | None = None,
+    leftovers: Sequence[float] = (),
 ) -> Session:
     """A session that was last active ``idle`` seconds ago.
 
     It started an hour before that, and ended then if ``ended`` gives a reason. ``dumps`` has the age of each
     of its request dumps, ``restored`` says how long ago a person put it back, ``messages`` how many there are
     in the host's database: ``None`` when they are gone, and then it ended at its last activity, or started.
+    With an ``agent`` it is one of an OpenClaw home, whose entry is all that there is beside its files;
+    ``leftovers`` has the age of each file that this host set aside.
     """
+    messages = None if agent is not None else messages
     if started is None:
         started = idle + HOUR if messages is not None or ended is not None else idle
     record = Record(
@@ -94,17 +99,22 @@ def session(
         artifact(f"request_dump_{session_id}_{number}.json", ArtifactKind.REQUEST_DUMP, age=age)
         for number, age in enumerate(dumps, 1)
     ]
+    aside = [
+        artifact(f"{session_id}.jsonl.deleted.{number}", ArtifactKind.LEFTOVER, age=age)
+        for number, age in enumerate(leftovers, 1)
+    ]
     return Session(
         id=session_id,
         session_class=kind,
-        artifacts=tuple(requests + snapshots),
+        artifacts=tuple(requests + aside + snapshots),
         record=record if recorded else None,
-        routes=tuple(Route(key, NOW - idle) for key in routes),
+        routes=tuple(Route(key, NOW - idle, leaves_along=agent is not None) for key in routes),
         successor=successor,
         group=group,
         failed=failed,
         restored_at=None if restored is None else NOW - restored,
         tool_output_done=tool_output_done,
+        scope=agent,
     )
 
 

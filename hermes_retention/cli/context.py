@@ -19,6 +19,7 @@ from hermes_retention.names import printable
 from hermes_retention.report.page import Page, Style, open_page
 
 if TYPE_CHECKING:
+    from hermes_retention.settings.fields import Values
     from hermes_retention.settings.load import Settings
     from hermes_retention.site import Site
     from hermes_retention.stores.base import RouteIndex, Store
@@ -72,14 +73,27 @@ class Context:
         """The settings of the home. Raises ``SettingsError``."""
         from hermes_retention.settings.load import load_settings
 
-        return load_settings(self.home, self.environ)
+        return load_settings(self.home, self.environ, defaults=self._defaults())
+
+    def _defaults(self) -> type[Values]:
+        from hermes_retention.cli.stores import layout_of
+        from hermes_retention.settings.fields import Values
+
+        if layout_of(self.home, self.store_argument) != "openclaw":
+            return Values
+        from hermes_retention.settings.openclaw import OpenClawValues
+
+        return OpenClawValues
 
     @cached_property
     def store(self) -> Store:
         """The store of the home. Raises ``StoreUnreadable`` when this version does not serve its layout."""
         from hermes_retention.cli.stores import open_store
 
-        return open_store(self.home, self.store_argument)
+        return open_store(self.home, self.store_argument, cache_max_bytes=self._index_cache_max_bytes)
+
+    def _index_cache_max_bytes(self) -> int:
+        return self.settings.index_cache_max_bytes
 
     @cached_property
     def site(self) -> Site:

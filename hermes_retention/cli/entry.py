@@ -92,6 +92,10 @@ def _handler(command: str) -> Handler:  # noqa: C901, PLR0911 - one for each mod
         from hermes_retention.cli.pruning import run_prune
 
         return run_prune
+    if command == "prestart":
+        from hermes_retention.cli.prestarting import run_prestart
+
+        return run_prestart
     if command == "compact":
         from hermes_retention.cli.compacting import run_compact
 

@@ -73,6 +73,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         _add_archive,
         _add_forget,
         _add_prune,
+        _add_prestart,
         _add_compact,
         _add_doctor,
         _add_metrics,
@@ -403,6 +404,34 @@ keep. 'undo' puts it back.""",
     )
     add_classes(parser, "only sessions of this class")
     add_dry_run(parser)
+    add_yes(parser)
+
+
+def _add_prestart(commands: Commands) -> None:
+    parser = command(
+        commands,
+        "prestart",
+        "put an OpenClaw home in order before its gateway starts",
+        handler="prestart",
+        about="""\
+A gateway goes on with every session that it left open, however old. While it is
+down this archives what is over (as a sweep does), what ended in error or has a
+broken transcript, and takes the resume mark off all interrupted sessions but
+the newest few of each agent. The main session of an agent stays as it is, and so
+do chats, unless an age is set for them.""",
+        examples="""\
+  %(prog)s --dry-run
+  %(prog)s --resume-max 3
+  ExecStartPre=-/usr/bin/env %(prog)s      in a systemd unit""",
+    )
+    parser.add_argument(
+        "--resume-max",
+        metavar="N",
+        type=int,
+        help="how many of each agent may be resumed (default: RESUME_MAX)",
+    )
+    add_dry_run(parser)
+    add_json(parser)
     add_yes(parser)
 
 

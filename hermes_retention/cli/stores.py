@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from hermes_retention.errors import StoreUnreadable, UsageError
@@ -10,6 +10,9 @@ from hermes_retention.names import printable
 from hermes_retention.stores.base import Store
 from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
 from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.stores.openclaw.agents import AGENTS
+from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES
+from hermes_retention.stores.openclaw.store import OpenClawStore
 from hermes_retention.workspace import FOLDER
 
 _OTHER_HOMES = (
@@ -33,36 +36,47 @@ def find_home(named: str | None, wanted: str, environ: Mapping[str, str]) -> Pat
     return _directory(str(usual))
 
 
-def open_store(home: Path, wanted: str) -> Store:
-    """The store of ``home``. Raises ``StoreUnreadable`` for a layout that this version does not serve."""
-    if wanted == "auto" and not layouts_in(home) and (home / FOLDER).is_dir():
-        return HermesStore(home)  # nothing is left in it but what was archived: that must stay within reach
-    layout = detect(home) if wanted == "auto" else _asked_for(home, wanted)
-    if layout is not Layout.HERMES:
+def layout_of(home: Path, wanted: str) -> Layout:
+    """The layout of which the settings have their defaults. Raises nothing: ``open_store`` does."""
+    if wanted == "auto":
+        return Layout.OPENCLAW if _is_openclaw(home) else Layout.HERMES
+    return Layout.OPENCLAW if wanted == "openclaw" else Layout.HERMES
+
+
+def open_store(home: Path, wanted: str, *, cache_max_bytes: Callable[[], int] | None = None) -> Store:
+    """The store of ``home``. Raises ``StoreUnreadable`` for a layout that the host looks after itself.
+
+    Of an OpenClaw home no index of more than ``cache_max_bytes()`` is kept in memory; other homes do not ask.
+    """
+    found = layouts_in(home)
+    if wanted == "hermes":
+        return HermesStore(home)
+    if wanted == "auto" and not found and (home / FOLDER).is_dir():
+        # Nothing is left in it but what was archived: that must stay within reach.
+        return OpenClawStore(home) if (home / AGENTS).is_dir() else HermesStore(home)
+    if wanted == "openclaw" and not found & {Layout.OPENCLAW, Layout.OPENCLAW_SQLITE}:
         raise StoreUnreadable(
             printable(str(home)),
-            "it holds OpenClaw sessions, which this version of hermes-retention does not serve yet",
+            "no OpenClaw sessions lie there",
             consequence="nothing was read or changed",
-            cure="OpenClaw's own `openclaw sessions cleanup` looks after them.",
+            cure="Name the home with --home DIR or OPENCLAW_STATE_DIR; by default it is ~/.openclaw.",
         )
+    layout = detect(home) if wanted == "auto" or Layout.OPENCLAW_SQLITE in found else Layout.OPENCLAW
+    if layout is Layout.OPENCLAW:
+        limit = CACHE_MAX_BYTES if cache_max_bytes is None else cache_max_bytes()
+        return OpenClawStore(home, cache_max_bytes=limit)
     return HermesStore(home)
 
 
-def _asked_for(home: Path, wanted: str) -> Layout:
-    if wanted == "hermes":
-        return Layout.HERMES
-    if layouts_in(home) & {Layout.OPENCLAW, Layout.OPENCLAW_SQLITE}:
-        return Layout.OPENCLAW
-    raise StoreUnreadable(
-        printable(str(home)),
-        "no OpenClaw sessions lie there, and this version of hermes-retention does not serve them yet",
-        consequence="nothing was read or changed",
-    )
+def _is_openclaw(home: Path) -> bool:
+    found = layouts_in(home)
+    return found == {Layout.OPENCLAW} or (not found and (home / AGENTS).is_dir())
 
 
 def _other_homes(environ: Mapping[str, str]) -> Iterator[Path]:
-    for variable, usual in _OTHER_HOMES:
-        home = _expanded(environ.get(variable) or usual)
+    """Those that exist: first what a variable names, then where one usually is, the newest name first."""
+    named = [environ[variable] for variable, _ in _OTHER_HOMES if environ.get(variable)]
+    for home in map(_expanded, [*named, *(usual for _, usual in _OTHER_HOMES)]):
         if home.is_dir():
             yield home
 

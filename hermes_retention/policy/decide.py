@@ -1,7 +1,8 @@
 """The one function that decides: inventory, policy and time in, plan out.
 
 Order of precedence: guards, then what a person put back, then ``keep_last`` and ``keep_failed``, then the
-lifecycle, and last the budget, which may take what is not due yet but nothing that anything above protects.
+lifecycle, then ``max_sessions``, and last the budget: both may take what is not due yet but nothing that
+anything above protects.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hermes_retention.names import printable
 from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
 from hermes_retention.policy.budget import needs
 from hermes_retention.policy.clocks import SETTLED_SECONDS
+from hermes_retention.policy.crowds import thin_out
 from hermes_retention.policy.draft import Draft
 from hermes_retention.policy.expiry import expiring
 from hermes_retention.policy.fates import Fate, Fates
@@ -46,8 +48,9 @@ def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
     for place in range(len(sessions)):
         decision.settle(place)
     decision.release_records()
+    crowded = thin_out(standing, draft)
     asked = needs(inventory.usage, policy, (*expired, *draft.steps()))
-    warnings = (*inventory.warnings, *_clock_warnings(standing), *reclaim(standing, draft, asked))
+    warnings = (*inventory.warnings, *_clock_warnings(standing), *crowded, *reclaim(standing, draft, asked))
     return Plan(inventory.home, now, (*expired, *_in_order(draft.steps())), warnings)
 
 
@@ -92,7 +95,9 @@ class _Decision:
             draft.take(place, draft.rows_step(place, rows.verdict, self._because(place, rows, idle)))
         if not draft.says_anything(place):
             draft.keep(place, standing.why_all_stays(place))
-        is_due = session.record is not None and standing.is_due(place, fates.record, idle)
+        # Where an index entry is all the record there is, it has left with the files.
+        has_record = session.record is not None and session.scope is None
+        is_due = has_record and standing.is_due(place, fates.record, idle)
         if is_due and draft.loses_all_files(place):
             self._due_records.add(place)
 

@@ -52,9 +52,11 @@ class Draft:
 
     def keep(self, place: int, because: Because) -> None:
         """Nothing of the session goes but old request dumps."""
-        dumps = self._standing.old_dumps(place)
-        if dumps:
-            self._files[place] = self._dumps_step(place, dumps, f"the session itself stays: {because[1]}")
+        rest = f"the session itself stays: {because[1]}"
+        if dumps := self._standing.old_dumps(place):
+            self._files[place] = self._dumps_step(place, dumps, rest)
+        elif leftovers := self._standing.old_leftovers(place):
+            self._files[place] = self._leftovers_step(place, leftovers, rest)
         else:
             size = _allocated_bytes(self._standing.sessions[place].artifacts)
             self._files[place] = self._build(place, Verdict.KEEP, because, size)
@@ -102,12 +104,20 @@ class Draft:
         return self._dumps_step(place, dumps, f"other files stay: {why[1]}")
 
     def _dumps_step(self, place: int, dumps: tuple[Artifact, ...], rest: str) -> Step:
+        limit = format_duration(self._standing.policy.dumps_after or 0)
+        because = Rule.DUMPS_AFTER, f"request dump older than {limit}; {rest}"
+        return self._some_files_step(place, dumps, because)
+
+    def _leftovers_step(self, place: int, leftovers: tuple[Artifact, ...], rest: str) -> Step:
+        limit = format_duration(self._standing.policy.leftovers_after or 0)
+        because = Rule.LEFTOVERS_AFTER, f"set aside by the host, older than {limit}; {rest}"
+        return self._some_files_step(place, leftovers, because)
+
+    def _some_files_step(self, place: int, files: tuple[Artifact, ...], because: Because) -> Step:
         standing = self._standing
         lifecycle = standing.policy.lifecycles[standing.sessions[place].session_class]
-        limit = format_duration(standing.policy.dumps_after or 0)
-        because = Rule.DUMPS_AFTER, f"request dump older than {limit}; {rest}"
         verdict = removal(lifecycle, standing.assessments[place].liveness)
-        return self._build(place, verdict, because, _allocated_bytes(dumps), dumps)
+        return self._build(place, verdict, because, _allocated_bytes(files), files)
 
     def _build(  # noqa: PLR0913, PLR0917 - what a step is made of
         self,

@@ -180,13 +180,15 @@ class _Assessor:
         one_shot = session.session_class in ONE_SHOT and (
             record is not None or session.session_class is SessionClass.HOOK
         )
-        if one_shot and record is not None and self._has_ended(record, activity):
-            return self._over(Liveness.ENDED, "its one run ended", _end_reason(record))
+        bound = one_shot or all(route.leaves_along for route in session.routes)
+        what = "its one run" if one_shot else "its binding"
+        if bound and record is not None and self._has_ended(record, activity):
+            return self._over(Liveness.ENDED, f"{what} ended", _end_reason(record))
         if record is not None and self._has_expired(session, record, activity):
             return self._over(Liveness.ENDED, "its route expired", _end_reason(record))
-        over = self._counts_as_over(session, activity, idle) if one_shot else None
+        over = self._counts_as_over(session, activity, idle) if bound else None
         if over is not None:
-            return self._over(Liveness.STALE, f"its one run {over}")
+            return self._over(Liveness.STALE, f"{what} {over}")
         key = min(route.key for route in session.routes)
         return _live(Rule.ROUTED, f"routed from {printable(key)}")
 

@@ -68,6 +68,10 @@ class Policy(msgspec.Struct, frozen=True):
     on_reset: OnReset = OnReset.ARCHIVE
     dumps_after: int | None = 3 * 86400
     """Age at which a request dump is due, also of a live session: a dump is no conversation."""
+    leftovers_after: int | None = 7 * 86400
+    """Age at which what the host itself set aside is due, also of a live session."""
+    max_sessions: int | None = None
+    """How many sessions one index may list; beyond it the oldest that are over go early."""
     tool_output_above: int = 1000
     """Bytes. Tool output of at most this size stays until the messages go."""
     max_disk: int | None = None

@@ -113,13 +113,23 @@ class Standing:
 
     def old_dumps(self, place: int) -> tuple[Artifact, ...]:
         """The old request dumps of a session whose other files stay: a dump is no conversation."""
-        session, after = self.sessions[place], self.policy.dumps_after
+        session = self.sessions[place]
+        # A failed run's dumps tell why it failed.
+        if not session.artifacts or self._wishes.keeping_failed(place, session) is not None:
+            return ()
+        return self._old(place, ArtifactKind.REQUEST_DUMP, self.policy.dumps_after)
+
+    def old_leftovers(self, place: int) -> tuple[Artifact, ...]:
+        """What the host itself set aside long ago, of a session whose other files stay."""
+        if self.sessions[place].scope is None:  # no other host leaves any
+            return ()
+        return self._old(place, ArtifactKind.LEFTOVER, self.policy.leftovers_after)
+
+    def _old(self, place: int, kind: ArtifactKind, after: int | None) -> tuple[Artifact, ...]:
+        session = self.sessions[place]
         if after is None or not session.artifacts or self.assessments[place].keeps_dumps:
             return ()
         if self.clock.doubt is not None and self._go_for_good(place):
-            return ()
-        # A failed run's dumps tell why it failed.
-        if self._wishes.keeping_failed(place, session) is not None:
             return ()
         limit = max(after, self.policy.settle_time)
         if session.restored_at is not None and age(session.restored_at, now=self.now) < limit:
@@ -127,9 +137,7 @@ class Standing:
         return tuple(
             artifact
             for artifact in session.artifacts
-            if artifact.kind is ArtifactKind.REQUEST_DUMP
-            and artifact.mtime_ns > 0
-            and self.now - artifact.mtime_ns / 1e9 >= limit
+            if artifact.kind is kind and artifact.mtime_ns > 0 and self.now - artifact.mtime_ns / 1e9 >= limit
         )
 
     def _go_for_good(self, place: int) -> bool:

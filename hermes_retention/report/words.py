@@ -15,6 +15,8 @@ REMOVED_BECAUSE = {
     Rule.MESSAGES_AFTER: "over, and older than MESSAGES_AFTER",
     Rule.RECORD_AFTER: "over, and older than RECORD_AFTER, with what belongs to them",
     Rule.DUMPS_AFTER: "only request dumps older than DUMPS_AFTER; the session stays",
+    Rule.LEFTOVERS_AFTER: "only what the host set aside, older than LEFTOVERS_AFTER",
+    Rule.MAX_SESSIONS: "their agent has more than MAX_SESSIONS",
     Rule.MAX_DISK: "more is stored than MAX_DISK allows",
     Rule.KEEP_FREE: "less is free than KEEP_FREE asks for",
     Rule.ARCHIVE_AFTER: "archived longer ago than ARCHIVE_AFTER",

@@ -17,6 +17,7 @@ from hermes_retention.settings.forms import (
     ActionOfOneRun,
     AnyAction,
     Budget,
+    ByteLimit,
     Count,
     DollarsOrOff,
     Duration,
@@ -219,6 +220,18 @@ class ApiSettings(ClassSettings):
     caps: CapsOfApi = CapsOfApi()
 
 
+class IndexSettings(BaseModel):
+    """How the index of an OpenClaw home is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cache_max_bytes: ByteLimit = Field(
+        1_000_000,
+        description="An index of at most this size is kept in memory for as long as its file stays the same. "
+        "A number of bytes; 0 keeps none.",
+    )
+
+
 class Values(BaseSettings):
     """All settings. On its own it knows the defaults only; ``load`` gives it its sources."""
 
@@ -257,6 +270,16 @@ class Values(BaseSettings):
     dumps_after: DurationOrNever = Field(
         3 * _DAY,
         description="A request dump goes at this age, also that of a live session. A duration, or never.",
+    )
+    leftovers_after: DurationOrNever = Field(
+        7 * _DAY,
+        description="What an OpenClaw gateway set aside or left half written (.deleted, .reset, .bak, .tmp) "
+        "goes at this age, also that of a live session. A duration, or never.",
+    )
+    max_sessions: LimitOrOff = Field(
+        None,
+        description="How many sessions an agent of an OpenClaw home may have; above it the oldest that are "
+        "over go, due or not. A whole number, or off.",
     )
     tool_output_above: OutputSize = Field(
         1000,
@@ -307,6 +330,7 @@ class Values(BaseSettings):
     resume_max: Count = Field(
         10, description="At most so many interrupted sessions are gone on with, the newest. A whole number."
     )
+    index: IndexSettings = IndexSettings()
     chat: ChatSettings = ChatSettings()
     cron: CronSettings = CronSettings()
     subagent: SubagentSettings = SubagentSettings()
@@ -351,7 +375,7 @@ def _descriptions() -> dict[SettingPath, str]:
 GROUPS = tuple(path for path, _ in _groups(Values))
 """Paths that hold settings and are none: ``("chat",)``, ``("chat", "caps")``."""
 
-CLASSES = tuple(path[0] for path in GROUPS if len(path) == 1)
+CLASSES = tuple(path[0] for path, model in _groups(Values) if issubclass(model, ClassSettings))
 """Names of the settings that hold the settings of a class."""
 
 DESCRIPTIONS = _descriptions()

@@ -33,6 +33,7 @@ _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
+_NUMBER_OF_BYTES = re.compile(r"\d{1,30}", re.ASCII)
 _SHARE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%?)", re.ASCII)
 _DOLLARS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _SIZE_UNITS = ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB", "B")
@@ -112,6 +113,16 @@ def _show_size(size_bytes: int | None) -> str:
         if count and not rest:
             return f"{count}{unit}"
     return "0B"
+
+
+def _byte_limit(text: str) -> int:
+    """The name of such a setting says that it counts bytes, so a number alone is one."""
+    if _NUMBER_OF_BYTES.fullmatch(text):
+        return int(text)
+    try:
+        return _size_or_off(text) or 0
+    except ValueError:
+        raise ValueError("write a number of bytes such as 1000000, or 0 for none") from None
 
 
 def _share(text: str) -> float:
@@ -236,6 +247,7 @@ Budget = Annotated[int | None, BeforeValidator(_budget), PlainSerializer(_show_s
 OutputSize = Annotated[int, BeforeValidator(_output_size), PlainSerializer(_show_size, when_used="json")]
 Share = Annotated[float, BeforeValidator(_share), PlainSerializer(_show_share, when_used="json")]
 Count = Annotated[int, BeforeValidator(_count), PlainSerializer(str, when_used="json")]
+ByteLimit = Annotated[int, BeforeValidator(_byte_limit), PlainSerializer(str, when_used="json")]
 Flag = Annotated[bool, BeforeValidator(_flag), PlainSerializer(_show_flag, when_used="json")]
 FileOrUnset = Annotated[Path | None, BeforeValidator(_file), PlainSerializer(_show_file, when_used="json")]
 ModeOrUnset = Annotated[Mode | None, BeforeValidator(_mode)]

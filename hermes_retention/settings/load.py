@@ -63,6 +63,11 @@ class Settings:
         return self.values.mode
 
     @property
+    def index_cache_max_bytes(self) -> int:
+        """The largest index that is kept in memory."""
+        return self.values.index.cache_max_bytes
+
+    @property
     def compact_above(self) -> float:
         """The share of free pages, from 0 to 1, from which compacting the host's database is worth it."""
         return self.values.compact_above
@@ -113,8 +118,10 @@ def _caps(values: CapsOfClass) -> Caps:
     return Caps(limits, values.alert_at)
 
 
-def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings that hold for ``home``: from ``environ``, its two files, or the defaults.
+def load_settings(
+    home: Path, environ: Mapping[str, str] | None = None, *, defaults: type[Values] = Values
+) -> Settings:
+    """The settings that hold for ``home``: from ``environ``, its two files, or the ``defaults`` of its host.
 
     ``environ`` is the environment of this process unless it is given. A missing file is no problem. Raises
     ``SettingsError`` with one line for each wrong name, wrong value and unreadable file; of a setting that is
@@ -127,7 +134,7 @@ def load_settings(home: Path, environ: Mapping[str, str] | None = None) -> Setti
     )
     problems = [problem for place in places for problem in place.problems]
     try:
-        values = _join(places)
+        values = _join(places, defaults)
     except ValidationError as error:
         raise _refusal(problems + [_wrong_value(it, places) for it in error.errors()]) from None
     if problems:
@@ -145,15 +152,16 @@ def _agreeing(values: Values, origins: Mapping[SettingPath, str]) -> Values:
     return values.model_copy(update={"cron": values.cron.model_copy(update={"keep_last": 0})})
 
 
-def _join(places: tuple[Place, ...]) -> Values:
-    class Joined(Values):
+def _join(places: tuple[Place, ...], defaults: type[Values]) -> Values:
+    class Joined(defaults):  # type: ignore[valid-type, misc]  # a class that is passed in
         @classmethod
         def settings_customise_sources(
             cls, *_: object, **__: object
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return places
 
-    return Joined()
+    joined: Values = Joined()
+    return joined
 
 
 def _refusal(problems: list[str]) -> SettingsError:

@@ -17,8 +17,8 @@ NO_SETTING = "–"
 def tables() -> str:
     """Markdown: the settings for everything, those of a class of sessions, and the defaults of each class."""
     defaults = {line.name: line.value for line in Settings(Values(), {}).describe()}
-    general = {variable(path): text for path, text in DESCRIPTIONS.items() if len(path) == 1}
-    of_class = {path[1:]: text for path, text in DESCRIPTIONS.items() if len(path) > 1}
+    general = {variable(path): text for path, text in DESCRIPTIONS.items() if path[0] not in CLASSES}
+    of_class = {path[1:]: text for path, text in DESCRIPTIONS.items() if path[0] in CLASSES}
     return "\n\n".join(
         (
             "### For everything",

@@ -1,4 +1,4 @@
-"""Which home is meant, and homes that this version does not serve."""
+"""Which home is meant, and homes that are not served."""
 
 from __future__ import annotations
 
@@ -76,22 +76,28 @@ def test_home_of_which_only_the_archive_is_left_stays_within_reach(tmp_path: Pat
 
 
 @pytest.mark.parametrize("store", ["auto", "openclaw"])
-def test_openclaw_is_recognised_and_left_alone(tmp_path: Path, store: str) -> None:
+def test_openclaw_is_recognised_and_served(tmp_path: Path, store: str) -> None:
     home = openclaw(tmp_path / "claw")
-    before = listing(home)
-    result = run(home, "--store", store, "sweep", "--yes")
-    assert result.code == 4
-    assert result.err.count("\n") == 1
-    assert "does not serve yet" in result.err
-    assert listing(home) == before
+    result = run(home, "--store", store, "sweep", "--yes", "--json")
+    assert (result.code, result.json["home"]) == (0, str(home.resolve()))
 
 
-def test_openclaw_is_found_where_it_usually_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [".openclaw", ".clawdbot", ".moltbot"])
+def test_openclaw_is_found_where_it_usually_is(tmp_path: Path, name: str) -> None:
+    home = openclaw(tmp_path / "me" / name)
+    for arguments in (["sweep", "--json"], ["--store", "openclaw", "sweep", "--json"]):
+        assert run_bare(*arguments).json["home"] == str(home.resolve())
+
+
+@pytest.mark.parametrize("variable", ["OPENCLAW_STATE_DIR", "CLAWDBOT_STATE_DIR", "MOLTBOT_STATE_DIR"])
+def test_openclaw_is_found_where_a_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     openclaw(tmp_path / "me" / ".openclaw")
-    for arguments in (["sweep"], ["--store", "openclaw", "sweep"]):
-        result = run_bare(*arguments)
-        assert result.code == 4
-        assert ".openclaw" in result.err
+    home = openclaw(tmp_path / "elsewhere")
+    monkeypatch.setenv(variable, str(home))
+    for arguments in (["sweep", "--json"], ["--store", "openclaw", "sweep", "--json"]):
+        assert run_bare(*arguments).json["home"] == str(home.resolve())
 
 
 def test_openclaw_is_not_looked_for_beside_a_hermes_home(tmp_path: Path) -> None:
@@ -100,13 +106,21 @@ def test_openclaw_is_not_looked_for_beside_a_hermes_home(tmp_path: Path) -> None
     assert run_bare("status").code == 0
 
 
-def test_new_openclaw_is_told_to_look_after_itself(tmp_path: Path) -> None:
-    (tmp_path / "claw" / "state").mkdir(parents=True)
-    (tmp_path / "claw" / "state" / "openclaw.sqlite").write_bytes(b"")
-    result = run(tmp_path / "claw", "sweep")
+@pytest.mark.parametrize("store", ["auto", "openclaw"])
+@pytest.mark.parametrize("name", ["state/openclaw.sqlite", "agents/main/agent/openclaw-agent.sqlite"])
+@pytest.mark.parametrize("command", [["sweep", "--yes"], ["prestart", "--yes"], ["status"]])
+def test_new_openclaw_is_told_to_look_after_itself(
+    tmp_path: Path, store: str, name: str, command: list[str]
+) -> None:
+    home = openclaw(tmp_path / "claw")
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    (home / name).write_bytes(b"")
+    before = listing(home)
+    result = run(home, "--store", store, *command)
     assert result.code == 4
     assert result.err.count("\n") == 1
-    assert "OpenClaw" in result.err
+    assert "OpenClaw 2026.8 and newer keeps sessions in SQLite databases" in result.err
+    assert listing(home) == before
 
 
 def test_openclaw_asked_for_where_there_is_none(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def fact_of(name: str, value: Fact) -> Fact:
         return age_of(value)
     if name in SIZES:
         return parse_size(value)
-    if name == "dumps":
+    if name in {"dumps", "leftovers"}:
         return [age_of(age) for age in value]
     return Lineage(value) if name == "lineage" else value
 

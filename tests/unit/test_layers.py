@@ -61,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "sweep",
         "restore",
         "prune",
+        "prestart",
         "discard",
         "forgetting",
         "metrics",

@@ -42,6 +42,9 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "first_sweep_delay": ("0s", 0),
     "resume_max_age": ("10m", 600),
     "resume_max": ("3", 3),
+    "leftovers_after": ("8d", 8 * DAY),
+    "max_sessions": ("500", 500),
+    "cache_max_bytes": ("2000000", 2_000_000),
     "files_after": ("3h", 3 * HOUR),
     "tool_output_after": ("4d", 4 * DAY),
     "messages_after": ("50d", 50 * DAY),
@@ -117,6 +120,8 @@ def load(home: Path, **variables: str) -> Settings:
 
 
 def field_of(settings: Settings, path: SettingPath) -> object:
+    if path == ("index", "cache_max_bytes"):
+        return settings.index_cache_max_bytes
     if path[-1] in CAPS_OF_ALL:
         return getattr(settings.caps(), path[-1])
     if path[0] in BESIDE_THE_POLICY:
@@ -192,7 +197,7 @@ def test_newest_runs_stay_without_persistence_only_if_asked_for(tmp_path: Path) 
 
 def test_every_part_of_a_policy_can_be_set() -> None:
     general = {path[0] for path in DESCRIPTIONS if len(path) == 1}
-    of_class = {path[1] for path in DESCRIPTIONS if len(path) == 2}
+    of_class = {path[1] for path in DESCRIPTIONS if path[0] in CLASSES and len(path) == 2}
     of_caps = {path[2] for path in DESCRIPTIONS if len(path) == 3}
     assert general == {*Policy.__struct_fields__, *BESIDE_THE_POLICY, *CAPS_OF_ALL} - {"lifecycles"}
     assert of_caps == {"alert_at", *Cap, *(f"{cap}_action" for cap in Cap)}
@@ -433,6 +438,8 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "sweep_interval": st.builds("{}{}".format, st.integers(60, 10**6), st.sampled_from("smhdw")),
     "keep_last": st.integers(0, 999_999_999).map(str),
     "resume_max": st.integers(0, 999_999_999).map(str),
+    "max_sessions": _OFF | st.integers(1, 999_999_999).map(str),
+    "cache_max_bytes": st.integers(0, 999_999_999).map(str) | _size(0),
     "archive": _FLAG,
     "persist": _FLAG,
 }

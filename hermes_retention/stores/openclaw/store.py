@@ -1,0 +1,210 @@
+"""A home of the OpenClaw family as a ``Store``: for each agent an index and transcripts.
+
+What must not live here: names and formats (``files``, ``entries``, ``keys``, ``index``), and decisions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from hermes_retention.errors import RestoreConflict, StoreUnreadable
+from hermes_retention.fsops import Directory
+from hermes_retention.model import Session, Unknown
+from hermes_retention.names import printable
+from hermes_retention.stopping import Stop, never
+from hermes_retention.stores.base import DatabaseSpace, EntryRestored, Folder, Scan, SessionMetadata
+from hermes_retention.stores.hermes.documents import words
+from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted
+from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
+from hermes_retention.stores.openclaw.lock import Waiting
+from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
+from hermes_retention.stores.openclaw.scanning import AgentScan, scan_agent
+from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
+
+
+class OpenClawStore:
+    """The session storage of Clawdbot, Moltbot and OpenClaw up to 2026.7."""
+
+    name = "openclaw"
+
+    def __init__(
+        self, home: Path, *, cache_max_bytes: int = CACHE_MAX_BYTES, waiting: Waiting | None = None
+    ) -> None:
+        """``home`` may be a symbolic link; what is below it may not. It need not exist before ``scan``."""
+        self._home = Path(os.path.realpath(home))
+        self._cache = IndexCache(cache_max_bytes)
+        self.waiting = waiting or Waiting()
+        self._moving: OpenClawFiles | None = None
+
+    @property
+    def home(self) -> Path:
+        """The home, resolved."""
+        return self._home
+
+    @property
+    def files_directory(self) -> Path:
+        """Where the directories of all agents lie. It may not exist yet."""
+        return self._home / AGENTS
+
+    def folders(self) -> Sequence[Folder]:
+        """The directory of each agent."""
+        return [folder_of(agent) for agent in find_agents(self._home)[0]]
+
+    def folder_of(self, session_id: str) -> Folder:
+        """The directory of the agent that the id speaks of."""
+        return folder_of(parted(session_id)[0])
+
+    def scan(self, *, now: float) -> Scan:
+        """Read names, sizes, times and indexes; never the contents of transcripts.
+
+        Raises ``StoreUnreadable`` when an index cannot be read: nothing may be removed then, from no agent.
+        """
+        if not os.path.isdir(self._home):
+            raise StoreUnreadable(
+                printable(str(self._home)),
+                "it is not a directory" if os.path.lexists(self._home) else "there is no such directory",
+                consequence="nothing was removed",
+                cure="Name the home with --home DIR or OPENCLAW_STATE_DIR; by default it is ~/.openclaw.",
+            )
+        sessions: list[Session] = []
+        unknown: list[Unknown] = []
+        agents, warnings = find_agents(self._home)
+        other_bytes = 0
+        for agent in agents:
+            found = self.scan_agent(agent, now=now)
+            sessions += found.sessions
+            unknown += found.unknown
+            warnings += found.warnings
+            other_bytes += found.other_bytes
+        sessions.sort(key=lambda it: it.id)
+        return Scan(
+            sessions=tuple(sessions),
+            unknown=tuple(sorted(unknown, key=lambda it: it.name)),
+            other_bytes=other_bytes,
+            warnings=(*warnings, *self._cache.warnings()),
+        )
+
+    def scan_agent(self, agent: str, *, now: float) -> AgentScan:
+        """The same for one agent."""
+        folder = folder_of(agent)
+        try:
+            with Directory.open(self._home, *folder.below) as directory:
+                return scan_agent(agent, directory, self.open_index(directory), now=now)
+        except OSError as error:
+            raise StoreUnreadable(
+                printable(str(self._home.joinpath(*folder.below))),
+                f"the directory cannot be read ({words(error)})",
+                consequence="nothing was removed",
+                cure="Run hermes-retention as the user that the host runs as.",
+            ) from error
+
+    def open_index(self, directory: Directory) -> IndexFile:
+        """The index in an agent's directory, for as long as that is open."""
+        return IndexFile(directory, self._cache, self.waiting)
+
+    def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
+        """What the indexes say of these sessions; ids without an entry are missing from the answer.
+
+        Raises ``StoreUnreadable`` when an index cannot be read.
+        """
+        if self._moving is not None:
+            return _described(self._moving, session_ids)
+        agents = frozenset(find_agents(self._home)[0])
+        wanted = [it for it in session_ids if parted(it)[0] in agents]
+        if not wanted:
+            return {}
+        with moving(self._home, (), self._cache, self.waiting) as files:
+            return _described(files, wanted)
+
+    @contextmanager
+    def moving_files(self, *aside: str) -> Iterator[OpenClawFiles]:
+        """Open the artifacts for one sweep; the lock of the home is held."""
+        with moving(self._home, aside, self._cache, self.waiting) as files:
+            self._moving = files
+            try:
+                yield files
+            finally:
+                self._moving = None
+
+    def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
+        """Put archived entries back under their keys, unless a key is taken by another entry.
+
+        Raises ``StoreUnreadable`` when an index cannot be read, locked or written; entries of agents that
+        come later are not put back then.
+        """
+        by_agent: dict[str, dict[str, Index]] = {}
+        for session_id, content in entries.items():
+            by_agent.setdefault(parted(session_id)[0], {})[session_id] = Index.split(content)
+        told: dict[str, EntryRestored] = {}
+        for agent, archived in by_agent.items():
+            with Directory.create(self._home, *folder_of(agent).below) as directory:
+                self.open_index(directory).update(
+                    lambda index, archived=archived: _returning(index, archived, told)  # type: ignore[misc]
+                )
+        return told
+
+    def host_warnings(self) -> list[str]:
+        """None: what the host's own maintenance does is described in the documentation."""
+        return []
+
+    def database_space(self) -> DatabaseSpace | None:
+        """There is no database."""
+        return None
+
+    def reading_rows(self) -> AbstractContextManager[RowReader]:
+        """Raises ``StoreUnreadable``: there is no database."""
+        raise self._no_database()
+
+    def removing_rows(self, stop: Stop = never) -> AbstractContextManager[RowRemover]:
+        """Raises ``StoreUnreadable``: there is no database."""
+        raise self._no_database()
+
+    def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
+        """Raises ``StoreUnreadable``: there is no database."""
+        raise self._no_database()
+
+    def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
+        """The newest version alone: rows in this archive come from another host."""
+        yield from versions[-1].read()
+
+    def _no_database(self) -> StoreUnreadable:
+        return StoreUnreadable(
+            printable(str(self._home)),
+            "this host keeps its sessions in files, not in a database",
+            consequence="nothing was changed",
+        )
+
+
+def _described(files: OpenClawFiles, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
+    known = ((session_id, files.metadata(session_id)) for session_id in session_ids)
+    return {session_id: metadata for session_id, metadata in known if metadata is not None}
+
+
+def _returning(index: Index, archived: Mapping[str, Index], told: dict[str, EntryRestored]) -> Changes:
+    """What has to be added to ``index``; ``told`` is what becomes of each session."""
+    added: dict[str, bytes | None] = {}
+    for session_id, entries in archived.items():
+        values = {key: entries.value(key) for key in entries.members}
+        present = {key: index.value(key) for key in values if key in index}
+        taken = [key for key, value in present.items() if value != values[key]]
+        taken += [key for key in values if key in added]
+        if taken:
+            told[session_id] = EntryRestored(_taken(taken[0]))
+            continue
+        missing = {key: value for key, value in values.items() if key not in present}
+        added.update(missing)
+        told[session_id] = EntryRestored(already_there=not missing)
+    return added
+
+
+def _taken(key: str) -> RestoreConflict:
+    return RestoreConflict(
+        f"index entry {printable(key)}",
+        "the host has another session under this key now",
+        consequence="the entry was not put back; its files were",
+        cure="Look at the archived one with 'hermes-retention archive export'.",
+    )
