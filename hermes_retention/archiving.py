@@ -41,7 +41,7 @@ from hermes_retention.plan import Step
 from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import SessionMetadata, StoreFiles
 
-BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 16 * 2**20
 """Plain bytes per transaction of the vault: enough that syncing costs little, little enough for memory."""
 BATCH_STEPS = 2048
 _REMOVERS = 4
@@ -122,7 +122,8 @@ class Archiver:
             pending: deque[Future[list[Outcome]]] = deque()
             for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
                 pending.append(leaving.submit(self._leave, committed, removing))
-                while pending and pending[0].done():
+                # What waits for its comparison is in memory: a slow disk must not let it pile up.
+                while pending and (len(pending) > _AHEAD or pending[0].done()):
                     yield from pending.popleft().result()
             for future in pending:
                 yield from future.result()
