@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def _measure(home: Path, cycles: int, sample_every: int) -> None:
     with Directory.open(home, "agents", "main", "sessions") as directory:
         index_file = IndexFile(directory, IndexCache())
         times: list[float] = []
+        size = Path(index_file.path).stat().st_size
         for cycle in range(1, cycles + 1):
             is_sampled = cycle == 1 or cycle % sample_every == 0
             if is_sampled:
@@ -70,9 +72,9 @@ def _measure(home: Path, cycles: int, sample_every: int) -> None:
             heap = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             shown = statistics.median(times) if times else elapsed
-            size = Path(index_file.path).stat().st_size
             print(f"{cycle:5} {_rss():8.1f} {heap / 1e6:8.1f} {size / 1e3:9.0f} {shown:10.1f}", flush=True)
             times.clear()
+    print(f"peak of all cycles: {_peak():.1f} MB, {_peak() / size * 1e6:.2f} times the index")
 
 
 def _cycle(index_file: IndexFile, cycle: int) -> None:
@@ -80,14 +82,18 @@ def _cycle(index_file: IndexFile, cycle: int) -> None:
     index_file.update(lambda _: {"agent:main:stress": entry})
 
 
+def _peak() -> float:
+    """The most that the process ever had in memory, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
 def _rss() -> float:
     """What the process has in memory now, in MB."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * _PAGE / 1e6
-    import resource  # macOS tells the peak only
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return _peak()  # macOS tells no more
 
 
 if __name__ == "__main__":

@@ -152,19 +152,19 @@ class IndexFile:
         """Whether the file has the bytes of ``held``: compared whole, since a host may write in place."""
         if held.status is None or not self._stands(held.status):
             return False
-        view, place = memoryview(held.index.content), 0
+        content, place = held.index.content, 0
         try:
             descriptor = self._opened()
             if descriptor is None:
                 return False
             with open(descriptor, "rb", buffering=0) as stream:
                 while piece := stream.read(_PIECE):
-                    if view[place : place + len(piece)] != piece:
+                    if not content.startswith(piece, place):
                         return False
                     place += len(piece)
         except OSError:
             return False
-        return place == len(view)
+        return place == len(content)
 
     def _unreadable(self, why: str) -> StoreUnreadable:
         return StoreUnreadable(
