@@ -15,7 +15,14 @@ from hermes_retention.fsops import Directory
 from hermes_retention.model import Session, Unknown
 from hermes_retention.names import printable
 from hermes_retention.stopping import Stop, never
-from hermes_retention.stores.base import DatabaseSpace, EntryRestored, Folder, Scan, SessionMetadata
+from hermes_retention.stores.base import (
+    DatabaseSpace,
+    EntryRestored,
+    Folder,
+    HostSetting,
+    Scan,
+    SessionMetadata,
+)
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted
 from hermes_retention.stores.openclaw.index import Index
@@ -150,6 +157,10 @@ class OpenClawStore:
     def host_warnings(self) -> list[str]:
         """None: what the host's own maintenance does is described in the documentation."""
         return []
+
+    def host_settings(self) -> Sequence[HostSetting]:
+        """None: its own maintenance works on what we leave, and does not stand in the way."""
+        return ()
 
     def database_space(self) -> DatabaseSpace | None:
         """There is no database."""
