@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hermes_retention.archive.vault import VaultSummary
+from hermes_retention.drill import LAST_DRILL, Drill, noted_drill
 from hermes_retention.errors import VaultDamaged
 from hermes_retention.growth import Growth, measure_growth
 from hermes_retention.ledger import FIRST_REMOVAL, Ledger, SweepRow
@@ -53,6 +54,7 @@ class Look(msgspec.Struct, frozen=True):
     pending: tuple[Pending, ...] = ()
     next_sweep_at: float | None = None
     announcement: Announcement | None = None
+    drill: Drill | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -74,6 +76,8 @@ class Status(msgspec.Struct, frozen=True):
     sweeps: tuple[SweepRow, ...]
     """The last ones, newest first."""
     holds: int
+    drill: Drill | None
+    """The last restore drill; ``None`` when there was none."""
     database: DatabaseSpace | None
     """How full the host's own database is; ``None`` when there is none."""
     host_settings: tuple[HostSetting, ...]
@@ -85,16 +89,6 @@ class Status(msgspec.Struct, frozen=True):
     """When a gateway means to sweep next, in Unix seconds, if one runs; ``None`` when none said so."""
     announcement: Announcement | None = None
     """The first sweep that a gateway announced; ``None`` once there was one."""
-
-
-class _Noted(msgspec.Struct, frozen=True):
-    """What the ledger knows."""
-
-    sweeps: tuple[SweepRow, ...] = ()
-    swept_before: bool = False
-    pending: tuple[Pending, ...] = ()
-    next_sweep_at: float | None = None
-    announcement: Announcement | None = None
 
 
 def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
@@ -125,6 +119,7 @@ def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
         next_sweep_at=look.next_sweep_at,
         announcement=look.announcement,
         holds=picture.holds,
+        drill=look.drill,
         database=site.store.database_space(),
         host_settings=tuple(site.store.host_settings()),
         warnings=(*picture.warnings, *site.store.host_warnings()),
@@ -153,6 +148,7 @@ def look_into_ledger(site: Site, *, now: float, days: float = WINDOW_DAYS) -> Lo
             pending=tuple(ledger.queue.lines()),
             next_sweep_at=_next_sweep(ledger, now=now),
             announcement=None if swept_before else announced(ledger, now=now),
+            drill=noted_drill(ledger.fact(LAST_DRILL)),
             newest=None if newest is None else next(iter(_decoded([newest])), None),
         )
 

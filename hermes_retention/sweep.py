@@ -5,6 +5,7 @@ What must not live here: output, questions to people, settings.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from functools import partial
 import msgspec
 
 from hermes_retention.backlog import settle
+from hermes_retention.drill import LAST_DRILL, drill
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
 from hermes_retention.ledger import DONE, FIRST_REMOVAL, STOPPED, Ledger, LookedThrough, Outcome
@@ -100,13 +102,22 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
         inventory, plan = _plan(site, now=now)
         observer.planned(inventory, plan)
         run = Run(site, inventory, plan, notes, origin, observer, index, stop)
+        chance = random.Random()  # noqa: S311 - chooses a sample, keeps no secret
+        drilled = drill(site.workspace.vault, site.policy.drill_sample, chance=chance, now=now)
         report = _swept(run, stuck)
         known = judge(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
         notes.write(lambda ledger: ledger.remember_clock(known.memory))
+        if drilled is not None:
+            notes.write(lambda ledger: ledger.remember(LAST_DRILL, msgspec.json.encode(drilled).decode()))
         if report.sweep is not None:
             _finish(run, report, finished_at=clock())
-        warnings = (*stuck, *report.warnings, *notes.complaints())
-        return msgspec.structs.replace(report, warnings=warnings, seconds=watch.seconds())
+        damages = () if drilled is None else drilled.damages
+        warnings = (*stuck, *report.warnings, *map(_of_drill, damages), *notes.complaints())
+        return msgspec.structs.replace(report, warnings=warnings, drill=drilled, seconds=watch.seconds())
+
+
+def _of_drill(damage: str) -> str:
+    return f"restore drill: {damage} 'hermes-retention archive verify' looks at all of the archive."
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from hermes_retention.drill import Drill
 from hermes_retention.errors import ExitCode, VaultDamaged
 from hermes_retention.ledger import Outcome
 from hermes_retention.model import Inventory, Unknown
@@ -64,6 +65,8 @@ class SweepReport(msgspec.Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
     unknown: tuple[Unknown, ...]
     warnings: tuple[str, ...]
+    drill: Drill | None = None
+    """What reading back a few archived sessions found; ``None`` without any."""
     database: DatabaseSpace | None = None
     """How full the host's database is afterwards; ``None`` without one."""
     routes_dropped: int = 0
@@ -83,7 +86,8 @@ class SweepReport(msgspec.Struct, frozen=True):
     def exit_code(self) -> ExitCode:
         """0 when all went well, 5 when a partition of the vault is damaged, 1 for any other failure."""
         errors = [error for outcome in self.outcomes for error in outcome.errors]
-        if any(isinstance(error, VaultDamaged) for error in errors):
+        drilled_badly = self.drill is not None and self.drill.damages
+        if drilled_badly or any(isinstance(error, VaultDamaged) for error in errors):
             return ExitCode.VAULT_DAMAGED
         return ExitCode.SOME_FAILED if errors else ExitCode.DONE
 

@@ -79,7 +79,7 @@ def unpack(
     digest, total = hashlib.sha256(), 0
     try:
         for frame in frames:
-            piece = codec.decompress(frame.content, frame.size_bytes)
+            piece = _decompressed(frame, codec)
             digest.update(piece)
             total += len(piece)
             yield piece
@@ -87,6 +87,12 @@ def unpack(
         raise _corrupt(artifact, partition_file, str(error)) from error
     if total != artifact.size_bytes or digest.digest() != artifact.sha256:
         raise _corrupt(artifact, partition_file, "size or sha256 differs from what was archived")
+
+
+def _decompressed(frame: Frame, codec: Codec) -> bytes:
+    if type(frame.content) is not bytes or type(frame.size_bytes) is not int:
+        raise FrameError("a frame is no bytes, or its size no number")  # any column may hold any type
+    return codec.decompress(frame.content, frame.size_bytes)
 
 
 def _corrupt(artifact: ArchivedArtifact, partition_file: str, why: str) -> FrameCorrupt:

@@ -344,6 +344,15 @@ class Partition:
             (end, int(start * 1e9), int(end * 1e9)),
         ).fetchall()
 
+    def count_sessions(self) -> int:
+        """How many sessions it holds."""
+        return int(self._connection.execute("SELECT count(*) FROM sessions").fetchone()[0])
+
+    def session_at(self, place: int) -> str:
+        """The id of the session at this place, from 0, in an order that stays as long as nothing changes."""
+        query = "SELECT id FROM sessions ORDER BY number LIMIT 1 OFFSET ?"
+        return str(self._connection.execute(query, (place,)).fetchone()[0])
+
     def archived_sessions(self) -> Iterator[ArchivedSession]:
         """Every session as expiry sees it."""
         rows = self._connection.execute(
@@ -478,8 +487,14 @@ def _empty_partition() -> bytes:
         return connection.serialize()
 
 
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    # Of a damaged text Python would say what it holds, and where an error goes, nobody knows.
+    connection.text_factory = _text
     for pragma in (
         "journal_mode = DELETE",
         "synchronous = EXTRA",

@@ -77,6 +77,8 @@ class Policy(msgspec.Struct, frozen=True):
     max_disk: int | None = None
     low_watermark: float = 0.8
     keep_free: int | None = None
+    drill_sample: int = 3
+    """How many archived sessions each sweep reads back."""
 
     @property
     def settle_time(self) -> int:

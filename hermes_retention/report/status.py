@@ -10,6 +10,7 @@ import msgspec
 
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.discard import REMOVAL
+from hermes_retention.drill import Drill
 from hermes_retention.growth import Growth
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import SessionClass
@@ -54,7 +55,10 @@ def show_status(page: Page, status: Status, mode: Mode | None, *, compact_above:
     else:
         page.line("  no sessions")
     page.line()
-    for name, text in _facts(status, mode, compact_above, now=now):
+    facts = _facts(status, mode, compact_above, now=now)
+    if status.drill is not None:
+        facts.append(("drill", _drill(status.drill, now)))
+    for name, text in facts:
         page.line(f"  {name:<9} {text}")
     if status.host_settings:
         page.line()
@@ -286,6 +290,13 @@ def archive_words(status: Status) -> str:
     )
 
 
+def _drill(drill: Drill, now: float) -> str:
+    when = f"{format_duration(max(0.0, now - drill.at))} ago"
+    if drill.damages:
+        return f"DAMAGE FOUND {when}; 'hermes-retention archive verify' says where"
+    return f"{counted(drill.sessions, 'archived session')} read back whole {when}"
+
+
 def _mode(status: Status, mode: Mode | None, *, now: float) -> str:
     if mode is Mode.OBSERVE:
         return "observe: sweeps only report"
@@ -379,6 +390,7 @@ def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
         ],
         "next_sweep_at": status.next_sweep_at,
         "first_sweep": None if status.announcement is None else msgspec.structs.asdict(status.announcement),
+        "drill": None if status.drill is None else msgspec.structs.asdict(status.drill),
         "archive": None if status.vault is None else _archive_object(status.vault),
         "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},
         "growth": {**msgspec.structs.asdict(growth), "per_day": growth.per_day},

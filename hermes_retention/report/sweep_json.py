@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hermes_retention.drill import Drill
 from hermes_retention.names import printable
 from hermes_retention.plan import Step, Verdict
 from hermes_retention.report.json_output import space_object
@@ -27,6 +28,7 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         "bytes_before": report.bytes_before,
         "bytes_after": report.bytes_after,
         "bytes_freed": report.bytes_freed,
+        "drill": None if report.drill is None else _drill(report.drill),
         "database": space_object(report.database),
         "routes_dropped": report.routes_dropped,
         "counts": msgspec.structs.asdict(report.counts),
@@ -38,6 +40,14 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         ],
         "unknown": [{"name": printable(one.name), "why": printable(one.why)} for one in report.unknown],
         "warnings": [printable(warning) for warning in (*report.warnings, *more_warnings)],
+    }
+
+
+def _drill(drill: Drill) -> dict[str, Any]:
+    return {
+        "sessions": drill.sessions,
+        "bytes": drill.bytes,
+        "damages": [printable(line) for line in drill.damages],
     }
 
 

@@ -285,6 +285,11 @@ class Values(BaseSettings):
         1000,
         description="Tool output that takes more than this is large. A size, at least 256B.",
     )
+    drill_sample: Count = Field(
+        3,
+        description="So many archived sessions, chosen at random, are read back at each sweep and compared "
+        "with their checksums. A whole number; 0 for none.",
+    )
     compact_above: Share = Field(
         0.25,
         description="The share of free pages in the host's database from which 'compact' is worth it. "

@@ -22,7 +22,7 @@ KEY = "agent:main:telegram:dm:1"
 LIVE, OLD, CRON = "20261119_080000_aaaaaaaa", "20261010_080000_bbbbbbbb", "cron_news_20261015_080000"
 FIELDS = {
     "format", "sweep", "dry_run", "home", "seconds", "sessions", "bytes_before", "bytes_after", "bytes_freed",
-    "database", "routes_dropped", "counts", "steps", "failures", "unknown", "warnings",
+    "drill", "database", "routes_dropped", "counts", "steps", "failures", "unknown", "warnings",
 }  # fmt: skip
 COUNTS = {
     "kept", "files_archived", "tool_output_archived", "messages_archived", "records_archived", "deleted",

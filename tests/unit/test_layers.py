@@ -50,6 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "recovery",
         "cap_standing",
+        "drill",
         "sweep_report",
         "sweep_notes",
         "sweep_listeners",

@@ -36,6 +36,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "compact_above": ("0.4", 0.4),
     "agent_tool": ("true", True),
     "metrics_file": ("/srv/retention.prom", Path("/srv/retention.prom")),
+    "drill_sample": ("7", 7),
     "tool_output_above": ("2KiB", 2048),
     "startup_delay": ("30s", 30),
     "sweep_interval": ("2h", 2 * HOUR),
@@ -440,6 +441,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "resume_max": st.integers(0, 999_999_999).map(str),
     "max_sessions": _OFF | st.integers(1, 999_999_999).map(str),
     "cache_max_bytes": st.integers(0, 999_999_999).map(str) | _size(0),
+    "drill_sample": st.integers(0, 999_999_999).map(str),
     "archive": _FLAG,
     "persist": _FLAG,
 }

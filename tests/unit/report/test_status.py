@@ -54,6 +54,7 @@ def status(**fields: object) -> Status:
         vault_damage=None,
         sweeps=(),
         holds=0,
+        drill=None,
         database=None,
         warnings=(),
     )
