@@ -72,10 +72,12 @@ def _read_back(vault: Vault, counts: dict[str, int], chosen: list[int]) -> Itera
 
 def _session(vault: Vault, name: str, place: int) -> tuple[int, list[str]]:
     """Plain bytes of one session and what is wrong with it."""
-    size, lines = 0, []
+    size, lines = 0, list[str]()
     try:
         with Partition.open(vault.root / f"{name}.db") as partition:
-            for artifact in partition.artifacts(session_id=partition.session_at(place)):
+            session_id = partition.session_at(place)
+            lines += map(str, partition.broken_seals({session_id}))
+            for artifact in partition.artifacts(session_id=session_id):
                 try:
                     size += sum(map(len, partition.read(artifact)))
                 except VaultDamaged as error:

@@ -189,8 +189,11 @@ class StoreEffects:
 
     def _expire(self, members: Sequence[Step], remove: _Expire) -> list[Outcome]:
         """What became of the steps of one partition; nothing when ``remove`` has nothing to do with them."""
+        partition = members[0].partition or ""
         try:
-            if not remove([step.session_id for step in members], partition=members[0].partition or ""):
+            # Its age may be what is damaged.
+            self._vault.require_as_archived([step.session_id for step in members], partition=partition)
+            if not remove([step.session_id for step in members], partition=partition):
                 return []
         except (RetentionError, sqlite3.Error, OSError) as error:
             return [Outcome(step, (vault_trouble(error),)) for step in members]

@@ -266,6 +266,7 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
         with _closing(descriptor):
             for piece in pieces:
                 write_all(descriptor, piece)
+            _give_to_owner(descriptor, directory)
             effects.fchmod(descriptor, stat.S_IMODE(mode) & 0o777)
             effects.utime(descriptor, ns=(mtime_ns, mtime_ns))
             effects.fsync(descriptor)
@@ -285,6 +286,13 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
 def replace_public_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` with mode 0644, synced, all at once or not at all."""
     _replace_file(path, content, 0o644)
+
+
+def _give_to_owner(descriptor: int, directory: Directory) -> None:
+    """What the superuser puts back is for whoever owns the directory: the host could not read it else."""
+    if os.geteuid() == 0:
+        owner = os.fstat(directory.descriptor)
+        effects.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def replace_private_file(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ What must not live here: output, and the clock (it is passed in).
 from __future__ import annotations
 
 import itertools
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hermes_retention.errors import VaultDamaged
 from hermes_retention.fsops import allocated_bytes
 from hermes_retention.ledger import LookedThrough
 from hermes_retention.model import ArchivedSession, ClockMemory, Inventory, Session, Usage
+from hermes_retention.names import printable
 from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import Scan, Store
@@ -62,7 +64,7 @@ class Site(msgspec.Struct, frozen=True):
             archived=archived,
             holds=self._holds(scan.sessions, archived),
             unknown=scan.unknown,
-            warnings=(*scan.warnings, *map(str, damages)),
+            warnings=(*scan.warnings, *map(str, damages), *self._open_to_all()),
             clock=history.clock,
             bytes_per_message=_bytes_per_message(scan),
         )
@@ -73,6 +75,16 @@ class Site(msgspec.Struct, frozen=True):
         others = (Session(it.id, it.session_class) for it in archived if it.id not in known)
         said = self.extensions.holds(itertools.chain(sessions, others))
         return {**said, **self.workspace.holds.reasons()}
+
+    def _open_to_all(self) -> list[str]:
+        """A line when anybody on this machine may put files into the home, or take them away."""
+        folders = (self.home.joinpath(*folder.below) for folder in self.store.folders())
+        places = (self.home, *folders, self.workspace.root)
+        found = [path for path in dict.fromkeys(places) if _is_open_to_all(path)]
+        if not found:
+            return []
+        names = ", ".join(printable(str(path)) for path in found)
+        return [f"{names}: every user of this machine may write there. 'chmod o-w' takes that right away."]
 
     def usage(self, *, sessions_bytes: int | None = None) -> Usage:
         """What the file system allocates now, and what is in use of the host's database.
@@ -117,6 +129,13 @@ class Site(msgspec.Struct, frozen=True):
             else session
             for session in scan.sessions
         )
+
+
+def _is_open_to_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def _is_looked_through(session: Session, looked: LookedThrough | None, above: int) -> bool:

@@ -12,7 +12,8 @@ from hypothesis import settings
 # elsewhere each run tries new examples.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+settings.register_profile("torture", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("torture" if os.environ.get("TORTURE") else "ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(scope="session", autouse=True)

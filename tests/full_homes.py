@@ -187,6 +187,15 @@ class FullHome:
 
     def contents(self) -> Contents:
         """Everything, read anew. Fails when the vault does not give back what it should."""
+        found = self.contents_of_archive()
+        return msgspec.structs.replace(found, files=self.files(), rows=self.rows())
+
+    def contents_of_store(self) -> Contents:
+        """Only what the host has."""
+        return Contents(self.files(), self.rows(), frozenset(), {}, frozenset())
+
+    def contents_of_archive(self) -> Contents:
+        """Only what the vault has."""
         files: set[tuple[str, bytes, int, int]] = set()
         rows: Facts = {"sessions": set(), "messages": set(), "session_model_usage": set()}
         archived = set()
@@ -198,7 +207,7 @@ class FullHome:
                         rows.setdefault(header.table, set()).update(some)
                 else:
                     files.add((artifact.name, content, artifact.mtime_ns, artifact.mode))
-        return Contents(self.files(), self.rows(), frozenset(files), rows, frozenset(archived))
+        return Contents({}, {}, frozenset(files), rows, frozenset(archived))
 
     def check_nothing_lost(
         self, before: Contents, *, gone: Collection[str] = (EXPIRING, ALONE), written: Collection[str] = ()

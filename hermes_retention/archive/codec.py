@@ -56,7 +56,7 @@ class Codec:
         Raises ``FrameError`` when the frame is damaged or claims another size. The claim is checked before
         memory is taken, so a forged frame cannot ask for more than ``FRAME_BYTES``.
         """
-        if not 0 <= size_bytes <= FRAME_BYTES:
+        if type(size_bytes) is not int or not 0 <= size_bytes <= FRAME_BYTES:
             raise FrameError(f"a frame of {size_bytes} bytes is outside what this format allows")
         try:
             claimed = zstandard.get_frame_parameters(frame).content_size

@@ -82,6 +82,8 @@ def unpack(
             piece = _decompressed(frame, codec)
             digest.update(piece)
             total += len(piece)
+            if total > artifact.size_bytes:  # before anybody writes more than was ever archived
+                raise _corrupt(artifact, partition_file, "it holds more than it says")
             yield piece
     except FrameError as error:
         raise _corrupt(artifact, partition_file, str(error)) from error

@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, Self
 import msgspec
 
 from hermes_retention import effects, fsops
+from hermes_retention.archive import seals
 from hermes_retention.archive.codec import (
     Codec,
     FrameError,
@@ -64,6 +65,7 @@ CREATE INDEX artifacts_by_session ON artifacts(session);
 CREATE TABLE frames(
     artifact_id INTEGER NOT NULL REFERENCES artifacts(id), seq INTEGER NOT NULL,
     size INTEGER NOT NULL, frame BLOB NOT NULL, PRIMARY KEY (artifact_id, seq));
+{seals.TABLE};
 INSERT INTO meta VALUES('format', '{FORMAT}');
 """
 
@@ -176,6 +178,15 @@ class Partition:
                 for seq, frame in enumerate(one.frames)
             ),
         )
+        if not seals.has_seals(self._connection):
+            self._connection.execute(seals.TABLE)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO seals VALUES (?, ?)",
+            (
+                (number, seals.seal_of(one.session_id, *_described(one)[:-1], float(archived_at), sweep))
+                for number, one in zip(ids, packed, strict=True)
+            ),
+        )
         return ids
 
     def _next(self, table: str, column: str) -> int:
@@ -245,6 +256,8 @@ class Partition:
                 (session_id,),
             )
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+        if seals.has_seals(self._connection):
+            self._connection.execute("DELETE FROM seals WHERE artifact_id NOT IN (SELECT id FROM artifacts)")
         for dictionary_id, sources in self._connection.execute(
             "SELECT id, sources FROM dictionaries"
         ).fetchall():
@@ -428,6 +441,17 @@ class Partition:
         ).fetchone()
         return int(row[0])
 
+    def broken_seals(self, session_ids: Collection[str] | None = None) -> list[FrameCorrupt]:
+        """The artifacts, of these sessions or of all, that are described otherwise than when archived."""
+        return [
+            FrameCorrupt(
+                self.path.name,
+                f"artifact {number} is described otherwise than when it was archived",
+                consequence="nothing was removed on its account",
+            )
+            for number in seals.broken(self._connection, session_ids)
+        ]
+
     def check_structure(self) -> list[str]:
         """What SQLite's own integrity check has to say; empty when all is well."""
         try:
@@ -503,7 +527,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     ):
         try:
             connection.execute(f"PRAGMA {pragma}")
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: Python cannot tell what SQLite said
             connection.close()
             raise _damaged(path, f"it is not a readable partition ({error})") from error
     return connection

@@ -9,7 +9,7 @@ import hashlib
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -126,11 +126,11 @@ class Vault:
 
     def artifacts(self, *, session_id: str | None = None, sweep: str | None = None) -> list[ArchivedArtifact]:
         """Artifacts of one session or one sweep, oldest version first. Raises ``VaultDamaged``."""
-        return _oldest_first(
-            artifact
-            for partition in self.partitions()
-            for artifact in partition.artifacts(session_id=session_id, sweep=sweep)
-        )
+        damages: list[VaultDamaged] = []
+        found = self.find(damages, session_id=session_id, sweep=sweep)
+        if damages:
+            raise damages[0]
+        return found
 
     def reader(self) -> VaultReader:
         """For reading many artifacts: keeps the partition open that was read last."""
@@ -184,8 +184,14 @@ class Vault:
                     yield path.stem, _verify_partition(partition)
             except VaultDamaged as error:
                 yield path.stem, [Damage(path.stem, str(error))]
-            except sqlite3.Error as error:
+            except (sqlite3.Error, ValueError) as error:
                 yield path.stem, [Damage(path.stem, str(unreadable(path, error)))]
+
+    def require_as_archived(self, session_ids: Collection[str], *, partition: str) -> None:
+        """Raise ``FrameCorrupt`` when the partition says something else of these sessions than before."""
+        with Partition.open(self.root / f"{partition}.db") as opened:
+            for error in opened.broken_seals(set(session_ids)):
+                raise error
 
     def drop_partition(self, session_ids: Iterable[str], *, partition: str) -> bool:
         """Unlink a partition that holds nothing but these sessions; whether it did. Needs no space at all."""
@@ -268,6 +274,7 @@ def _verify_partition(partition: Partition) -> list[Damage]:
     ]
     try:
         artifacts = partition.artifacts()
+        damages += [Damage(partition.name, str(error)) for error in partition.broken_seals()]
     except Exception as error:  # noqa: BLE001 - a damaged file can make SQLite raise anything; all of it is damage
         return [*damages, Damage(partition.name, f"{partition.path.name}: {error}")]
     for artifact in artifacts:
