@@ -150,6 +150,14 @@ class FullHome:
         """The same home elsewhere, times included."""
         return FullHome(Path(shutil.copytree(self.path, path)))
 
+    def copy_into(self, path: Path) -> FullHome:
+        """The same at ``path``, which lies within this one."""
+        path.mkdir()
+        for name in ("sessions", "retention"):
+            shutil.copytree(self.path / name, path / name)
+        shutil.copy2(self.path / "state.db", path / "state.db")
+        return FullHome(path)
+
     def site(self, policy: Policy = POLICY) -> Site:
         return Site(HermesStore(self.path), Workspace(self.path), policy)
 
