@@ -71,9 +71,7 @@ class SweepNotes:
         """A line when something of this sweep could not be noted at all."""
         if self._trouble is None:
             return []
-        return [
-            f"{self._trouble} What this sweep did is done, but 'history' and 'undo' may not know all of it."
-        ]
+        return [f"{self._trouble} What this sweep did is done, but 'undo' may not know all of it."]
 
     def _open(self) -> Ledger:
         if self._ledger is None:

@@ -197,7 +197,7 @@ def _opened_to_read(path: Path, address: str) -> sqlite3.Connection:
         return _begun(effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None))
     except sqlite3.OperationalError:
         seen = path.lstat()
-        if not _is_resting(path) or os.statvfs(path).f_bavail * os.statvfs(path).f_frsize > _NO_ROOM_BYTES:
+        if not _is_resting(path) or _has_room(path):
             raise
     database = effects.connect(f"{address}&immutable=1", uri=True, isolation_level=None, factory=_Resting)
     database.seen = seen
@@ -213,6 +213,11 @@ def _begun(database: sqlite3.Connection) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _has_room(path: Path) -> bool:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize > _NO_ROOM_BYTES
 
 
 def _is_resting(path: Path) -> bool:
@@ -351,6 +356,9 @@ def _unreadable(path: Path, error: sqlite3.Error, *, consequence: str = _NOTHING
     elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         why = f"it is damaged ({said})"
         cure = "Stop the host, then run `hermes sessions repair` or put a backup in its place."
+    elif code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL) and not _has_room(path):
+        why = f"the disk is full ({said})"
+        cure = "Free some space on the disk."
     else:
         why = f"it cannot be read ({said})"
         cure = "Run hermes-retention as the user that the host runs as; if the host crashed, start it once."
