@@ -141,6 +141,8 @@ class Recorder:
     def _sync(self, path: str) -> None:
         now = len(self.changes)
         for change in self.changes:
+            if change.kind == "commit" and path == f"{change.path}-wal":
+                change.durable_from = min(change.durable_from, now)
             if change.kind == "write":
                 hit = change.path == path
             elif change.kind == "commit":
@@ -163,6 +165,12 @@ class Recorder:
                     recorder.note_commit(self)
                 return cursor
 
+            def close(self) -> None:
+                super().close()
+                # Whoever closes last brings the log into the file, synced.
+                if not os.path.exists(recorder.log_of_host):
+                    recorder.note_fsync(f"{HOST_DATABASE}-wal")
+
             def executescript(self, sql: str) -> sqlite3.Cursor:
                 cursor = super().executescript(sql)
                 recorder.note_commit(self)
@@ -172,6 +180,15 @@ class Recorder:
             return connect(*arguments, factory=Recorded, **options)
 
         return connected
+
+    @property
+    def log_of_host(self) -> Path:
+        """The log of the host's database."""
+        return self._home / f"{HOST_DATABASE}-wal"
+
+    def note_fsync(self, path: str) -> None:
+        """A file, or a directory, was synced."""
+        self._sync(path)
 
     def note_commit(self, connection: sqlite3.Connection) -> None:
         """A transaction ended: what the database's files hold now."""

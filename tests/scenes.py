@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fault_runs import Scene
@@ -10,7 +12,9 @@ from full_homes import (
     ALONE,
     CHATS,
     CRON,
+    DAY,
     EXPIRING,
+    FINAL,
     LIVE,
     NOW,
     ORPHAN,
@@ -27,9 +31,12 @@ from hermes_retention.forgetting.forget import forget
 from hermes_retention.forgetting.targets import Wanted, pending
 from hermes_retention.holds import Hold
 from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
+from hermes_retention.stores.hermes.routes_out import OfflineRoutes
+from hermes_retention.sweep import sweep
 
 RESTORED = [RECENT, CHATS[0], CHATS[3], CRON]
 """What comes back are files, tool output, messages and a record."""
+ROUTE, DEAD = "agent:main:telegram:dm:1", "agent:main:webhook:dm:push:77"
 HOLD = Hold("a person said so", NOW)
 
 
@@ -46,7 +53,7 @@ def restoring(folder: Path) -> Scene:
 
     def completed(home: FullHome, whole: Contents) -> None:
         assert restore_sessions(home.site(), RESTORED, now=NOW).exit_code is ExitCode.DONE
-        assert home.contents() == whole
+        home.check_same(whole)
         home.check_databases()
 
     return Scene(_swept(folder), folder, act, completed)
@@ -65,7 +72,7 @@ def undoing(folder: Path) -> Scene:
             pass  # all were marked as undone before it ended
         else:
             assert undo(home.site(), sweeps, now=NOW).exit_code is ExitCode.DONE
-        assert home.contents() == whole
+        home.check_same(whole)
         home.check_databases()
 
     return Scene(_swept(folder), folder, act, completed)
@@ -79,7 +86,7 @@ def compacting(folder: Path) -> Scene:
 
     def completed(home: FullHome, whole: Contents) -> None:
         act(home)
-        assert home.contents() == whole
+        home.check_same(whole)
         home.check_databases()
         assert not list((home.path / "retention" / "compact").iterdir())
 
@@ -95,7 +102,7 @@ def discarding(folder: Path) -> Scene:
 
     def completed(home: FullHome, whole: Contents) -> None:
         act(home)
-        assert home.contents() == whole
+        home.check_same(whole)
         home.check_databases()
 
     def between(home: FullHome, before: Contents) -> None:
@@ -169,6 +176,33 @@ def holding(folder: Path) -> Scene:
     return Scene(pattern, folder, act, completed, between)
 
 
+def dropping_routes(folder: Path) -> Scene:
+    """A sweep that rewrites the host's index: a route leads to what is over."""
+
+    def act(home: FullHome) -> object:
+        index = OfflineRoutes(home.path, lambda: NOW)
+        return sweep(home.site(), clock=lambda: NOW, origin="test", index=index)
+
+    def routes(home: FullHome) -> set[str]:
+        return set(json.loads((home.sessions / "sessions.json").read_bytes()))
+
+    def between(home: FullHome, before: Contents) -> None:
+        assert routes(home) - {DEAD} == {ROUTE}
+        home.check_nothing_lost(before, written=("sessions.json",))
+
+    def completed(home: FullHome, whole: Contents) -> None:
+        act(home)
+        assert routes(home) == {ROUTE}
+        home.check_same(whole, but=("sessions.json",))
+        home.check_databases()
+
+    pattern = _pattern(folder)
+    used = datetime.fromtimestamp(NOW - 200 * DAY, UTC).isoformat()
+    entries = {ROUTE: {"session_id": LIVE}, DEAD: {"session_id": FINAL, "updated_at": used}}
+    (pattern.sessions / "sessions.json").write_text(json.dumps(entries, indent=2))
+    return Scene(pattern, folder, act, completed, between)
+
+
 SCENES: dict[str, Callable[[Path], Scene]] = {
     "sweep": sweeping,
     "restore": restoring,
@@ -177,6 +211,7 @@ SCENES: dict[str, Callable[[Path], Scene]] = {
     "archive remove": discarding,
     "forget": forgetting,
     "hold": holding,
+    "routes": dropping_routes,
 }
 
 

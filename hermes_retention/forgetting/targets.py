@@ -100,8 +100,12 @@ def look_at(site: Site, inventory: Inventory, wanted: Wanted, *, now: float) -> 
     sizes: dict[str, int] = {}
     for one in site.workspace.vault.archived_sessions(damages):
         sizes[one.id] = sizes.get(one.id, 0) + one.stored_bytes
-    unfinished = [one for one in pending(site) if one in stored or one in archived]
+    begun = pending(site)
+    unfinished = [one for one in begun if one in stored or one in archived]
     chosen = dict.fromkeys(unfinished, "an earlier run did not finish it")
+    # Whoever says the same once more also names what is gone by now.
+    named = tuple(it for it in wanted.sessions if it in stored or it in archived or it not in begun)
+    wanted = msgspec.structs.replace(wanted, sessions=named)
     chosen |= _chosen(site, wanted, stored, archived, damages)
     chosen = _with_family(chosen, stored, archived)
     live = _live(inventory, site, now=now)

@@ -10,7 +10,16 @@ import pytest
 from fault_runs import run_all
 from scenes import SCENES
 
-CASES = {"sweep": 28, "restore": 8, "undo": 8, "compact": 5, "archive remove": 4, "forget": 8, "hold": 3}
+CASES = {
+    "sweep": 16,
+    "restore": 6,
+    "undo": 6,
+    "compact": 4,
+    "archive remove": 4,
+    "hold": 3,
+    "routes": 5,
+    "forget": 6,
+}
 
 
 def test_every_scene_is_sampled() -> None:

@@ -248,7 +248,8 @@ def writing(path: Path, *, durable: bool = False) -> Iterator[sqlite3.Connection
     """A connection that may write, in autocommit: transactions are up to ``Turns``.
 
     Foreign keys are enforced, as the host does. Checkpoints are the caller's. Without ``durable`` a loss of
-    power may undo the last transactions, never parts of one: what was removed is there again then. Raises
+    power during the block may undo the last transactions, never parts of one: what was removed is there
+    again then. Raises
     ``StoreUnreadable`` when there is no database, or for any error of SQLite in the block.
     """
     if not _exists(path):
@@ -263,6 +264,7 @@ def writing(path: Path, *, durable: bool = False) -> Iterator[sqlite3.Connection
         database.text_factory = _text
         _prepare(database, durable=durable)
         yield database
+    _sync_log(path)
 
 
 @contextlib.contextmanager
@@ -271,6 +273,29 @@ def erasing(path: Path) -> Iterator[sqlite3.Connection]:
     with writing(path, durable=True) as database:
         database.execute("PRAGMA secure_delete = ON").fetchall()
         yield database
+
+
+def _sync_log(path: Path) -> None:
+    """Make what was committed durable where another process keeps the log alive; else SQLite has done it.
+
+    What is noted of it afterwards would otherwise outlive it. The log itself carries no lock that closing it
+    could give up.
+    """
+    try:
+        descriptor = effects.open_file(f"{path}-wal", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # as a rule there is none
+        return
+    try:
+        effects.fsync(descriptor)
+    except OSError as error:
+        raise StoreUnreadable(
+            printable(str(path)),
+            f"what was changed may not be on the disk yet ({words(error)})",
+            consequence="after a loss of power some of it may be there again; nothing is lost",
+            cure="Look at the health of the disk.",
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
