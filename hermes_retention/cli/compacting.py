@@ -19,15 +19,27 @@ from hermes_retention.units import format_size
 def run_compact(context: Context, arguments: argparse.Namespace) -> int:
     """Look, and unless ``--dry-run`` was given, compact."""
     above = context.settings.compact_above if arguments.above is None else arguments.above
-    if arguments.dry_run:
-        report = preview(context.site, above=above, environ=context.environ)
-    else:
-        report = compact(
-            context.site,
-            above=above,
-            environ=context.environ,
-            observer=lambda stage: _show_stage(context, stage),
-        )
+    act = look if arguments.dry_run else rewrite
+    return act(context, above)
+
+
+def look(context: Context, above: float) -> int:
+    """Say what compacting would do."""
+    return _tell(context, preview(context.site, above=above, environ=context.environ))
+
+
+def rewrite(context: Context, above: float) -> int:
+    """Compact, and say what became of it."""
+    report = compact(
+        context.site,
+        above=above,
+        environ=context.environ,
+        observer=lambda stage: _show_stage(context, stage),
+    )
+    return _tell(context, report)
+
+
+def _tell(context: Context, report: CompactReport) -> int:
     if context.json:
         print_object(as_object(report))
     else:

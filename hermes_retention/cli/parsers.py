@@ -411,14 +411,17 @@ def _add_prestart(commands: Commands) -> None:
     parser = command(
         commands,
         "prestart",
-        "put an OpenClaw home in order before its gateway starts",
+        "put a home in order before its gateway starts",
         handler="prestart",
         about="""\
-A gateway goes on with every session that it left open, however old. While it is
-down this archives what is over (as a sweep does), what ended in error or has a
-broken transcript, and takes the resume mark off all interrupted sessions but
-the newest few of each agent. The main session of an agent stays as it is, and so
-do chats, unless an age is set for them.""",
+Hermes Agent: compacts state.db when HERMES_RETENTION_COMPACT_ON_START=true and
+enough of it is free (COMPACT_ABOVE); all else the plugin does while it runs.
+
+OpenClaw: a gateway goes on with every session that it left open, however old.
+While it is down this archives what is over (as a sweep does), what ended in
+error or has a broken transcript, and takes the resume mark off all interrupted
+sessions but the newest few of each agent. The main session of an agent stays as
+it is, and so do chats, unless an age is set for them.""",
         examples="""\
   %(prog)s --dry-run
   %(prog)s --resume-max 3
@@ -428,7 +431,7 @@ do chats, unless an age is set for them.""",
         "--resume-max",
         metavar="N",
         type=int,
-        help="how many of each agent may be resumed (default: RESUME_MAX)",
+        help="OpenClaw: how many of each agent may be resumed (default: RESUME_MAX)",
     )
     add_dry_run(parser)
     add_json(parser)

@@ -1,9 +1,10 @@
-"""``prestart``: what to run before a gateway of the OpenClaw family starts."""
+"""``prestart``: what to run before a gateway starts, while nothing uses its home."""
 
 from __future__ import annotations
 
 import argparse
 
+from hermes_retention.cli.compacting import look, rewrite
 from hermes_retention.cli.context import Context
 from hermes_retention.cli.sweeping import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
 from hermes_retention.errors import ExitCode, UsageError
@@ -18,18 +19,34 @@ from hermes_retention.stores.openclaw.starting import StartingStore
 from hermes_retention.sweep import has_removed_before
 from hermes_retention.sweep_report import SweepReport
 
+_NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
+
 
 def run_prestart(context: Context, arguments: argparse.Namespace) -> int:
     """Put the home in order, or say what that would change."""
-    mode = context.settings.mode
-    if context.store.name != "openclaw":
-        raise UsageError(
-            printable(str(context.home)),
-            "only OpenClaw gateways need this: Hermes Agent is told by the plugin what to resume",
-            consequence="nothing was done",
-        )
-    if mode is Mode.OFF:
+    if context.settings.mode is Mode.OFF:
         return _nothing_done(context, SWITCHED_OFF)
+    before = _before_openclaw if context.store.name == "openclaw" else _before_hermes
+    return before(context, arguments)
+
+
+def _before_hermes(context: Context, arguments: argparse.Namespace) -> int:
+    """Compact the database. What to resume, the plugin tells the gateway itself."""
+    if arguments.resume_max is not None:
+        raise UsageError(
+            "--resume-max",
+            "it is for OpenClaw gateways: Hermes Agent is told by the plugin what to resume",
+            consequence="nothing was done",
+            cure="Set HERMES_RETENTION_RESUME_MAX instead.",
+        )
+    if not context.settings.compact_on_start:
+        return _nothing_done(context, _NOT_COMPACTED)
+    only_look = arguments.dry_run or context.settings.mode is Mode.OBSERVE
+    act = look if only_look else rewrite
+    return act(context, context.settings.compact_above)
+
+
+def _before_openclaw(context: Context, arguments: argparse.Namespace) -> int:
     site = context.site
     store = StartingStore(site.home, cache_max_bytes=context.settings.index_cache_max_bytes)
     values = context.settings.values

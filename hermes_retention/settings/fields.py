@@ -295,6 +295,11 @@ class Values(BaseSettings):
         description="The share of free pages in the host's database from which 'compact' is worth it. "
         "Above 0 and up to 1, or a percentage.",
     )
+    compact_on_start: Flag = Field(
+        default=False,
+        description="true: 'prestart', which runs before the gateway does, compacts the host's database when "
+        "that is worth it (COMPACT_ABOVE). true or false.",
+    )
     metrics_file: FileOrUnset = Field(
         None,
         description="Each sweep writes how the home is doing into this file, for Prometheus. The whole path "

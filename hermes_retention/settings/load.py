@@ -73,6 +73,11 @@ class Settings:
         return self.values.compact_above
 
     @property
+    def compact_on_start(self) -> bool:
+        """Whether the host's database is compacted before the gateway starts."""
+        return self.values.compact_on_start
+
+    @property
     def metrics_file(self) -> Path | None:
         """Where each sweep writes how the home is doing; ``None`` for nowhere."""
         return self.values.metrics_file

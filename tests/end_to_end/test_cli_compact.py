@@ -72,3 +72,31 @@ def test_open_database_is_left_alone(home: HomeBuilder) -> None:
     assert done.code == ExitCode.BUSY
     assert "state.db" in done.err
     assert size(home) == before
+
+
+def test_before_the_gateway_starts_it_compacts_only_when_asked_to(
+    home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = size(home)
+    assert "COMPACT_ON_START is not set" in run(home, "prestart").out
+    monkeypatch.setenv("HERMES_RETENTION_COMPACT_ON_START", "true")
+    for changes_nothing in ("observe", "off"):
+        monkeypatch.setenv("HERMES_RETENTION_MODE", changes_nothing)
+        assert run(home, "prestart").code == ExitCode.DONE
+    monkeypatch.delenv("HERMES_RETENTION_MODE")
+    assert "dry run" in run(home, "prestart", "--dry-run").out
+    assert size(home) == before
+    assert "freed" in run(home, "prestart").out
+    assert size(home) < before / 4
+
+
+def test_before_the_gateway_starts_a_database_in_use_stays(
+    home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = size(home)
+    monkeypatch.setenv("HERMES_RETENTION_COMPACT_ON_START", "true")
+    with closing(sqlite3.connect(home.path / "state.db")) as database:
+        database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        done = run(home, "prestart")
+    assert done.code == ExitCode.BUSY
+    assert size(home) == before

@@ -149,10 +149,10 @@ def test_prestart(home: OpenClawHome) -> None:
     assert "1 interrupted session may be resumed; 0 older ones lost the mark" in again.out
 
 
-def test_prestart_is_for_this_host_only(tmp_path: Path) -> None:
-    result = run(HomeBuilder(tmp_path / "hermes"), "prestart")
+def test_number_of_resumed_sessions_is_for_this_host_only(tmp_path: Path) -> None:
+    result = run(HomeBuilder(tmp_path / "hermes"), "prestart", "--resume-max", "1")
     assert result.code == 2
-    assert "only OpenClaw gateways" in result.err
+    assert "it is for OpenClaw gateways" in result.err
 
 
 def test_compacting_makes_no_sense_here(home: OpenClawHome) -> None:

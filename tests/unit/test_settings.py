@@ -35,6 +35,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "dumps_after": ("5d", 5 * DAY),
     "compact_above": ("0.4", 0.4),
     "agent_tool": ("true", True),
+    "compact_on_start": ("true", True),
     "metrics_file": ("/srv/retention.prom", Path("/srv/retention.prom")),
     "drill_sample": ("7", 7),
     "tool_output_above": ("2KiB", 2048),
@@ -76,7 +77,7 @@ SAMPLES: dict[str, tuple[str, object]] = {
 """For each field a text that is no default, and what it means."""
 BESIDE_THE_POLICY = {
     *("mode", "compact_above", "startup_delay", "sweep_interval", "first_sweep_delay"),
-    *("resume_max_age", "resume_max", "metrics_file", "agent_tool"),
+    *("resume_max_age", "resume_max", "metrics_file", "agent_tool", "compact_on_start"),
 }
 """Settings that do not say what happens to a session."""
 
@@ -430,6 +431,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "low_watermark": _SHARE,
     "compact_above": _SHARE,
     "agent_tool": _FLAG,
+    "compact_on_start": _FLAG,
     "metrics_file": st.sampled_from(["off", "never", "/srv/retention.prom", "/a b/ü.prom"]),
     "keep_free": _OFF | _size(0),
     "tool_output_above": _size(256),
