@@ -65,6 +65,10 @@ def status(status: Status, mode: Mode | None, *, now: float) -> str:
         lines.append(f"last sweep: {format_duration(max(0.0, now - last.started_at))} ago ({last.state})")
     else:
         lines.append("no sweep has removed anything yet")
+    first = status.announcement
+    if first is not None:
+        when = format_duration(max(0.0, first.acts_at - now))
+        lines.append(f"first sweep: in {when}, of {counted(first.sessions, 'session')}; nothing asks again")
     if mode is not None:
         lines.append(f"mode: {mode.value}")
     return "\n".join([*lines, *_warnings(status.warnings)])

@@ -7,6 +7,7 @@ import re
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 
@@ -15,6 +16,8 @@ from hermes_retention.hermes_agent import chat, chat_words
 from hermes_retention.hermes_agent.chat import Chat, Tokens, answer_from_thread
 from hermes_retention.model import Session
 from hermes_retention.plugins import Extensions, bare_plugin_manager
+from hermes_retention.status import ANNOUNCEMENT, Announcement
+from hermes_retention.workspace import Workspace
 
 KEY = "agent:main:telegram:dm:1"
 OLD, LIVE = "20261001_090000_aaaaaaaa", "20261119_090000_bbbbbbbb"
@@ -56,6 +59,15 @@ def test_status_says_what_is_stored_and_due(talk: Chat, words: str) -> None:
     assert "2 sessions" in answer
     assert "due: files to the archive: 1 session" in answer
     assert "no sweep has removed anything yet" in answer
+
+
+def test_status_names_the_first_sweep_that_a_gateway_announced(talk: Chat, home: HomeBuilder) -> None:
+    workspace = Workspace(home.path)
+    workspace.create()
+    announced = Announcement(announced_at=NOW - 3600, acts_at=NOW + 23 * 3600, sessions=1)
+    with workspace.ledger() as ledger:
+        ledger.remember(ANNOUNCEMENT, msgspec.json.encode(announced).decode())
+    assert "first sweep: in 23 h, of 1 session" in talk.answer("status")
 
 
 def test_preview_changes_nothing(talk: Chat, home: HomeBuilder) -> None:
