@@ -92,8 +92,9 @@ def type_at(
 
 
 _OWN_TERMINAL = """\
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts without
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """Makes the terminal that of the new session, so that Ctrl-C on it is a signal, and becomes the program."""
