@@ -24,11 +24,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "effects",
         "stores.base",
         "stores.rows",
+        "stores.files_only",
         "stores.checkup",
         "stores.erasing",
         "stores.texts",
         "gateway.resume",
-        "gateway.hookspecs",
         "gateway.host",
     ),
     (
@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         *("settings", "workspace", "site", "archiving"),
         *("row_order", "row_loading", "row_archiving", "little_room", "execute"),
-        *("placing", "restoring_rows", "plugins"),
+        *("placing", "restoring_rows", "plugins", "gateway.hookspecs"),
     ),
     (
         "recovery",

@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from hermes_retention.errors import RestoreConflict, StoreUnreadable
 from hermes_retention.fsops import Directory
 from hermes_retention.model import Session, Unknown
 from hermes_retention.names import printable
-from hermes_retention.stopping import Stop, never
-from hermes_retention.stores.base import (
-    DatabaseSpace,
-    EntryRestored,
-    Folder,
-    HostSetting,
-    Scan,
-    SessionMetadata,
-)
+from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata
+from hermes_retention.stores.files_only import FilesOnly
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted
 from hermes_retention.stores.openclaw.index import Index
@@ -30,10 +23,9 @@ from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes
 from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
 from hermes_retention.stores.openclaw.scanning import AgentScan, scan_agent
-from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
 
-class OpenClawStore:
+class OpenClawStore(FilesOnly):
     """The session storage of Clawdbot, Moltbot and OpenClaw up to 2026.7."""
 
     name = "openclaw"
@@ -153,41 +145,6 @@ class OpenClawStore:
                     lambda index, archived=archived: _returning(index, archived, told)  # type: ignore[misc]
                 )
         return told
-
-    def host_warnings(self) -> list[str]:
-        """None: what the host's own maintenance does is described in the documentation."""
-        return []
-
-    def host_settings(self) -> Sequence[HostSetting]:
-        """None: its own maintenance works on what we leave, and does not stand in the way."""
-        return ()
-
-    def database_space(self) -> DatabaseSpace | None:
-        """There is no database."""
-        return None
-
-    def reading_rows(self) -> AbstractContextManager[RowReader]:
-        """Raises ``StoreUnreadable``: there is no database."""
-        raise self._no_database()
-
-    def removing_rows(self, stop: Stop = never) -> AbstractContextManager[RowRemover]:
-        """Raises ``StoreUnreadable``: there is no database."""
-        raise self._no_database()
-
-    def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
-        """Raises ``StoreUnreadable``: there is no database."""
-        raise self._no_database()
-
-    def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
-        """The newest version alone: rows in this archive come from another host."""
-        yield from versions[-1].read()
-
-    def _no_database(self) -> StoreUnreadable:
-        return StoreUnreadable(
-            printable(str(self._home)),
-            "this host keeps its sessions in files, not in a database",
-            consequence="nothing was changed",
-        )
 
 
 def _described(files: OpenClawFiles, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
