@@ -6,22 +6,31 @@ What must not live here: decisions.
 
 from __future__ import annotations
 
+import functools
 import logging
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.gateway import hookspecs
+from hermes_retention.names import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from importlib.metadata import EntryPoint
+    from pathlib import Path
 
     from hermes_retention.gateway.hookspecs import Location
     from hermes_retention.model import Session
     from hermes_retention.policy.caps import Alert
+    from hermes_retention.settings.load import Settings
+    from hermes_retention.stores.base import Store, StoreKind
 
 _log = logging.getLogger("hermes_retention")
+_STORE_NAME = re.compile("[a-z][a-z0-9-]*")
 
 
 def plugin_manager() -> pluggy.PluginManager:
@@ -74,6 +83,38 @@ def _complain_of_unknown_hooks(manager: pluggy.PluginManager, name: str) -> None
             _log.warning("plugin %s implements %s, which is no hook: it is never called.", name, caller.name)
 
 
+@dataclass(frozen=True, slots=True)
+class StoreOffer:
+    """A layout that a plugin serves; what its code raises is caught here."""
+
+    plugin: str
+    kind: StoreKind
+    complain: Callable[[Exception], None]
+
+    def recognises(self, home: Path) -> bool:
+        """Whether ``home`` has this layout. A plugin that fails costs a warning, and does not know it."""
+        try:
+            return bool(self.kind.recognises(home))
+        except Exception as error:  # noqa: BLE001 - somebody else's code
+            self.complain(error)
+            return False
+
+    def open(self, home: Path) -> Store:
+        """The store of ``home``. Raises ``StoreUnreadable``, also for whatever else the plugin raises."""
+        try:
+            return self.kind.open(home)
+        except RetentionError:
+            raise
+        except Exception as error:
+            raise StoreUnreadable(
+                printable(str(home)),
+                f"plugin {self.plugin} failed when it opened this {self.kind.name} home"
+                f" ({type(error).__name__})",
+                consequence="nothing was read or changed",
+                cure="Mend the plugin, or uninstall it.",
+            ) from error
+
+
 class Extensions:
     """What the plugins in a manager say about sessions, and are told. Without a manager there are none."""
 
@@ -107,17 +148,58 @@ class Extensions:
         """Tell what a person should know. Never raises."""
         self._tell("retention_alert", alert=alert)
 
+    def store_offers(self, settings: Settings) -> Sequence[StoreOffer]:
+        """The layouts that plugins serve, by name, each name once. What cannot be used costs a warning."""
+        offers: dict[str, list[StoreOffer]] = {}
+        without = "its layouts are left out"
+        for plugin, answers in self._each("retention_stores", without, settings=settings):
+            for kind in (kind for answer in answers for kind in self._checked(plugin, answer)):
+                complain = functools.partial(self._complain_of_store, plugin, kind.name)
+                offers.setdefault(kind.name, []).append(StoreOffer(plugin, kind, complain))
+        for name, rivals in offers.items():
+            if len(rivals) > 1:
+                who = " and ".join(sorted(it.plugin for it in rivals))
+                self._warn_once(f"store {name}", f"plugins {who} both offer a store {name}: neither is used.")
+        return [rivals[0] for _, rivals in sorted(offers.items()) if len(rivals) == 1]
+
+    def _checked(self, plugin: str, answer: object) -> Iterator[StoreKind]:
+        """What of a plugin's answer can be used."""
+        from hermes_retention.stores.base import StoreKind
+        from hermes_retention.stores.hermes.detect import Layout
+
+        for kind in answer if isinstance(answer, list | tuple) else (answer,):
+            if not isinstance(kind, StoreKind):
+                why = f"offers a {type(kind).__name__} where a StoreKind is wanted"
+            elif not _STORE_NAME.fullmatch(str(kind.name)):
+                why = "offers a store whose name is not made of lower-case letters, digits and -"
+            elif kind.name in {"auto", *Layout}:
+                why = f"offers a store {kind.name}, a name that hermes-retention itself uses"
+            else:
+                yield kind
+                continue
+            self._warn_once(f"{plugin} {why}", f"plugin {plugin} {why}; it is left out.")
+
+    def _complain_of_store(self, plugin: str, name: str, error: Exception) -> None:
+        self._complain(f"recognising {name} homes", plugin, error, "it is not asked to open the home")
+
     def _tell(self, hook: str, **facts: object) -> None:
         """Each plugin is told, also after one that fails."""
+        for _ in self._each(hook, "the work goes on", **facts):
+            pass
+
+    def _each(self, hook: str, consequence: str, **facts: object) -> Iterator[tuple[str, list[Any]]]:
+        """Each plugin that implements ``hook`` with its answers, also after one that fails."""
         if self._manager is None:
             return
         implementing = getattr(self._manager.hook, hook).get_hookimpls()
         for name, plugin in {it.plugin_name: it.plugin for it in reversed(implementing)}.items():
             others = [it for it in self._manager.get_plugins() if it is not plugin]
             try:
-                self._manager.subset_hook_caller(hook, others)(**facts)
+                answers = self._manager.subset_hook_caller(hook, others)(**facts)
             except Exception as error:  # noqa: BLE001 - somebody else's code
-                self._complain(hook, name, error, "the work goes on")
+                self._complain(hook, name, error, consequence)
+            else:
+                yield name, answers
 
     def _implementing(self, hook: str) -> str:
         if self._manager is None:
@@ -126,16 +208,14 @@ class Extensions:
         return " or ".join(implementation.plugin_name for implementation in found)
 
     def _complain(self, hook: str, plugin: str, error: Exception, consequence: str) -> None:
-        """Once for each hook: it may fail a million times, and its own words may hold what people said."""
-        if hook not in self._failed:
-            self._failed.add(hook)
-            _log.warning(
-                "plugin %s failed in %s (%s); %s. Mend or uninstall it.",
-                plugin,
-                hook,
-                type(error).__name__,
-                consequence,
-            )
+        """Once for each plugin and hook: it may fail a million times. Its own words may be private."""
+        what = f"plugin {plugin} failed in {hook} ({type(error).__name__}); {consequence}."
+        self._warn_once(f"{plugin} in {hook}", f"{what} Mend or uninstall it.")
+
+    def _warn_once(self, what: str, warning: str) -> None:
+        if what not in self._failed:
+            self._failed.add(what)
+            _log.warning("%s", warning)
 
 
 def installed_extensions() -> Extensions:

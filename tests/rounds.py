@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from homes import NOW, HomeBuilder
 
@@ -34,7 +35,7 @@ class Clocks:
 
 
 def rounds_of(
-    home: HomeBuilder,
+    home: HomeBuilder | Path,
     clocks: Clocks,
     stop: Stop = never,
     extensions: Callable[[], Extensions] = Extensions,
@@ -43,7 +44,7 @@ def rounds_of(
 ) -> Rounds:
     """Rounds over ``home`` under these settings (``MODE="enforce"``)."""
     return Rounds(
-        home.path,
+        home.path if isinstance(home, HomeBuilder) else home,
         environ={f"HERMES_RETENTION_{name}": text for name, text in settings.items()},
         clock=clocks.wall,
         stop=stop,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from hermes_retention.names import printable
 from hermes_retention.report.page import Page, Style, open_page
 
 if TYPE_CHECKING:
+    from hermes_retention.plugins import Extensions, StoreOffer
     from hermes_retention.settings.fields import Values
     from hermes_retention.settings.load import Settings
     from hermes_retention.site import Site
@@ -70,10 +71,25 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of the home. Raises ``SettingsError``."""
+        """The settings of the home. Raises ``SettingsError``, ``UsageError`` for an unknown ``--store``."""
+        from hermes_retention.cli.options import STORES
+        from hermes_retention.cli.stores import named_offer
+
+        settings = self._settings_unasked
+        if self.store_argument not in STORES:  # a slip must not show the defaults of another host
+            named_offer(self.store_argument, self._store_offers)
+        return settings
+
+    @cached_property
+    def _settings_unasked(self) -> Settings:
+        """The settings before anybody asked whether there is such a store."""
         from hermes_retention.settings.load import load_settings
 
         return load_settings(self.home, self.environ, defaults=self._defaults())
+
+    @cached_property
+    def _store_offers(self) -> Sequence[StoreOffer]:
+        return self.extensions.store_offers(self._settings_unasked)
 
     def _defaults(self) -> type[Values]:
         from hermes_retention.cli.stores import layout_of
@@ -87,23 +103,34 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        """The store of the home. Raises ``StoreUnreadable`` when this version does not serve its layout."""
+        """The store of the home. Raises ``StoreUnreadable`` when nobody serves its layout."""
         from hermes_retention.cli.stores import open_store
 
-        return open_store(self.home, self.store_argument, cache_max_bytes=self._index_cache_max_bytes)
+        return open_store(
+            self.home,
+            self.store_argument,
+            offers=lambda: self._store_offers,
+            cache_max_bytes=self._index_cache_max_bytes,
+        )
 
     def _index_cache_max_bytes(self) -> int:
         return self.settings.index_cache_max_bytes
 
     @cached_property
+    def extensions(self) -> Extensions:
+        """What installed plugins say."""
+        from hermes_retention.plugins import installed_extensions
+
+        return installed_extensions()
+
+    @cached_property
     def site(self) -> Site:
         """The home with everything that a use case needs."""
-        from hermes_retention.plugins import installed_extensions
         from hermes_retention.site import Site
         from hermes_retention.workspace import Workspace
 
         store = self.store
-        return Site(store, Workspace(store.home), self.settings.policy(), installed_extensions())
+        return Site(store, Workspace(store.home), self.settings.policy(), self.extensions)
 
     @property
     def index(self) -> RouteIndex | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
 """``SessionClass`` without importing it; a test compares."""
 STORES = ("auto", "hermes", "openclaw")
+"""What ``--store`` always knows. Plugins add to it, so any name is checked only when a home is opened."""
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
@@ -29,9 +30,9 @@ def add_globals(parser: argparse.ArgumentParser, *, default: str | None) -> None
     options.add_argument(
         "--store",
         dest="retention_store",
-        choices=STORES,
+        metavar="STORE",
         default=default,
-        help="layout of the home (default: auto, which looks)",
+        help=f"layout of the home: {', '.join(STORES)}, or a plugin's (default: auto, which looks)",
     )
     options.add_argument(
         "-v",

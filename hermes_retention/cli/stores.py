@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+from hermes_retention.cli.options import STORES
 from hermes_retention.errors import StoreUnreadable, UsageError
 from hermes_retention.names import printable
+from hermes_retention.plugins import StoreOffer
 from hermes_retention.stores.base import Store
 from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
 from hermes_retention.stores.hermes.store import HermesStore
@@ -21,6 +24,9 @@ _OTHER_HOMES = (
     ("MOLTBOT_STATE_DIR", "~/.moltbot"),
 )
 """Where OpenClaw and what it was called before keep their state: variable and default."""
+
+Offers: TypeAlias = Callable[[], Sequence[StoreOffer]]
+"""Gives the layouts that plugins serve. Asked only when it matters: it loads them."""
 
 
 def find_home(named: str | None, wanted: str, environ: Mapping[str, str]) -> Path:
@@ -43,17 +49,31 @@ def layout_of(home: Path, wanted: str) -> Layout:
     return Layout.OPENCLAW if wanted == "openclaw" else Layout.HERMES
 
 
-def open_store(home: Path, wanted: str, *, cache_max_bytes: Callable[[], int] | None = None) -> Store:
+def no_offers() -> Sequence[StoreOffer]:
+    """Where no plugins are asked."""
+    return ()
+
+
+def open_store(
+    home: Path, wanted: str, *, offers: Offers = no_offers, cache_max_bytes: Callable[[], int] | None = None
+) -> Store:
     """The store of ``home``. Raises ``StoreUnreadable`` for a layout that the host looks after itself.
 
+    ``UsageError`` is for a ``wanted`` that neither we nor a plugin know, and for a home of two layouts.
     Of an OpenClaw home no index of more than ``cache_max_bytes()`` is kept in memory; other homes do not ask.
     """
+    if wanted not in STORES:
+        return named_offer(wanted, offers()).open(home)
     found = layouts_in(home)
     if wanted == "hermes":
         return HermesStore(home)
-    if wanted == "auto" and not found and (home / FOLDER).is_dir():
-        # Nothing is left in it but what was archived: that must stay within reach.
-        return OpenClawStore(home) if (home / AGENTS).is_dir() else HermesStore(home)
+    if wanted == "auto" and not found:
+        offer = _recognising(home, offers())
+        if offer is not None:
+            return offer.open(home)
+        if (home / FOLDER).is_dir():
+            # Nothing is left in it but what was archived: that must stay within reach.
+            return OpenClawStore(home) if (home / AGENTS).is_dir() else HermesStore(home)
     if wanted == "openclaw" and not found & {Layout.OPENCLAW, Layout.OPENCLAW_SQLITE}:
         raise StoreUnreadable(
             printable(str(home)),
@@ -66,6 +86,34 @@ def open_store(home: Path, wanted: str, *, cache_max_bytes: Callable[[], int] | 
         limit = CACHE_MAX_BYTES if cache_max_bytes is None else cache_max_bytes()
         return OpenClawStore(home, cache_max_bytes=limit)
     return HermesStore(home)
+
+
+def named_offer(name: str, offers: Sequence[StoreOffer]) -> StoreOffer:
+    """What ``--store NAME`` means. Raises ``UsageError`` with the names that there are."""
+    for offer in offers:
+        if offer.kind.name == name:
+            return offer
+    known = ", ".join([*STORES, *(it.kind.name for it in offers)])
+    raise UsageError(
+        f"--store {printable(name)}",
+        "there is no such store",
+        consequence="nothing was read or changed",
+        cure=f"Known are {known}. Others come with plugins, which have to be installed here.",
+    )
+
+
+def _recognising(home: Path, offers: Sequence[StoreOffer]) -> StoreOffer | None:
+    """The one layout of plugins that ``home`` has. Raises ``UsageError`` when it could be two."""
+    fitting = [it for it in offers if it.recognises(home)]
+    if len(fitting) > 1:
+        names = " and ".join(f"{it.kind.name} (plugin {it.plugin})" for it in fitting)
+        raise UsageError(
+            printable(str(home)),
+            f"it is recognised as a home of {names}",
+            consequence="nothing was read or changed",
+            cure="Say which one is meant with --store.",
+        )
+    return fitting[0] if fitting else None
 
 
 def _is_openclaw(home: Path) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hermes_retention.gateway.resume import ResumeCandidate, ResumePlan
     from hermes_retention.model import Session
     from hermes_retention.policy.caps import Alert, Cap, CapAction
+    from hermes_retention.settings.load import Settings
+    from hermes_retention.stores.base import StoreKind
 
 PROJECT = "hermes_retention"
 """Name of the pluggy project, and of the entry-point group."""
@@ -131,6 +133,19 @@ def retention_hold(session: Session) -> str | None:
     remembered. Of a session whose record has left, only id and class are known.
     When: in each sweep, preview and status, once for each session, before anything is decided.
     Thread: the one that sweeps; never the event loop. A million calls should not hurt: no disk, no network.
+    """
+
+
+@hookspec
+def retention_stores(settings: Settings) -> Sequence[StoreKind] | None:
+    """The layouts of homes that this plugin can serve; ``settings`` are those in effect for the home.
+
+    The layouts that come with hermes-retention go first: a plugin is asked about a home only when none of
+    them is in it, or when ``--store`` names what it offers. Their names cannot be taken, and of two plugins
+    that offer the same name neither counts. A plugin that fails here costs a warning, and its layouts are
+    left out.
+    When: when such a home is opened: once in each command, and in a gateway before each sweep.
+    Thread: the one that works on the home; never the event loop. Open nothing yet, and change nothing.
     """
 
 

@@ -161,7 +161,7 @@ class Rounds:
 
     def _round(self, settings: Settings) -> float | None:
         """One sweep, or what takes its place; the seconds after which it wants another, if that is soon."""
-        if settings.mode is Mode.OFF or not layouts_in(self._home):
+        if settings.mode is Mode.OFF or not self._holds_sessions(settings):
             return None
         site = self._site(settings)
         if settings.mode is Mode.OBSERVE:
@@ -253,11 +253,22 @@ class Rounds:
         """Read anew each time: what a person changes holds from the next sweep on."""
         return load_settings(self._home, self._environ)
 
+    def _holds_sessions(self, settings: Settings) -> bool:
+        """Whether there is anything that we or a plugin could sweep: a new home is empty at first."""
+        if layouts_in(self._home):
+            return True
+        return any(offer.recognises(self._home) for offer in self._asked().store_offers(settings))
+
     def _site(self, settings: Settings) -> Site:
+        extensions = self._asked()
+        store = open_store(self._home, "auto", offers=lambda: extensions.store_offers(settings))
+        return Site(store, Workspace(store.home), settings.policy(), extensions)
+
+    def _asked(self) -> Extensions:
+        """The plugins that are asked, loaded when they are needed first."""
         if self._extensions is None:
             self._extensions = self._make_extensions()
-        store = open_store(self._home, "auto")
-        return Site(store, Workspace(store.home), settings.policy(), self._extensions)
+        return self._extensions
 
 
 def due_at(line: Pending, policy: Policy) -> float | None:

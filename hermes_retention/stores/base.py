@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -196,3 +196,17 @@ class Store(Protocol):
         ``versions`` stand in the order in which they were archived. Touches no database. Raises
         ``VaultDamaged``.
         """
+
+
+class StoreKind(msgspec.Struct, frozen=True):
+    """A layout of homes that a plugin serves: how ``--store`` calls it, how it is recognised and opened."""
+
+    name: str
+    """Lower-case letters, digits and ``-``; what ``name`` of its stores says as well."""
+    recognises: Callable[[Path], bool]
+    """Whether a home has this layout, told by what lies in it; also when every session has left.
+
+    Called with a directory. Opens nothing, changes nothing.
+    """
+    open: Callable[[Path], Store]
+    """The store of a home. Reads nothing that ``scan`` could read. Raises ``StoreUnreadable``."""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 from homes import DAY, HomeBuilder, name_of
 from plugin_packages import EXAMPLES, installed
-from program import aged, start
+from program import Result, aged, start
 
+OLD, OLDER, FRESH = "00000000000a", "00000000000b", "00000000000c"
 _ALERT = """
 from hermes_retention.plugins import plugin_manager
 from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
@@ -43,6 +45,10 @@ def python(code: str, place: Path, **environ: str) -> str:
         check=True,
     )
     return done.stdout
+
+
+def plugin_path(tmp_path: Path, name: str) -> str:
+    return os.pathsep.join(filter(None, (str(installed(tmp_path, name)), os.environ.get("PYTHONPATH"))))
 
 
 @contextmanager
@@ -92,9 +98,7 @@ def test_held_runs_survive_sweep_and_forget(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path / "home")
     for session_id in (news, audit):
         home.session(session_id, source="cron", ended="cron_complete", age=aged(40 * DAY))
-    path = os.pathsep.join(
-        filter(None, (str(installed(tmp_path, "keep_jobs")), os.environ.get("PYTHONPATH")))
-    )
+    path = plugin_path(tmp_path, "keep_jobs")
     settings = {"PYTHONPATH": path, "KEEP_JOBS": "audit", "HERMES_RETENTION_CRON__KEEP_LAST": "0"}
     assert start("--home", str(home.path), "sweep", "--yes", environ=settings).code == 0
     assert os.listdir(home.files) == [name_of("snapshot", audit)]
@@ -102,6 +106,53 @@ def test_held_runs_survive_sweep_and_forget(tmp_path: Path) -> None:
     assert (refused.code, "runs of audit are kept for ten years" in refused.err) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["keep_jobs", "alert_webhook"])
+@pytest.fixture
+def bot(tmp_path: Path) -> Path:
+    """A home that ``jsonl_store`` serves: two old conversations, a fresh one, and what is none."""
+    chats = tmp_path / "bot" / "chats"
+    chats.mkdir(parents=True)
+    (tmp_path / "bot" / "mybot.toml").touch()
+    for name, days in ((OLD, 40), (OLDER, 50), (FRESH, 0), ("notes", 90)):
+        path = chats / f"{name}.jsonl"
+        path.write_text(f'{{"role": "user", "content": "the teapot of {name}"}}\n', newline="")
+        path.chmod(0o640)
+        os.utime(path, ns=(0, int((time.time() - days * DAY) * 1e9)))
+    (chats / "0000000000ff.jsonl").symlink_to(chats / "notes.jsonl")
+    return tmp_path / "bot"
+
+
+def files_of(bot: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Name → content, time and mode."""
+    return {
+        it.name: (it.read_bytes(), it.lstat().st_mtime_ns, it.lstat().st_mode)
+        for it in (bot / "chats").iterdir()
+    }
+
+
+def test_another_layout_is_swept_searched_and_put_back(tmp_path: Path, bot: Path) -> None:
+    settings = {"PYTHONPATH": plugin_path(tmp_path, "jsonl_store")}
+
+    def on_bot(*arguments: str) -> Result:
+        return start("--home", str(bot), *arguments, environ=settings)
+
+    before = files_of(bot)
+    swept = on_bot("sweep", "--yes", "--json")
+    assert (swept.code, swept.err) == (0, "")
+    left = {f"{FRESH}.jsonl", "notes.jsonl", "0000000000ff.jsonl"}
+    assert files_of(bot) == {name: it for name, it in before.items() if name in left}
+    found = on_bot("search", "teapot", "--live").out
+    assert (OLD in found, OLDER in found, FRESH in found, "of notes" in found) == (True, True, True, False)
+    assert on_bot("--store", "jsonl", "undo", "--yes").code == 0
+    assert files_of(bot) == before
+
+
+def test_without_the_plugin_another_layout_is_left_alone(bot: Path) -> None:
+    before = files_of(bot)
+    swept = start("--home", str(bot), "sweep", "--yes")
+    assert (swept.code, "no sessions of a known host" in swept.err) == (4, True)
+    assert files_of(bot) == before
+
+
+@pytest.mark.parametrize("name", ["keep_jobs", "alert_webhook", "jsonl_store"])
 def test_example_says_how_it_is_installed(name: str) -> None:
     assert f"pip install examples/{name}" in (EXAMPLES / name / f"{name}.py").read_text()

@@ -93,12 +93,16 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("sweep", "--dry"), ("swep",), ("sweep", "--store", "x"), ("archive", "list", "--class", "x")],
+    [("sweep", "--dry"), ("swep",), ("archive", "list", "--class", "x")],
 )
 def test_what_is_not_known_is_wrong_usage(arguments: tuple[str, ...]) -> None:
     result = run_bare(*arguments)
     assert result.code == 2
     assert "usage: " in result.err
+
+
+def test_store_of_a_plugin_is_accepted_and_checked_later() -> None:
+    assert run_bare("--store", "what-a-plugin-adds", "--help").code == 0
 
 
 def test_stores_are_the_documented_ones() -> None:

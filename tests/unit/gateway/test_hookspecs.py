@@ -19,7 +19,7 @@ LIFECYCLE = {
     *("gateway_startup", "gateway_shutdown", "session_reset", "session_end", "turn_end", "cron_complete"),
     *("plan_resume", "session_over_cap"),
 }
-EXTENSION = {"retention_hold", "retention_alert", "session_archived"}
+EXTENSION = {"retention_hold", "retention_stores", "retention_alert", "session_archived"}
 HEAVY = {"msgspec", "pydantic", "zstandard", "rich", "filelock", "yaml", "sqlite3"}
 
 
