@@ -67,6 +67,8 @@ INSERT OR IGNORE INTO meta VALUES('format', '{FORMAT}');
 
 FIRST_REMOVAL = "first_removal"
 """The fact that says when this home first lost something to a sweep."""
+STORE = "store"
+"""The fact that says through which store this home last lost something to a sweep, by its name."""
 _CLOCK = "clock"
 _LOOKED_THROUGH = """
 CREATE TABLE IF NOT EXISTS looked_through(

@@ -16,7 +16,7 @@ from hermes_retention.backlog import settle
 from hermes_retention.drill import LAST_DRILL, drill
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.execute import Effects, NoEffects, StoreEffects, execute
-from hermes_retention.ledger import DONE, FIRST_REMOVAL, STOPPED, Ledger, LookedThrough, Outcome
+from hermes_retention.ledger import DONE, FIRST_REMOVAL, STOPPED, STORE, Ledger, LookedThrough, Outcome
 from hermes_retention.model import Inventory, Usage
 from hermes_retention.picture import take_picture
 from hermes_retention.plan import Plan, Step, Verdict
@@ -168,6 +168,8 @@ def _removed(run: Run, sweep_id: str) -> tuple[Outcome, ...]:
     site, notes, plan = run.site, run.notes, run.plan
     if notes.fact(FIRST_REMOVAL) is None:
         notes.write(lambda ledger: ledger.remember(FIRST_REMOVAL, sweep_id))
+    if notes.fact(STORE) != site.store.name:
+        notes.write(lambda ledger: ledger.remember(STORE, site.store.name))
     with site.store.moving_files(*ASIDE) as files:
         effects = StoreEffects(
             site.store,

@@ -80,12 +80,14 @@ class JsonlStore(FilesOnly):
                     else:
                         why = "no conversation has a name of this form, or it is no regular file"
                         unknown.append(Unknown(name, why, status.st_blocks * _BLOCK))
+        except FileNotFoundError:
+            return Scan(())  # a host that is new, or lost everything: there is nothing to remove
         except OSError as error:
             raise StoreUnreadable(
                 printable(str(self.files_directory)),
                 f"the directory cannot be read ({error.strerror})",
                 consequence="nothing was removed",
-                cure="Name the host's home with --home DIR, and run this as the user that the host runs as.",
+                cure="Run hermes-retention as the user that the host runs as.",
             ) from error
         return Scan(tuple(sessions), tuple(unknown))
 
@@ -110,8 +112,8 @@ def _session(session_id: str, name: str, status: os.stat_result) -> Session:
 
 
 def _recognises(home: Path) -> bool:
-    """Whether the host was ever here, told by its configuration: other programs have ``chats`` as well."""
-    return (home / "mybot.toml").is_file() and (home / "chats").is_dir()
+    """Whether the host lives here, told by its configuration: other programs have ``chats`` as well."""
+    return (home / "mybot.toml").is_file()
 
 
 @hookimpl

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hermes_retention.cli.options import STORES
-from hermes_retention.errors import StoreUnreadable, UsageError
+from hermes_retention.errors import RetentionError, StoreUnreadable, UsageError
+from hermes_retention.ledger import STORE
 from hermes_retention.names import printable
 from hermes_retention.plugins import StoreOffer
 from hermes_retention.stores.base import Store
@@ -16,7 +17,7 @@ from hermes_retention.stores.hermes.store import HermesStore
 from hermes_retention.stores.openclaw.agents import AGENTS
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES
 from hermes_retention.stores.openclaw.store import OpenClawStore
-from hermes_retention.workspace import FOLDER
+from hermes_retention.workspace import FOLDER, Workspace
 
 _OTHER_HOMES = (
     ("OPENCLAW_STATE_DIR", "~/.openclaw"),
@@ -68,7 +69,7 @@ def open_store(
     if wanted == "hermes":
         return HermesStore(home)
     if wanted == "auto" and not found:
-        offer = _recognising(home, offers())
+        offer = _recognising(home, offers()) or _swept_before(home, offers)
         if offer is not None:
             return offer.open(home)
         if (home / FOLDER).is_dir():
@@ -114,6 +115,40 @@ def _recognising(home: Path, offers: Sequence[StoreOffer]) -> StoreOffer | None:
             cure="Say which one is meant with --store.",
         )
     return fitting[0] if fitting else None
+
+
+def _swept_before(home: Path, offers: Offers) -> StoreOffer | None:
+    """The layout of a plugin through which ``home`` was swept, though nothing shows it any more.
+
+    Raises ``StoreUnreadable`` when that plugin is gone: another store would put files back where the host
+    does not look for them.
+    """
+    name = _last_store(home)
+    if name is None or name in STORES:
+        return None
+    for offer in offers():
+        if offer.kind.name == name:
+            return offer
+    raise StoreUnreadable(
+        printable(str(home)),
+        f"it was swept as a {printable(name)} home, and no plugin that is installed here serves those",
+        consequence="nothing was read or changed",
+        cure="Install that plugin again. Until then, 'restore --to' with --store hermes reaches the archive.",
+    )
+
+
+def _last_store(home: Path) -> str | None:
+    """What the ledger says; ``None`` also when it cannot be read, which others complain of."""
+    workspace = Workspace(home)
+    try:
+        workspace.check()
+        ledger = workspace.ledger_if_any()
+        if ledger is None:
+            return None
+        with ledger:
+            return ledger.fact(STORE)
+    except (RetentionError, OSError):
+        return None
 
 
 def _is_openclaw(home: Path) -> bool:

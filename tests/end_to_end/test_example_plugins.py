@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -151,6 +152,19 @@ def test_without_the_plugin_another_layout_is_left_alone(bot: Path) -> None:
     swept = start("--home", str(bot), "sweep", "--yes")
     assert (swept.code, "no sessions of a known host" in swept.err) == (4, True)
     assert files_of(bot) == before
+
+
+def test_archive_of_another_layout_waits_for_its_plugin(tmp_path: Path, bot: Path) -> None:
+    settings = {"PYTHONPATH": plugin_path(tmp_path, "jsonl_store")}
+    before = files_of(bot)
+    assert start("--home", str(bot), "sweep", "--yes", environ=settings).code == 0
+    alone = start("--home", str(bot), "undo", "--yes")
+    assert (alone.code, "it was swept as a jsonl home" in alone.err) == (4, True)
+    (bot / "mybot.toml").unlink()  # nothing but the ledger tells what it was
+    shutil.rmtree(bot / "chats")
+    assert start("--home", str(bot), "undo", "--yes", environ=settings).code == 0
+    archived = {f"{OLD}.jsonl", f"{OLDER}.jsonl"}
+    assert files_of(bot) == {name: it for name, it in before.items() if name in archived}
 
 
 @pytest.mark.parametrize("name", ["keep_jobs", "alert_webhook", "jsonl_store"])
