@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.errors import CompactionFailed, CompactionRefused, RetentionError
-from hermes_retention.fsops import Directory, remove_own_entry
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.moving import remove_own_entry
 from hermes_retention.names import printable
 from hermes_retention.site import Site
 from hermes_retention.stores.hermes import compaction, obstacles, swapping

@@ -14,7 +14,7 @@ open_file = os.open
 """Also for reading: what cannot be opened is an effect that failed."""
 read = os.read
 write = os.write
-"""May write less than it was given; ``fsops.write_all`` writes all."""
+"""May write less than it was given; ``fsops.descriptors.write_all`` writes all."""
 fsync = os.fsync
 mkdir = os.mkdir
 makedirs = os.makedirs

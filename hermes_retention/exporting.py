@@ -19,7 +19,8 @@ from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact, describe
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.errors import RestoreConflict, RetentionError, UsageError
-from hermes_retention.fsops import Directory, place_file
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.originals import place_file
 from hermes_retention.lookup import Copies, archived_copies
 from hermes_retention.model import ArtifactKind
 from hermes_retention.names import printable

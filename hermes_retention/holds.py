@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention import fsops
 from hermes_retention.errors import RetentionError, StoreUnreadable
+from hermes_retention.fsops import writing
 from hermes_retention.names import printable
 
 
@@ -31,7 +31,7 @@ class Holds:
     def load(self) -> dict[str, Hold]:
         """Session id → hold. Raises ``StoreUnreadable`` when the file is there but cannot be read."""
         try:
-            content = fsops.read_private_file(self._path)
+            content = writing.read_private_file(self._path)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -60,7 +60,7 @@ class Holds:
     def _save(self, holds: dict[str, Hold]) -> None:
         content = msgspec.json.format(msgspec.json.encode(holds, order="sorted"), indent=2)
         try:
-            fsops.replace_private_file(self._path, content + b"\n")
+            writing.replace_private_file(self._path, content + b"\n")
         except OSError as error:
             raise RetentionError(
                 printable(str(self._path)),

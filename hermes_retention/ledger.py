@@ -19,9 +19,10 @@ from typing import Any, Self
 
 import msgspec
 
-from hermes_retention import effects, fsops
+from hermes_retention import effects
 from hermes_retention.cap_records import CapRecords
 from hermes_retention.errors import LedgerDamaged, LedgerFull, LedgerUnusable, RetentionError
+from hermes_retention.fsops import writing
 from hermes_retention.model import ClockMemory
 from hermes_retention.names import printable
 from hermes_retention.pending import Queue
@@ -153,7 +154,7 @@ class Ledger:
         Raises ``LedgerUnusable`` when the file is something else or damaged; it is not touched then.
         """
         try:
-            fsops.make_private_file(path)
+            writing.make_private_file(path)
             connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         except OSError as error:
             cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)

@@ -14,7 +14,7 @@ import msgspec
 from hermes_retention import __version__
 from hermes_retention.errors import RetentionError, VaultDamaged
 from hermes_retention.forgetting.targets import pending
-from hermes_retention.fsops import replace_public_file
+from hermes_retention.fsops.writing import replace_public_file
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import Inventory
 from hermes_retention.names import printable

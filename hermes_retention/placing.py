@@ -14,7 +14,8 @@ import msgspec
 from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.errors import RestoreConflict, RetentionError
-from hermes_retention.fsops import Directory, place_file
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.originals import place_file
 from hermes_retention.names import printable
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hermes_retention import compact, fsops
+from hermes_retention import compact
 from hermes_retention.archive.vault import Vault
 from hermes_retention.errors import CompactionRefused, LedgerDamaged
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops import moving, originals
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.ledger import FIRST_REMOVAL, RebuiltSweep
 from hermes_retention.model import ArtifactKind, ClockMemory
 from hermes_retention.names import printable
@@ -42,7 +43,7 @@ def _recover_ledger(site: Site) -> list[str]:
             ledger.check()
             return []
     except LedgerDamaged as error:
-        kept = fsops.set_aside(workspace.ledger_path, ("", "-journal"))
+        kept = moving.set_aside(workspace.ledger_path, ("", "-journal"))
         with workspace.ledger() as fresh:
             sweeps = sweeps_in(workspace.vault)
             latest = max((it.started_at for it in sweeps), default=0.0)
@@ -80,7 +81,7 @@ def _recover_database(site: Site) -> list[str]:
 def _recover_files(site: Site) -> list[str]:
     for below in (FOLDER,), (FOLDER, "archive"):
         with Directory.open(site.home, *below) as own:
-            fsops.sweep_temporaries(own)
+            moving.sweep_temporaries(own)
     return [line for folder in site.store.folders() for line in _recover_folder(site, folder)]
 
 
@@ -90,5 +91,5 @@ def _recover_folder(site: Site, folder: Folder) -> list[str]:
     except FileNotFoundError:
         return []
     with files, Directory.create(site.home, *ASIDE, *folder.aside) as aside:
-        fsops.sweep_temporaries(files)
-        return fsops.recover(files, aside)
+        moving.sweep_temporaries(files)
+        return originals.recover(files, aside)

@@ -16,7 +16,7 @@ from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.errors import ExitCode, RetentionError, SessionGone, UsageError, VaultDamaged
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import ROW_KINDS, ArtifactKind
 from hermes_retention.names import printable

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.errors import VaultDamaged
-from hermes_retention.fsops import allocated_bytes
+from hermes_retention.fsops.directories import allocated_bytes
 from hermes_retention.ledger import LookedThrough
 from hermes_retention.model import ArchivedSession, ClockMemory, Inventory, Session, Usage
 from hermes_retention.names import printable

@@ -21,7 +21,8 @@ import filelock
 
 from hermes_retention.archive.vault import Vault
 from hermes_retention.errors import RetentionError, SweepRunning
-from hermes_retention.fsops import Directory, allocated_bytes, make_private_file
+from hermes_retention.fsops.directories import Directory, allocated_bytes
+from hermes_retention.fsops.writing import make_private_file
 from hermes_retention.holds import Holds
 from hermes_retention.ledger import Ledger
 from hermes_retention.names import printable

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import msgspec
 
-from hermes_retention import effects, fsops
+from hermes_retention import effects
 from hermes_retention.archive import seals
 from hermes_retention.archive.codec import (
     Codec,
@@ -32,6 +32,7 @@ from hermes_retention.archive.codec import (
 )
 from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
 from hermes_retention.errors import FrameCorrupt, VaultDamaged
+from hermes_retention.fsops import writing
 from hermes_retention.model import ArchivedSession, ArtifactKind, SessionClass
 from hermes_retention.names import printable
 from hermes_retention.stores.base import SessionMetadata
@@ -114,7 +115,7 @@ class Partition:
         A new one appears whole or not at all: to whoever reads the vault, half of one would be a damaged one.
         """
         if not path.is_symlink() and (not path.exists() or path.stat().st_size == 0):
-            fsops.replace_private_file(path, _empty_partition())
+            writing.replace_private_file(path, _empty_partition())
         return cls.open(path)
 
     def close(self) -> None:

@@ -19,11 +19,11 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from hermes_retention import fsops
 from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
 from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
 from hermes_retention.archive.partition import Partition
 from hermes_retention.errors import FrameCorrupt, RetentionError, VaultDamaged
+from hermes_retention.fsops import directories, moving
 from hermes_retention.model import ArchivedSession, Artifact, SessionClass
 from hermes_retention.names import printable
 
@@ -174,7 +174,7 @@ class Vault:
 
     def allocated_bytes(self) -> int:
         """What the file system gives to the vault, journals included."""
-        return fsops.allocated_bytes(self.root)
+        return directories.allocated_bytes(self.root)
 
     def verify(self) -> Iterator[tuple[str, list[Damage]]]:
         """Check every byte of every partition; yields each partition's name with what is wrong in it."""
@@ -199,7 +199,7 @@ class Vault:
         with Partition.open(path) as opened:
             if not {entry.id for entry in opened.sessions()} <= wanted:
                 return False
-        fsops.remove_own_file(path)
+        moving.remove_own_file(path)
         return True
 
     def remove_sessions(self, session_ids: Iterable[str], *, partition: str | None = None) -> None:
@@ -265,7 +265,7 @@ def _remove_from(path: Path, session_ids: Sequence[str]) -> None:
         partition.shrink()
         empty = next(partition.sessions(), None) is None
     if empty:
-        fsops.remove_own_file(path)
+        moving.remove_own_file(path)
 
 
 def _verify_partition(partition: Partition) -> list[Damage]:

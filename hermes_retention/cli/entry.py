@@ -73,7 +73,7 @@ def _run_and_report(namespace: argparse.Namespace, clock: Callable[[], float]) -
 
 
 def _run_command(namespace: argparse.Namespace, clock: Callable[[], float]) -> int:
-    from hermes_retention.fsops import require_supported_platform
+    from hermes_retention.fsops.directories import require_supported_platform
 
     require_supported_platform()
     from hermes_retention.cli.context import Context

@@ -54,7 +54,7 @@ def run_report(context: Context, arguments: argparse.Namespace) -> int:
     """The report as a page of HTML."""
     from pathlib import Path
 
-    from hermes_retention.fsops import replace_private_file
+    from hermes_retention.fsops.writing import replace_private_file
     from hermes_retention.names import printable
     from hermes_retention.overview import take_overview
     from hermes_retention.report.html import html_report

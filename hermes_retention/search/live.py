@@ -11,7 +11,8 @@ from contextlib import ExitStack
 import msgspec
 
 from hermes_retention.errors import ArtifactVanished, RetentionError
-from hermes_retention.fsops import Directory, read_unchanged
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.originals import read_unchanged
 from hermes_retention.model import Session
 from hermes_retention.search.found import Hits
 from hermes_retention.search.messages import interesting_part, message_of, messages_in, whole

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hermes_retention.errors import RetentionError
-from hermes_retention.fsops import Directory, Remover, read_unchanged
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.originals import Remover, read_unchanged
 from hermes_retention.model import Artifact
 from hermes_retention.stores.base import Folder
 

@@ -12,7 +12,7 @@ import pytest
 from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 from program import Result, run
 
-from hermes_retention.fsops import Remover
+from hermes_retention.fsops.originals import Remover
 from hermes_retention.workspace import Workspace
 
 if TYPE_CHECKING:

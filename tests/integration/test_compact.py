@@ -33,7 +33,7 @@ from hermes_retention.errors import (
     StoreUnreadable,
     SweepRunning,
 )
-from hermes_retention.fsops import take_place
+from hermes_retention.fsops.moving import take_place
 from hermes_retention.stores.hermes import compaction, replicas, swapping
 from hermes_retention.sweep import sweep
 

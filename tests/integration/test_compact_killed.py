@@ -21,7 +21,8 @@ from hermes_retention import compact as compacting
 from hermes_retention import effects
 from hermes_retention.compact import compact
 from hermes_retention.errors import CompactionFailed, CompactionRefused, RetentionError
-from hermes_retention.fsops import Directory, remove_own_entry
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.moving import remove_own_entry
 from hermes_retention.stores.hermes import replicas
 
 EFFECTS = ("link", "rename", "unlink", "fsync", "fchmod", "open_file", "mkdir")

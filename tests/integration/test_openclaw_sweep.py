@@ -20,7 +20,7 @@ from sites import clock, snapshot_of
 from hermes_retention import effects
 from hermes_retention.archive.vault import Vault
 from hermes_retention.errors import RestoreConflict
-from hermes_retention.fsops import Remover
+from hermes_retention.fsops.originals import Remover
 from hermes_retention.model import Artifact, ArtifactKind, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.restore import restore_sessions, undo, undoable_sweeps

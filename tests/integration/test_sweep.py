@@ -19,7 +19,7 @@ from hermes_retention import archiving
 from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
 from hermes_retention.errors import ExitCode, StoreUnreadable, SweepRunning
-from hermes_retention.fsops import Remover
+from hermes_retention.fsops.originals import Remover
 from hermes_retention.holds import Hold
 from hermes_retention.ledger import Outcome
 from hermes_retention.model import Artifact, Inventory, SessionClass

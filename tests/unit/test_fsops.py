@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from hermes_retention import fsops
 from hermes_retention.errors import (
     ArtifactChanged,
     ArtifactUnreadable,
@@ -22,7 +21,9 @@ from hermes_retention.errors import (
     StoreUnreadable,
     UnsupportedPlatform,
 )
-from hermes_retention.fsops import Directory, Remover, place_file, read_unchanged, recover
+from hermes_retention.fsops import descriptors, directories, moving, writing
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.originals import Remover, place_file, read_unchanged, recover
 from hermes_retention.model import Artifact, ArtifactKind
 
 TIME_NS = 1_790_000_000_123_456_789
@@ -55,8 +56,8 @@ def make(directory: Directory, name: str = "session_a.json", content: bytes = b"
 
 
 def test_unchanged_file_is_read_whole(files: Directory) -> None:
-    artifact = make(files, content=b"x" * (fsops.READ_BYTES + 1))
-    assert [len(piece) for piece in read_unchanged(files, artifact)] == [fsops.READ_BYTES, 1]
+    artifact = make(files, content=b"x" * (descriptors.READ_BYTES + 1))
+    assert [len(piece) for piece in read_unchanged(files, artifact)] == [descriptors.READ_BYTES, 1]
 
 
 def test_file_that_grew_is_changed(files: Directory) -> None:
@@ -224,7 +225,7 @@ def test_half_written_restores_are_swept_and_nothing_else(files: Directory) -> N
     for name in others:
         (files.path / name).write_bytes(b"not ours")
     (files.path / ".hermes-retention-0123456789abcdef.tmp").mkdir()
-    fsops.sweep_temporaries(files)
+    moving.sweep_temporaries(files)
     assert set(os.listdir(files.path)) == {
         *others, ".hermes-retention-0123456789abcdef.tmp", "session_a.json"
     }  # fmt: skip
@@ -248,8 +249,8 @@ def test_what_vanishes_while_it_is_counted_counts_as_nothing(files: Directory, m
     gone = mocker.Mock(**{"stat.side_effect": FileNotFoundError(2, "No such file or directory")})
     entries = mocker.MagicMock()
     entries.__iter__.return_value = iter([gone, *os.scandir(files.path)])
-    mocker.patch("hermes_retention.fsops.os.scandir", return_value=entries)
-    assert fsops.allocated_bytes(files.path) == artifact.allocated_bytes
+    mocker.patch("hermes_retention.fsops.directories.os.scandir", return_value=entries)
+    assert directories.allocated_bytes(files.path) == artifact.allocated_bytes
 
 
 # -- placing ----------------------------------------------------------------------------------------
@@ -329,19 +330,19 @@ def test_made_directories_are_private_whatever_the_umask(tmp_path: Path) -> None
 
 def test_private_file_is_replaced_at_once_or_not_at_all(tmp_path: Path, mocker: MockerFixture) -> None:
     path = tmp_path / "holds.json"
-    fsops.replace_private_file(path, b"one")
+    writing.replace_private_file(path, b"one")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     mocker.patch(
         "hermes_retention.effects.replace", side_effect=OSError(errno.ENOSPC, "No space left on device")
     )
     with pytest.raises(OSError, match="No space"):
-        fsops.replace_private_file(path, b"two")
+        writing.replace_private_file(path, b"two")
     assert path.read_bytes() == b"one"
     assert os.listdir(tmp_path) == ["holds.json"]
 
 
 def test_other_platforms_are_told_before_anything_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    fsops.require_supported_platform()
+    directories.require_supported_platform()
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(UnsupportedPlatform, match="runs on Linux and macOS"):
-        fsops.require_supported_platform()
+        directories.require_supported_platform()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention import fsops
 from hermes_retention.errors import StoreUnreadable
+from hermes_retention.fsops import writing
 from hermes_retention.names import printable
 from hermes_retention.stores.hermes import files, state_db
 from hermes_retention.stores.hermes.documents import read_document, words
@@ -92,7 +92,7 @@ def _drop_entries(path: Path, session_ids: Collection[str]) -> list[str]:
     doomed = [key for key, entry in entries.items() if _leads_to(bytes(entry).decode(), session_ids)]
     if doomed:
         left = {key: entry for key, entry in entries.items() if key not in doomed}
-        fsops.replace_private_file(path, msgspec.json.format(msgspec.json.encode(left), indent=2))
+        writing.replace_private_file(path, msgspec.json.format(msgspec.json.encode(left), indent=2))
     return doomed
 
 

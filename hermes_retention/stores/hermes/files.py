@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.model import Artifact, ArtifactKind, Unknown
 from hermes_retention.names import printable, storable
 from hermes_retention.stores.hermes.documents import words

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from hermes_retention.fsops import Directory, rewrite_unchanged
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.writing import rewrite_unchanged
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
 from hermes_retention.stores.hermes import config, files, state_db
 from hermes_retention.stores.hermes.documents import decode, read_document, timestamp

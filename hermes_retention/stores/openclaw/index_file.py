@@ -13,7 +13,8 @@ import msgspec
 
 from hermes_retention import effects
 from hermes_retention.errors import ArtifactChanged, StoreUnreadable
-from hermes_retention.fsops import Directory, replace_file
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.writing import replace_file
 from hermes_retention.names import printable
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.openclaw.files import INDEX, LOCK

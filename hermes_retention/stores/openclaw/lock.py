@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from hermes_retention import effects
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops import Directory, remove_lock, take_stale_lock, write_all
+from hermes_retention.fsops.descriptors import write_all
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.moving import remove_lock, take_stale_lock
 from hermes_retention.names import printable
 
 WAIT_SECONDS = 10.0

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hermes_retention.errors import ArtifactChanged, RetentionError
-from hermes_retention.fsops import Directory, Remover, read_unchanged
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.originals import Remover, read_unchanged
 from hermes_retention.model import Artifact, ArtifactKind
 from hermes_retention.names import printable
 from hermes_retention.stores.base import SessionMetadata

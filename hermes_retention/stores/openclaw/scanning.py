@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.model import Artifact, ArtifactKind, Record, Route, Session, SessionClass, Unknown
 from hermes_retention.names import is_text, printable
 from hermes_retention.stores.openclaw.agents import joined

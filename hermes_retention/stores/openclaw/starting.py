@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from hermes_retention import effects
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.gateway.resume import ResumeCandidate
 from hermes_retention.model import Record, Session, SessionClass
 from hermes_retention.names import printable

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hermes_retention.errors import RestoreConflict, StoreUnreadable
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.model import Session, Unknown
 from hermes_retention.names import printable
 from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata

@@ -85,7 +85,7 @@ def test_reader_that_went_away_is_no_error(mocker: MockerFixture, home: HomeBuil
 
 
 def test_unsupported_system_is_told_before_anything_else(mocker: MockerFixture, tmp_path: Path) -> None:
-    mocker.patch("hermes_retention.fsops.sys.platform", "win32")
+    mocker.patch("hermes_retention.fsops.directories.sys.platform", "win32")
     result = run(tmp_path / "nowhere", "sweep", "--yes")
     assert result.code == 2
     assert "win32" in result.err

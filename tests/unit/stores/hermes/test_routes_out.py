@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from homes import HOUR, NOW, HomeBuilder
 
-from hermes_retention import fsops
+from hermes_retention.fsops import writing
 from hermes_retention.stores.hermes import routes_out
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 
@@ -114,7 +114,7 @@ def test_index_that_somebody_writes_meanwhile_is_left_alone(
 
     def after_somebody_else(*arguments: object, **keywords: object) -> bool:
         home.index({"agent:main:telegram:dm:9": {"session_id": "new"}})
-        return fsops.rewrite_unchanged(*arguments, **keywords)  # type: ignore[arg-type]  # handed on
+        return writing.rewrite_unchanged(*arguments, **keywords)  # type: ignore[arg-type]  # handed on
 
     monkeypatch.setattr(routes_out, "rewrite_unchanged", after_somebody_else)
     routes_of(home).drop_routes({key_of(1): "one"})

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops import Directory, take_stale_lock
+from hermes_retention.fsops.directories import Directory
+from hermes_retention.fsops.moving import take_stale_lock
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of, locked
 
 NAME = "sessions.json.lock"
