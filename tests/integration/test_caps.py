@@ -348,11 +348,9 @@ def test_costs_stop_a_session_where_the_host_knows_them(capped: Capped) -> None:
 
 
 def test_host_that_cannot_stop_resets_instead_and_says_so_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    capped: Capped, caplog: pytest.LogCaptureFixture
 ) -> None:
-    home = CappedHome(
-        tmp_path, host=Gateway(stops=False), CHAT__CAPS__MAX_TOOL_CALLS="3", CRON__CAPS__MAX_TOKENS="9"
-    )
+    home = capped(host=Gateway(stops=False), CHAT__CAPS__MAX_TOOL_CALLS="3", CRON__CAPS__MAX_TOKENS="9")
     assert home.gateway is not None
     home.session("s1")
     home.call("s1", tool_calls=4)
@@ -394,10 +392,8 @@ def test_gateway_that_asks_is_told_what_to_do(capped: Capped) -> None:
     assert home.answer("s1", Cap.MESSAGES) == over
 
 
-def test_gateway_without_a_database_is_counted_by_what_it_tells(tmp_path: Path) -> None:
-    home = CappedHome(
-        tmp_path, CHAT__CAPS__MAX_MESSAGES="6", CHAT__CAPS__MAX_TOKENS="100", CHAT__CAPS__MAX_COST_USD="1"
-    )
+def test_gateway_without_a_database_is_counted_by_what_it_tells(capped: Capped) -> None:
+    home = capped(CHAT__CAPS__MAX_MESSAGES="6", CHAT__CAPS__MAX_TOKENS="100", CHAT__CAPS__MAX_COST_USD="1")
     home.gateway = None
     home.database.path.unlink()
     for _ in range(2):

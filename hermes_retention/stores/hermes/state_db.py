@@ -174,7 +174,10 @@ def looking(path: Path) -> Iterator[sqlite3.Connection | None]:
     with (
         read_errors(path),
         contextlib.closing(
-            effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            # A thread that dies with its process leaves the closing to whichever thread clears up.
+            effects.connect(
+                address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
         ) as database,
     ):
         database.text_factory = _text
