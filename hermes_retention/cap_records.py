@@ -95,10 +95,11 @@ class CapRecords:
         """Alerts about one session, or about all of them; newest first."""
         if not self._exist():
             return []
+        where, values = ("1", ()) if session_id is None else ("session_id = ?", (storable(session_id),))
         rows = self._rows(
-            "SELECT session_id, class, platform, cap, stage, count, upper, action, done, at, text "
-            "FROM alerts WHERE ?1 IS NULL OR session_id = ?1 ORDER BY at DESC, session_id, cap",
-            (None if session_id is None else storable(session_id),),
+            "SELECT session_id, class, platform, cap, stage, count, upper, action, done, at, text "  # noqa: S608 - two constants
+            f"FROM alerts WHERE {where} ORDER BY at DESC, session_id, cap",
+            values,
         )
         return [_alert(row) for row in rows if row[3] in set(Cap)]
 

@@ -77,7 +77,7 @@ class Minimal:
         database = self.home / "state.db"
         with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute(
-                "UPDATE sessions SET started_at = started_at - ?1, ended_at = ended_at - ?1", (seconds,)
+                "UPDATE sessions SET started_at = started_at - ?, ended_at = ended_at - ?", (seconds, seconds)
             )
             connection.execute("UPDATE messages SET timestamp = timestamp - ?", (seconds,))
         for path in (self.home / "sessions").glob("session_*.json"):

@@ -155,11 +155,12 @@ def _more(database: sqlite3.Connection, session_id: str, since: Stored, columns:
     # All newer rows, also those of other sessions, or all entries of this one in the index: whatever is less.
     rows, entries = newest - since.last_id, since.messages
     if since.last_id and rows * _ROW_AGAINST_ENTRY <= entries:
-        where = "messages NOT INDEXED WHERE id > ?2 AND session_id = ?1"
+        where = "messages NOT INDEXED WHERE id > :since AND session_id = :session"
     else:
-        where = "messages WHERE session_id = ?1 AND +id > ?2"
+        where = "messages WHERE session_id = :session AND +id > :since"
     query = f"SELECT count(*), total({_length(columns)}), max(id) FROM {where}"  # noqa: S608 - names of the host's columns
-    count, size_bytes, last_id = database.execute(query, (session_id, since.last_id)).fetchone()
+    values = {"session": session_id, "since": since.last_id}
+    count, size_bytes, last_id = database.execute(query, values).fetchone()
     return Stored(since.messages + count, since.bytes + int(size_bytes), last_id) if count else since
 
 

@@ -42,11 +42,11 @@ def _piece(path: Path, run: str, top: int | None) -> tuple[list[LiveMessage], in
             return [], None
         texts = [quoted(name) for name in _TEXTS if name in columns]
         names = [*(name for name in (*_TEXTS, *_OTHERS) if name in columns)]
-        like = " OR ".join(f"{text} LIKE ?1 ESCAPE '\\'" for text in texts) if run and texts else "?1 = ?1"
+        like = " OR ".join(f"{text} LIKE :run ESCAPE '\\'" for text in texts) if run and texts else "1"
         rows = database.execute(
             f"SELECT session_id, {', '.join(map(quoted, names))} FROM messages "  # noqa: S608 - quoted names
-            f"WHERE id BETWEEN ?2 AND ?3 AND ({like}) ORDER BY id DESC",
-            (f"%{_escaped(run)}%", top - _IDS_AT_A_TIME + 1, top),
+            f"WHERE id BETWEEN :bottom AND :top AND ({like}) ORDER BY id DESC",
+            {"run": f"%{_escaped(run)}%", "bottom": top - _IDS_AT_A_TIME + 1, "top": top},
         )
         found: list[LiveMessage] = [(str(row[0]), dict(zip(names, row[1:], strict=True))) for row in rows]
     return found, top - _IDS_AT_A_TIME
