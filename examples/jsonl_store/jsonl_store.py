@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops import Directory
+from hermes_retention.fsops.directories import Directory
 from hermes_retention.gateway.hookspecs import hookimpl
 from hermes_retention.model import Artifact, ArtifactKind, Session, SessionClass, Unknown
 from hermes_retention.names import printable
