@@ -179,7 +179,7 @@ def _ledger(site: Site, mode: Mode | None, *, now: float) -> Iterator[Finding]:
         return
     with ledger:
         sweeps = ledger.sweeps()
-    yield Finding("ledger", Level.GOOD, f"{len(sweeps):,} sweeps are on record")
+    yield Finding("ledger", Level.GOOD, f"sweeps on record: {len(sweeps):,}")
     if sweeps:
         yield from _last_sweep(sweeps[0], mode, now=now)
 
@@ -213,7 +213,7 @@ def _archive(site: Site) -> Iterator[Finding]:
     yield from (failed("archive", damage) for damage in damages)
     if not damages:
         months = len(site.workspace.vault.partition_paths())
-        what = f"{sessions:,} sessions in {months:,} partitions; 'archive verify' reads every byte back"
+        what = f"sessions: {sessions:,}, partitions: {months:,}; 'archive verify' reads every byte back"
         yield Finding("archive", Level.GOOD, what if months else "it is empty")
 
 
@@ -235,4 +235,4 @@ def _left_over(site: Site) -> Iterator[Finding]:
 
 def _holds(site: Site) -> Iterator[Finding]:
     holds = site.workspace.holds.load()
-    yield Finding("holds", Level.GOOD, f"{len(holds):,} sessions are held")
+    yield Finding("holds", Level.GOOD, f"sessions held: {len(holds):,}")
