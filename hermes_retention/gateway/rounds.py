@@ -229,9 +229,11 @@ class Rounds:
     def _tell_when_next(self) -> None:
         """For ``status``. Where nothing was written yet, nothing is."""
         left = self.schedule.seconds_left(tick=self._monotonic())
+        if left is None:
+            return
         with self._complaints.about(f"the ledger of {self._name}"):
             ledger = Workspace(self._home).ledger_if_any()
-            if ledger is not None and left is not None:
+            if ledger is not None:
                 with ledger:
                     ledger.remember(NEXT_SWEEP, str(self._clock() + left))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -49,9 +50,9 @@ def test_hooks_are_these() -> None:
 
 def test_every_hook_says_when_and_on_which_thread() -> None:
     for name in hooks():
-        text = getattr(hookspecs, name).__doc__ or ""
-        assert "\n    When: " in text, name
-        assert "\n    Thread: " in text, name
+        text = inspect.getdoc(getattr(hookspecs, name)) or ""
+        assert "\nWhen: " in text, name
+        assert "\nThread: " in text, name
 
 
 def test_own_plugin_implements_hooks_that_exist() -> None:
