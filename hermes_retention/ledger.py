@@ -170,6 +170,9 @@ class Ledger:
         except sqlite3.Error as error:
             connection.close()
             raise _refused(path, error) from error
+        except OSError as error:
+            connection.close()
+            raise _unusable(path, (error.strerror or "it cannot be made private").lower(), _OWNER) from error
         if row is None:
             connection.close()
             raise _unusable(path, "it has no format", kind=LedgerDamaged)

@@ -304,7 +304,11 @@ class PartitionWriter:
         path = vault.root / f"{name}.db"
         self._writer = Partition.create(path)
         # A connection of its own: what it reads comes from the file, not from the writer's page cache.
-        self._reader = Partition.open(path)
+        try:
+            self._reader = Partition.open(path)
+        except BaseException:
+            self._writer.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

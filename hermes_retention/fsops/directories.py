@@ -89,6 +89,8 @@ class Directory:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except ValueError:  # there is a null in it, so no entry can have this name
+            return None
 
 
 def _open_inner(descriptor: int, name: str, path: Path) -> int:
