@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact, describe
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.errors import RestoreConflict, RetentionError, UsageError
@@ -24,6 +23,7 @@ from hermes_retention.fsops.originals import place_file
 from hermes_retention.lookup import Copies, archived_copies
 from hermes_retention.model import ArtifactKind
 from hermes_retention.names import printable
+from hermes_retention.placing import open_target
 from hermes_retention.restoring_rows import in_order_of_sweeps
 from hermes_retention.search.messages import Fields, fields_in, message_of, whole
 from hermes_retention.site import Site
@@ -69,16 +69,7 @@ def export_as(site: Site, session_ids: Sequence[str], form: Form, directory: Pat
 
     Raises ``UsageError`` when files cannot be written there at all.
     """
-    try:
-        effects.makedirs(directory, exist_ok=True)
-        target = Directory.open(directory)
-    except OSError as error:
-        raise UsageError(
-            printable(str(directory)),
-            f"files cannot be written there ({(error.strerror or 'no reason given').lower()})",
-            consequence="nothing was written",
-        ) from error
-    with target:
+    with open_target(directory) as target:
         exported = [_export(site, session_id, form, target) for session_id in session_ids]
         target.sync()
     return exported

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
 from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
-from hermes_retention.errors import RestoreConflict, RetentionError
+from hermes_retention.errors import RestoreConflict, RetentionError, UsageError
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.originals import place_file
 from hermes_retention.names import printable
@@ -32,6 +33,22 @@ class Placement(msgspec.Struct, frozen=True):
 
     artifact: ArchivedArtifact
     read: Callable[[], Iterable[bytes]]
+
+
+def open_target(directory: Path) -> Directory:
+    """The opened ``directory``, made if it is missing.
+
+    Raises ``UsageError`` when files cannot be written there at all; nothing was written then.
+    """
+    try:
+        effects.makedirs(directory, exist_ok=True)
+        return Directory.open(directory)
+    except OSError as error:
+        raise UsageError(
+            printable(str(directory)),
+            f"files cannot be written there ({(error.strerror or 'no reason given').lower()})",
+            consequence="nothing was written",
+        ) from error
 
 
 def place_all(target: Directory, placements: Iterable[Placement]) -> Iterator[Restored]:

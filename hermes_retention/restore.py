@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention import effects
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.errors import ExitCode, RetentionError, SessionGone, UsageError, VaultDamaged
@@ -20,7 +19,7 @@ from hermes_retention.fsops.directories import Directory
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import ROW_KINDS, ArtifactKind
 from hermes_retention.names import printable
-from hermes_retention.placing import Placement, Restored, place_all
+from hermes_retention.placing import Placement, Restored, open_target, place_all
 from hermes_retention.recovery import recover
 from hermes_retention.restoring_rows import RowsReport, joined_placements, put_rows_back
 from hermes_retention.site import Site
@@ -83,16 +82,7 @@ def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> 
     The store stays as it is.
     """
     found = _find_all(site, session_ids)
-    try:
-        effects.makedirs(directory, exist_ok=True)
-        target = Directory.open(directory)
-    except OSError as error:
-        raise UsageError(
-            printable(str(directory)),
-            f"files cannot be written there ({(error.strerror or 'no reason given').lower()})",
-            consequence="nothing was written",
-        ) from error
-    with target, site.workspace.vault.reader() as reader:
+    with open_target(directory) as target, site.workspace.vault.reader() as reader:
         placements = [*_placements(reader, found.files), *joined_placements(site, reader, found.rows)]
         return RestoreReport(str(directory), tuple(place_all(target, placements)), damages=found.damages)
 
