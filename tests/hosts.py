@@ -57,7 +57,7 @@ class Model:
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[list[Message]] = []
-        """The messages of each request for an answer, the newest last."""
+        """The messages of each request of a conversation, the newest last."""
         self.waiting = threading.Event()
         """Set once a request waits for ``go_on``."""
         self.go_on = threading.Event()
@@ -84,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, b"{}")  # the host tries out which kind of server this is
             return
         request = json.loads(body)
-        self.server.model.asked.append(request["messages"])
+        if request.get("tools"):  # else the host wants a title, at a time of its own
+            self.server.model.asked.append(request["messages"])
         if self._waits(request["messages"]):
             self.server.model.waiting.set()
             self.server.model.go_on.wait(_LONGEST_WAIT)
