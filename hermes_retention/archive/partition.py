@@ -76,13 +76,10 @@ class Partition:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
+        self.name = path.stem
+        """What people call it: ``2026-11``."""
         self._connection = connection
         self._codecs: dict[int | None, Codec] = {}
-
-    @property
-    def name(self) -> str:
-        """What people call it: ``2026-11``."""
-        return self.path.stem
 
     @classmethod
     def open(cls, path: Path) -> Partition:
@@ -164,14 +161,15 @@ class Partition:
             if same is not None:
                 self._forget_artifact(same)
             ids.append(next(fresh) if same is None else same)
-        self._connection.executemany(
-            "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (number, numbers[one.session_id], *_described(one), archived_at, sweep)
-                for number, one in zip(ids, packed, strict=True)
-            ),
+        described = [_described(one) for one in packed]
+        self._insert(
+            "INSERT INTO artifacts",
+            [
+                (number, numbers[one.session_id], *columns, archived_at, sweep)
+                for number, one, columns in zip(ids, packed, described, strict=True)
+            ],
         )
-        self._connection.executemany(
+        self._connection.executemany(  # one after another: a large artifact is packed while it is written
             "INSERT INTO frames VALUES (?, ?, ?, ?)",
             (
                 (number, seq, frame.size_bytes, frame.content)
@@ -181,14 +179,28 @@ class Partition:
         )
         if not seals.has_seals(self._connection):
             self._connection.execute(seals.TABLE)
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO seals VALUES (?, ?)",
-            (
-                (number, seals.seal_of(one.session_id, *_described(one)[:-1], float(archived_at), sweep))
-                for number, one in zip(ids, packed, strict=True)
-            ),
+        self._insert(
+            "INSERT OR REPLACE INTO seals",
+            [
+                (number, seals.seal_of(one.session_id, *columns[:-1], float(archived_at), sweep))
+                for number, one, columns in zip(ids, packed, described, strict=True)
+            ],
         )
         return ids
+
+    def _insert(self, into: str, rows: Sequence[Sequence[object]], otherwise: str = "") -> None:
+        """Insert rows with as few statements as the number of variables in one allows.
+
+        Python gives its lock away for each of them. Where other threads want it as well, getting it back
+        takes longer than inserting a row.
+        """
+        width = len(rows[0]) if rows else 1
+        length = _VARIABLES // width
+        for start in range(0, len(rows), length):
+            some = rows[start : start + length]
+            marks = ", ".join([f"({', '.join('?' * width)})"] * len(some))
+            values = list(itertools.chain.from_iterable(some))
+            self._connection.execute(f"{into} VALUES {marks} {otherwise}", values)
 
     def _next(self, table: str, column: str) -> int:
         row = self._connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()
@@ -210,11 +222,9 @@ class Partition:
         fresh = itertools.count(self._next("sessions", "number"))
         numbers = {entry.id: known[entry.id] if entry.id in known else next(fresh) for entry in entries}
         updates = ", ".join(f"{field} = coalesce(excluded.{field}, {field})" for field in _METADATA)
-        self._connection.executemany(
-            f"INSERT INTO sessions VALUES (?, ?, ?, ?{', ?' * len(_METADATA)}) "
-            "ON CONFLICT(id) DO UPDATE SET class = excluded.class, "
-            f"last_activity = max(last_activity, excluded.last_activity), {updates}",
-            (
+        self._insert(
+            "INSERT INTO sessions",
+            [
                 (
                     numbers[entry.id],
                     entry.id,
@@ -223,7 +233,9 @@ class Partition:
                     *msgspec.structs.astuple(entry.metadata),
                 )
                 for entry in entries
-            ),
+            ],
+            "ON CONFLICT(id) DO UPDATE SET class = excluded.class, "
+            f"last_activity = max(last_activity, excluded.last_activity), {updates}",
         )
         return numbers
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -487,6 +488,14 @@ def _is_worth_using(dictionary: bytes, samples: Sequence[tuple[str, bytes]], *, 
     return sum(len(codec.compress(content)) for content in plain) < alone * _WORTH_USING
 
 
+_DAY = 86400
+
+
 def partition_name(last_activity: float) -> str:
     """The partition of a session that was last active at this Unix time: its month in UTC."""
-    return datetime.fromtimestamp(last_activity, UTC).strftime("%Y-%m")
+    return _month_of(int(last_activity // _DAY))
+
+
+@lru_cache(maxsize=4096)
+def _month_of(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY, UTC).strftime("%Y-%m")
