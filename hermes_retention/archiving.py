@@ -44,6 +44,8 @@ from hermes_retention.stores.base import SessionMetadata, StoreFiles
 BATCH_BYTES = 16 * 2**20
 """Plain bytes per transaction of the vault: enough that syncing costs little, little enough for memory."""
 BATCH_STEPS = 2048
+LEAVE_BYTES = 4 * BATCH_BYTES
+"""Plain bytes that leave the store together: a host's index is written anew each time."""
 _REMOVERS = 4
 _AHEAD = 1
 _SAMPLES = 12
@@ -111,7 +113,7 @@ class Archiver:
 
         Three things overlap, each on a batch of its own: packing (a pool), committing (this thread),
         comparing what was read back and removing (more threads, which mostly wait for the file system; one
-        of them leads each batch through the host's index).
+        of them leads a few batches at a time through the host's index).
         """
         workers = max(2, min(4, os.cpu_count() or 2))
         with (
@@ -120,11 +122,13 @@ class Archiver:
             ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-leave") as leaving,
         ):
             pending: deque[Future[list[Outcome]]] = deque()
+            compared: list[_PackedStep] = []
             for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
-                pending.append(leaving.submit(self._leave, committed, removing))
+                pending.append(leaving.submit(self._leave, committed, compared, removing))
                 # What waits for its comparison is in memory: a slow disk must not let it pile up.
                 while pending and (len(pending) > _AHEAD or pending[0].done()):
                     yield from pending.popleft().result()
+            pending.append(leaving.submit(self._take_out, compared, removing))
             for future in pending:
                 yield from future.result()
 
@@ -150,9 +154,20 @@ class Archiver:
             except (RetentionError, sqlite3.Error, OSError) as error:
                 yield [_failed(step, vault_trouble(error)) for step in members]
 
-    def _leave(self, committed: Sequence[_PackedStep], removing: ThreadPoolExecutor) -> list[Outcome]:
-        """Compare the copies, take the sessions off the index, and remove what nothing needs any longer."""
+    def _leave(
+        self, committed: Sequence[_PackedStep], compared: list[_PackedStep], removing: ThreadPoolExecutor
+    ) -> list[Outcome]:
+        """Compare the copies, and once ``compared`` is worth it, take out all that it holds."""
         list(removing.map(_check_all, _slices(committed, _REMOVERS)))
+        compared += committed
+        if sum(_plain_bytes(one.step) for one in compared) < LEAVE_BYTES:
+            return []
+        some = list(compared)
+        compared.clear()
+        return self._take_out(some, removing)
+
+    def _take_out(self, committed: Sequence[_PackedStep], removing: ThreadPoolExecutor) -> list[Outcome]:
+        """Take the sessions off the index, and remove what nothing needs any longer."""
         leaving = {one.step.session_id: one.artifacts for one in committed if one.artifacts}
         needed = self._files.let_go(leaving) if leaving else {}
         for packed_step in committed:

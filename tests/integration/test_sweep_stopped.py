@@ -42,6 +42,7 @@ class StopAfter:
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiving, "BATCH_STEPS", 4)
+    monkeypatch.setattr(archiving, "LEAVE_BYTES", 1)
     monkeypatch.setattr(row_archiving, "BATCH_STEPS", 4)
 
 
