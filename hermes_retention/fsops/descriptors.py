@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from hermes_retention import effects
 
 READ_BYTES = 8 * 2**20
 """How much is read at a time at most."""
+_TOGETHER_BYTES = 2**20
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -17,6 +18,19 @@ def write_all(descriptor: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[effects.write(descriptor, left) :]
+
+
+def write_pieces(descriptor: int, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write ``pieces`` one behind the other, small ones together. Raises ``OSError`` after a part of them."""
+    waiting: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _TOGETHER_BYTES:
+            write_all(descriptor, b"".join(waiting))
+            waiting, size = [], 0
+    write_all(descriptor, b"".join(waiting))
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hermes_retention import effects
 from hermes_retention.errors import ArtifactChanged
-from hermes_retention.fsops.descriptors import READ_BYTES, closing, write_all
+from hermes_retention.fsops.descriptors import READ_BYTES, closing, write_all, write_pieces
 from hermes_retention.fsops.directories import Directory, sync_directory
 from hermes_retention.fsops.moving import temporary_name
 from hermes_retention.names import printable
@@ -58,7 +58,7 @@ def rewrite_unchanged(directory: Directory, name: str, content: bytes, *, seen: 
         return now is not None and _version(now) == _version(seen)
 
     try:
-        replace_file(directory, name, content, like=seen, may_go_on=is_unchanged)
+        replace_file(directory, name, [content], like=seen, may_go_on=is_unchanged)
     except ArtifactChanged:
         return False
     return True
@@ -71,12 +71,12 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 def replace_file(
     directory: Directory,
     name: str,
-    content: bytes,
+    pieces: Iterable[bytes | memoryview],
     *,
     like: os.stat_result | None,
     may_go_on: Callable[[], bool],
 ) -> os.stat_result:
-    """Write ``content`` in the place of ``name``, synced, all at once or not at all; returns its new status.
+    """Write ``pieces`` in the place of ``name``, synced, all at once or not at all; returns its new status.
 
     The file has the mode and owner of ``like``, or is private and ours when that is ``None``. ``may_go_on``
     is asked right before the exchange: raises ``ArtifactChanged`` when it says no, ``OSError`` for all else;
@@ -87,7 +87,7 @@ def replace_file(
     descriptor = effects.open_file(temporary, flags, 0o600, dir_fd=directory.descriptor)
     try:
         with closing(descriptor):
-            write_all(descriptor, content)
+            write_pieces(descriptor, pieces)
             if like is not None:
                 own = os.fstat(descriptor)
                 if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):

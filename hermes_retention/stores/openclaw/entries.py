@@ -84,15 +84,14 @@ def read_entry(key: str, value: bytes) -> Entry | None:
         return None
     updated = _seconds(facts.updated_at)
     used = [it for it in (updated, _seconds(facts.last_interaction_at)) if it is not None]
-    started = _seconds(facts.session_started_at) or _seconds(facts.started_at) or 0.0
-    status = facts.status if isinstance(facts.status, str) else ""
+    status = _status(facts)
     return Entry(
         key,
         read_key(key),
         facts.session_id,
         updated,
         max(used, default=None),
-        started,
+        _started(facts),
         _seconds(facts.ended_at),
         status,
         status == RUNNING or facts.aborted_last_run is True,
@@ -103,7 +102,7 @@ def read_entry(key: str, value: bytes) -> Entry | None:
 
 def metadata_of(key: str, value: bytes) -> SessionMetadata:
     """What a listing of the archive shows of an entry."""
-    facts, entry = _facts(value) or _Facts(), read_entry(key, value)
+    facts = _facts(value) or _Facts()
     title = next((it for it in (facts.display_name, facts.label, facts.subject) if _is_name(it)), None)
     channel = next((it for it in (facts.channel, facts.last_channel) if _is_name(it)), None)
     return SessionMetadata(
@@ -111,9 +110,9 @@ def metadata_of(key: str, value: bytes) -> SessionMetadata:
         title=title,
         model=facts.model if _is_name(facts.model) else None,
         route_key=key,
-        started_at=None if entry is None else entry.started_at or None,
-        ended_at=None if entry is None else entry.ended_at,
-        end_reason=None if entry is None else entry.status or None,
+        started_at=_started(facts) or None,
+        ended_at=_seconds(facts.ended_at),
+        end_reason=_status(facts) or None,
     )
 
 
@@ -132,6 +131,9 @@ def file_in(path: str, directory: str, agent: str) -> str | None:
     The host writes absolute paths, and may see the home under another one than we do, as in a container: it
     is the same place when its last parts are.
     """
+    start, slash, name = path.rpartition("/")
+    if start == directory and slash and name not in ("", ".", "..") and "\0" not in path:
+        return name  # as nearly all are
     parts = PurePosixPath(path).parts
     if not parts or ".." in parts or "\0" in path:
         return None
@@ -163,6 +165,14 @@ def _doubt(key: str, facts: _Facts, updated: float | None) -> str | None:
     if facts.updated_at is None:
         return "it has no updatedAt"
     return "its updatedAt is no time in milliseconds" if updated is None else None
+
+
+def _started(facts: _Facts) -> float:
+    return _seconds(facts.session_started_at) or _seconds(facts.started_at) or 0.0
+
+
+def _status(facts: _Facts) -> str:
+    return facts.status if isinstance(facts.status, str) else ""
 
 
 def _seconds(value: object) -> float | None:

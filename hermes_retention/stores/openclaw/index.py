@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,9 @@ _CLOSE = re.compile(_BLANK + rb"\}" + _BLANK)
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LEAD, _COLON, _END = b"\n  ", b": ", b"\n}\n"
 """How the host writes an index; for what has no neighbour to imitate."""
+
+
+Piece: TypeAlias = "bytes | memoryview"
 
 
 class Member(NamedTuple):
@@ -86,11 +89,17 @@ class Index:
         return b"{" + b",".join(self.content[it.start : it.end] for it in chosen) + _END
 
     def changed(self, changes: Mapping[str, bytes | None]) -> Index:
-        """The index with other entries: ``None`` removes one, bytes take its place or are added at the end.
+        """The index with other entries, as ``rewritten`` tells, in memory of its own."""
+        pieces, members = self.rewritten(changes)
+        return Index(b"".join(pieces), members)
 
-        The text of all others, and what is before the first and behind the last, stays as it is.
+    def rewritten(self, changes: Mapping[str, bytes | None]) -> tuple[list[Piece], dict[str, Member]]:
+        """The text with other entries, in pieces of which most are views of this one, and its members.
+
+        ``None`` removes an entry, bytes take its place or are added at the end. The text of all others, and
+        what is before the first and behind the last, stays as it is.
         """
-        pieces: list[memoryview | bytes] = [self.content[: self._first_start()]]
+        pieces: list[Piece] = [self.content[: self._first_start()]]
         members: dict[str, Member] = {}
         place = len(pieces[0])
         for key, text, value_at in self._texts(changes):
@@ -100,9 +109,9 @@ class Index:
             place = start + len(text)
             members[key] = Member(start, start + value_at, place)
         pieces.append(self._tail() if self.members or not members else _END)
-        return Index(b"".join(pieces), members)
+        return pieces, members
 
-    def _texts(self, changes: Mapping[str, bytes | None]) -> Iterator[tuple[str, memoryview | bytes, int]]:
+    def _texts(self, changes: Mapping[str, bytes | None]) -> Iterator[tuple[str, Piece, int]]:
         """Key, text and offset of the value in it, of everything that the changed index holds."""
         view = memoryview(self.content)
         for key, (start, value, end) in self.members.items():

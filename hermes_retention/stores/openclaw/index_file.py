@@ -18,7 +18,7 @@ from hermes_retention.fsops.writing import replace_file
 from hermes_retention.names import printable
 from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.openclaw.files import INDEX, LOCK
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import Index, Member
 from hermes_retention.stores.openclaw.lock import Waiting, locked
 from hermes_retention.units import format_size
 
@@ -120,20 +120,36 @@ class IndexFile:
             changes = changes_to(current.index)
             if not any(_differs(current.index, key, value) for key, value in changes.items()):
                 return current
-            index = current.index.changed(changes)
+            pieces, members = current.index.rewritten(changes)
+            before = current.status
             try:
                 status = replace_file(
                     self._directory,
                     INDEX,
-                    index.content,
-                    like=current.status,
-                    may_go_on=lambda: lock.is_ours() and self._stands(current.status),
+                    pieces,
+                    like=before,
+                    may_go_on=lambda: lock.is_ours() and self._stands(before),
                 )
             except ArtifactChanged as error:
                 raise self._unreadable("somebody wrote it without its lock, or took the lock away") from error
             except OSError as error:
                 raise self._unreadable(f"it cannot be written: {words(error)}") from error
-        snapshot = Snapshot(index, status)
+            del pieces, current, held  # the old text need not be in memory beside the new one
+            return self._written(status, members)
+
+    def _written(self, status: os.stat_result, members: dict[str, Member]) -> Snapshot:
+        """The index as it was just written, whose ``members`` need not be looked for again."""
+        try:
+            descriptor = self._opened()
+            if descriptor is None:
+                return self.load()
+            with open(descriptor, "rb", buffering=0) as stream:
+                if not _is_same(os.fstat(descriptor), status):
+                    return self.load()
+                content = stream.readall()
+        except OSError as error:
+            raise self._unreadable(words(error)) from error
+        snapshot = Snapshot(Index(content, members), status)
         self._cache.keep(self.path, snapshot)
         return snapshot
 

@@ -22,7 +22,7 @@ from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.openclaw.agents import folder_of, joined, parted
 from hermes_retention.stores.openclaw.entries import metadata_of, session_id_in
 from hermes_retention.stores.openclaw.files import LOCK, transcripts
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import Index, Member
 from hermes_retention.stores.openclaw.index_file import Changes, IndexCache, IndexFile, Snapshot
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of
 from hermes_retention.stores.openclaw.scanning import fingerprint
@@ -40,7 +40,8 @@ class _Agent:
         self._remover: Remover | None = None
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._keys: tuple[Index, dict[str, list[str]]] = (Index.empty(), {})
+        self._keys: tuple[Mapping[str, Member], dict[str, list[str]]] = ({}, {})
+        """Members of an index, and its keys by session. Not the index itself, which may be large."""
 
     def close(self) -> None:
         self.directory.close()
@@ -85,8 +86,8 @@ class _Agent:
             return gone
 
         with self._lock:
-            before = self._seen()
-            self._snapshot = self._index_file.update(changes_to, before)
+            self._seen()
+            self._snapshot = self._index_file.update(changes_to, self._handed_over())
             self._carry_over(leaving.keys() - needed.keys())
         return needed
 
@@ -95,25 +96,29 @@ class _Agent:
             self._snapshot = self._index_file.load()
         return self._snapshot
 
+    def _handed_over(self) -> Snapshot | None:
+        """What was seen last, for somebody who puts another one in its place."""
+        handed, self._snapshot = self._snapshot, None
+        return handed
+
     def _keys_in(self, index: Index) -> dict[str, list[str]]:
         """Session id → its keys, read once for each index."""
-        if self._keys[0] is not index:
+        if self._keys[0] is not index.members:
             found: dict[str, list[str]] = {}
             for key in index.members:
                 session_id = session_id_in(index.value(key))
                 if session_id is not None:
                     found.setdefault(session_id, []).append(key)
-            self._keys = index, found
+            self._keys = index.members, found
         return self._keys[1]
 
     def _carry_over(self, gone: Collection[str]) -> None:
         """What we took off ourselves need not be read again."""
-        index = self._seen().index
-        if self._keys[0] is index:
+        members = self._seen().index.members
+        if self._keys[0] is members:
             return
-        members = index.members
         left = {it: keys for it, keys in self._keys[1].items() if it not in gone or keys[0] in members}
-        self._keys = index, left
+        self._keys = members, left
 
     def _why_it_stays(
         self, session_id: str, artifacts: Sequence[Artifact], index: Index, keys: Sequence[str], *, now: float
