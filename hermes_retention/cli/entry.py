@@ -23,6 +23,9 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 READER_GONE = 141
 """Exit code when whoever read the output stopped reading, as shells have it."""
+_MMAP_THRESHOLD = -3
+"""``M_MMAP_THRESHOLD`` of glibc's ``malloc.h``."""
+_LARGE_BYTES = 2**20
 
 
 def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time.time) -> int:
@@ -35,6 +38,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time
             namespace.retention_complain(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:  # argparse has said what it had to say
         return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
+    _let_large_memory_be_given_back()
     return run(namespace, clock=clock)
 
 
@@ -131,6 +135,20 @@ def _handler(command: str) -> Handler:  # noqa: C901, PLR0911 - one for each mod
     from hermes_retention.cli import showing
 
     return showing.HANDLERS[command]
+
+
+def _let_large_memory_be_given_back() -> None:
+    """Keep large blocks apart from small ones, so that each goes back to the system when nobody needs it.
+
+    After the first one glibc would put them among the small ones, where holes stay. Of other C libraries
+    nothing is asked. Only for a process of our own.
+    """
+    import ctypes
+
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _put_something_behind_closed_outputs() -> None:
