@@ -6,21 +6,32 @@ manner; ``cases`` lists them all, ``sampled`` a few of each sort of effect.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
-from faults import MANNERS, Dying, Effect, Faults, Manner, died_at, effects_of
-from full_homes import Contents, FullHome
+from faults import MANNERS, Dying, Effect, Manner, effects_of, struck_at
 
-from hermes_retention.errors import RetentionError
+Contents: TypeAlias = Any
+"""All that can be read of a home; each kind of home has its own."""
 
-Act = Callable[[FullHome], object]
-Look = Callable[[FullHome, Contents], None]
-"""Looks at a home, given what it holds when no fault struck, or held before anything was done."""
+
+class Home(Protocol):
+    """A home that scenes are made of."""
+
+    path: Path
+
+    def copy(self, path: Path) -> Self:
+        """The same home elsewhere, times included."""
+
+    def contents(self) -> Contents:
+        """Everything, read anew."""
+
+
+_Home = TypeVar("_Home", bound=Home)
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -35,18 +46,21 @@ class Case(msgspec.Struct, frozen=True):
         return f"{self.manner} {'after' if self.after else 'at'} effect {self.at}: {self.effect}"
 
 
-class Scene:
+class Scene(Generic[_Home]):
     """``act`` on copies of ``pattern``; ``completed`` looks at a home in which a fault struck."""
 
     def __init__(
         self,
-        pattern: FullHome,
+        pattern: _Home,
         folder: Path,
-        act: Act,
-        completed: Look,
-        between: Look = FullHome.check_nothing_lost,
+        act: Callable[[_Home], object],
+        completed: Callable[[_Home, Contents], None],
+        between: Callable[[_Home, Contents], None],
     ) -> None:
-        """``between`` looks at what a fault left, ``completed`` does what is left to do, and looks again."""
+        """``between`` looks at what a fault left, ``completed`` does what is left to do, and looks again.
+
+        They are given what a home held before anything was done, and what one holds when no fault struck.
+        """
         self._pattern, self._folder, self._act = pattern, folder, act
         self._between, self._completed = between, completed
         self._number = 0
@@ -58,7 +72,7 @@ class Scene:
         completed(whole, self.whole)
         shutil.rmtree(whole.path)
 
-    def _fresh(self) -> FullHome:
+    def _fresh(self) -> _Home:
         self._number += 1
         return self._pattern.copy(self._folder / str(self._number))
 
@@ -88,7 +102,8 @@ class Scene:
         """Strike; nothing may be lost then, and the next ones complete it."""
         home = self._fresh()
         try:
-            assert self._strike(home, case), "the fault was never reached"
+            struck = struck_at(case.at, case.manner, lambda: self._act(home), after=case.after)
+            assert struck, "the fault was never reached"
             self._between(home, self.before)
             self._completed(home, self.whole)
         except AssertionError as error:
@@ -97,16 +112,8 @@ class Scene:
         finally:
             shutil.rmtree(home.path)
 
-    def _strike(self, home: FullHome, case: Case) -> bool:
-        if isinstance(case.manner, Dying):
-            return died_at(case.at, lambda: self._act(home), after=case.after)
-        # What is told in words may be raised; anything else is a bug.
-        with Faults(at=case.at, manner=case.manner) as faults, contextlib.suppress(RetentionError):
-            self._act(home)
-        return faults.struck is not None
 
-
-def run_all(scene: Scene, cases: Sequence[Case]) -> None:
+def run_all(scene: Scene[Any], cases: Sequence[Case]) -> None:
     """Run them all and fail with all that failed, not only with the first."""
     failed = []
     for case in cases:

@@ -5,7 +5,7 @@
     print(faults.effects)
     with Faults(at=7, manner=Failing(errno.EIO)):  # the seventh effect fails
         act()
-    died_at(7, act)                                # a child process ends before the seventh effect
+    struck_at(7, Dying(), act)                     # a child process ends before the seventh effect
 
 Threads would bring the effects into another order in each run, and clocks their number: while faults are in
 place, what runs in a pool runs at once, and turns at a database take no time.
@@ -15,6 +15,7 @@ place, what runs in a pool runs at once, and turns at a database take no time.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -28,6 +29,7 @@ from typing import Any, Protocol, Self
 import pytest
 
 from hermes_retention import archiving, effects, row_archiving, sweep
+from hermes_retention.errors import RetentionError
 from hermes_retention.stores.hermes import turns
 
 SYSTEM = (
@@ -40,7 +42,7 @@ _READS = re.compile(
 )
 """Statements that change nothing."""
 _ENDS = frozenset({"COMMIT", "ROLLBACK"})
-DIED = 77
+_DONE, _BROKEN, DIED = 0, 1, 77
 
 
 class Effect:
@@ -249,27 +251,23 @@ def effects_of(act: Callable[[], object]) -> list[Effect]:
     return faults.effects
 
 
-def died_at(at: int, act: Callable[[], object], *, after: bool = False) -> bool:
-    """Do it in a child process that ends at that effect; whether it came that far.
+def struck_at(at: int, manner: Manner, act: Callable[[], object], *, after: bool = False) -> bool:
+    """Do it in a child process in which that effect fails; whether it came that far.
 
-    Fails when the child ended in any other way.
+    As a program that was started for it, the child ends then, and what it held is nobody's. Fails when it
+    ended by anything but the fault, or by an error that is not told in words.
     """
     child = os.fork()
     if child == 0:
-        code = 1
+        code = _BROKEN
         try:
-            with Faults(at=at, manner=Dying(), after=after):
+            with Faults(at=at, manner=manner, after=after) as faults, contextlib.suppress(RetentionError):
                 act()
-            code = 0
+            code = _DONE if faults.struck is None else DIED
         except BaseException:  # noqa: BLE001 - a child never returns into the test
             traceback.print_exc()
         finally:
             os._exit(code)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in {0, DIED}, f"the child ended with {status} at effect {at}"
+    assert status in {_DONE, DIED}, f"the child ended with {status} at effect {at}"
     return status == DIED
-
-
-def numbered(effects: list[Effect]) -> Iterator[tuple[int, Effect]]:
-    """The effects with their numbers."""
-    return enumerate(effects, 1)

@@ -1,4 +1,4 @@
-"""All that this project does to a home, each as a scene in which faults may strike."""
+"""All that this project does to a home of Hermes, each as a scene in which faults may strike."""
 
 from __future__ import annotations
 
@@ -40,12 +40,14 @@ ROUTE, DEAD = "agent:main:telegram:dm:1", "agent:main:webhook:dm:push:77"
 HOLD = Hold("a person said so", NOW)
 
 
-def sweeping(folder: Path) -> Scene:
+def sweeping(folder: Path) -> Scene[FullHome]:
     """Archiving, final removals and expiry."""
-    return Scene(_pattern(folder), folder, FullHome.sweep, FullHome.check_completed)
+    return Scene(
+        _pattern(folder), folder, FullHome.sweep, FullHome.check_completed, FullHome.check_nothing_lost
+    )
 
 
-def restoring(folder: Path) -> Scene:
+def restoring(folder: Path) -> Scene[FullHome]:
     """Single sessions come back."""
 
     def act(home: FullHome) -> object:
@@ -56,10 +58,10 @@ def restoring(folder: Path) -> Scene:
         home.check_same(whole)
         home.check_databases()
 
-    return Scene(_swept(folder), folder, act, completed)
+    return Scene(_swept(folder), folder, act, completed, FullHome.check_nothing_lost)
 
 
-def undoing(folder: Path) -> Scene:
+def undoing(folder: Path) -> Scene[FullHome]:
     """All sweeps are undone."""
 
     def act(home: FullHome) -> object:
@@ -75,10 +77,10 @@ def undoing(folder: Path) -> Scene:
         home.check_same(whole)
         home.check_databases()
 
-    return Scene(_swept(folder), folder, act, completed)
+    return Scene(_swept(folder), folder, act, completed, FullHome.check_nothing_lost)
 
 
-def compacting(folder: Path) -> Scene:
+def compacting(folder: Path) -> Scene[FullHome]:
     """The host's database is rewritten."""
 
     def act(home: FullHome) -> object:
@@ -90,10 +92,10 @@ def compacting(folder: Path) -> Scene:
         home.check_databases()
         assert not list((home.path / "retention" / "compact").iterdir())
 
-    return Scene(_swept(folder), folder, act, completed)
+    return Scene(_swept(folder), folder, act, completed, FullHome.check_nothing_lost)
 
 
-def discarding(folder: Path) -> Scene:
+def discarding(folder: Path) -> Scene[FullHome]:
     """A person removes archived sessions for good; what shares their dictionary is packed anew."""
     ids = [STAYING, CHATS[4]]
 
@@ -114,7 +116,7 @@ def discarding(folder: Path) -> Scene:
     return Scene(_swept(folder), folder, act, completed, between)
 
 
-def forgetting(folder: Path) -> Scene:
+def forgetting(folder: Path) -> Scene[FullHome]:
     """A person wants sessions gone for good: of the store, of the vault, of both, and what continues one."""
     ids = [RECENT, STAYING, CHATS[2], CHATS[3], LIVE, ORPHAN]
 
@@ -151,7 +153,7 @@ def _is_of(ids: Collection[str], what: str | tuple[object, ...]) -> bool:
     return "sessions.json" in text or ".tmp" in text or any(session_id in text for session_id in ids)
 
 
-def holding(folder: Path) -> Scene:
+def holding(folder: Path) -> Scene[FullHome]:
     """A person holds one more session."""
 
     def act(home: FullHome) -> object:
@@ -176,7 +178,7 @@ def holding(folder: Path) -> Scene:
     return Scene(pattern, folder, act, completed, between)
 
 
-def dropping_routes(folder: Path) -> Scene:
+def dropping_routes(folder: Path) -> Scene[FullHome]:
     """A sweep that rewrites the host's index: a route leads to what is over."""
 
     def act(home: FullHome) -> object:
@@ -203,7 +205,7 @@ def dropping_routes(folder: Path) -> Scene:
     return Scene(pattern, folder, act, completed, between)
 
 
-SCENES: dict[str, Callable[[Path], Scene]] = {
+HERMES_SCENES: dict[str, Callable[[Path], Scene[FullHome]]] = {
     "sweep": sweeping,
     "restore": restoring,
     "undo": undoing,

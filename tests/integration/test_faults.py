@@ -19,6 +19,10 @@ CASES = {
     "hold": 3,
     "routes": 5,
     "forget": 6,
+    "sweep of OpenClaw": 10,
+    "restore of OpenClaw": 4,
+    "undo of OpenClaw": 4,
+    "prestart": 5,
 }
 
 

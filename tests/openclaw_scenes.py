@@ -1,0 +1,105 @@
+"""All that this project does to a home of the OpenClaw family, each as a scene in which faults may strike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fault_runs import Scene
+from full_openclaw_homes import AGENTS, IDS, OpenClawContents
+from full_openclaw_homes import FullOpenClawHome as Home
+from homes import NOW
+
+from hermes_retention.errors import ExitCode, UsageError
+from hermes_retention.prestart import ResumeLimits, prestart
+from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
+
+RESTORED = [f"{agent}/{IDS[name]}" for agent in AGENTS for name in ("hook", "old hook", "run")]
+
+
+def sweeping(folder: Path) -> Scene[Home]:
+    """Archiving, final removals and expiry; the indexes are written anew."""
+    return Scene(_pattern(folder), folder, Home.sweep, Home.check_completed, Home.check_nothing_lost)
+
+
+def restoring(folder: Path) -> Scene[Home]:
+    """Single sessions come back, their entries too."""
+
+    def act(home: Home) -> object:
+        return restore_sessions(home.site(), RESTORED, now=NOW)
+
+    def completed(home: Home, whole: OpenClawContents) -> None:
+        assert restore_sessions(home.site(), RESTORED, now=NOW).exit_code is ExitCode.DONE
+        home.check_same(whole)
+
+    return Scene(_swept(folder), folder, act, completed, Home.check_nothing_lost)
+
+
+def undoing(folder: Path) -> Scene[Home]:
+    """All sweeps are undone."""
+
+    def act(home: Home) -> object:
+        return undo(home.site(), undoable_sweeps(home.site(), None, all_sweeps=True), now=NOW)
+
+    def completed(home: Home, whole: OpenClawContents) -> None:
+        try:
+            sweeps = undoable_sweeps(home.site(), None, all_sweeps=True)
+        except UsageError:
+            pass  # all were marked as undone before it ended
+        else:
+            assert undo(home.site(), sweeps, now=NOW).exit_code is ExitCode.DONE
+        home.check_same(whole)
+
+    return Scene(_swept(folder), folder, act, completed, Home.check_nothing_lost)
+
+
+def starting(folder: Path) -> Scene[Home]:
+    """What is done before a gateway starts: what failed goes, and marks that would resume too much."""
+
+    def act(home: Home) -> object:
+        store = home.starting_store()
+        return prestart(home.site(), store, limits=ResumeLimits(most=0), clock=lambda: NOW)
+
+    def between(home: Home, before: OpenClawContents) -> None:
+        home.check_nothing_lost(_without_marks(before, home.contents()))
+
+    def completed(home: Home, whole: OpenClawContents) -> None:
+        act(home)
+        home.check_completed(whole)
+        assert home.starting_store().interrupted(now=NOW) == []
+
+    return Scene(_pattern(folder), folder, act, completed, between)
+
+
+def _without_marks(before: OpenClawContents, now: OpenClawContents) -> OpenClawContents:
+    """The same, but of entries that are marked those that stand there now: a mark is what may vanish."""
+    marked = {it for it in before.entries if b'"abortedLastRun": true' in it[2]}
+    left = {it for it in now.entries if any(it[:2] == other[:2] for other in marked)}
+    assert len(left) == len(marked)
+    assert all(IDS["resumed"].encode() in it[2] for it in left)
+    return OpenClawContents(
+        (before.entries - marked) | left,
+        before.files,
+        before.archived_entries,
+        before.archived_files,
+        before.archived,
+    )
+
+
+OPENCLAW_SCENES: dict[str, Callable[[Path], Scene[Home]]] = {
+    "sweep of OpenClaw": sweeping,
+    "restore of OpenClaw": restoring,
+    "undo of OpenClaw": undoing,
+    "prestart": starting,
+}
+
+
+def _pattern(folder: Path) -> Home:
+    return Home.make(folder / "pattern")
+
+
+def _swept(folder: Path) -> Home:
+    home = _pattern(folder)
+    home.sweep_without_fault()
+    assert IDS["expiring"] not in {session.partition("/")[2] for session, _ in home.contents().archived}
+    return home
