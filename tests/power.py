@@ -13,9 +13,11 @@ disk (``state.db``). Commits of the vault and the ledger are synced, with their 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -105,9 +107,9 @@ class Recorder:
     def _path(self, what: Any, options: dict[str, Any], *names: str) -> str:
         """Relative to the home."""
         if isinstance(what, int):
-            return os.path.relpath(os.readlink(f"/proc/self/fd/{what}"), self._home)
+            return os.path.relpath(_opened(what), self._home)
         directory = next((options[name] for name in names if options.get(name) is not None), None)
-        base = self._home if directory is None else os.readlink(f"/proc/self/fd/{directory}")
+        base = self._home if directory is None else _opened(directory)
         return os.path.relpath(os.path.join(base, os.fsdecode(what)), self._home)
 
     def _add(self, kind: str, path: str, other: str = "", content: dict[str, bytes] | None = None) -> Change:
@@ -266,3 +268,10 @@ def _look(home: Path) -> tuple[dict[str, File], set[str]]:
         else:
             files[name] = File(path.read_bytes(), status.st_mtime_ns, status.st_mode & 0o777)
     return files, directories
+
+
+def _opened(descriptor: int) -> str:
+    """The path of an open file or directory."""
+    if sys.platform == "darwin":
+        return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+    return os.readlink(f"/proc/self/fd/{descriptor}")
