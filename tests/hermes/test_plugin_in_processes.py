@@ -7,12 +7,32 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import textwrap
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hosts import ENABLES_PLUGINS, Host, Model, Program, age
 from sites import snapshot_of
+
+UNINSTALLED = """
+    import importlib.abc, importlib.metadata, sys
+
+    class Gone(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] == "hermes_retention":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    found = importlib.metadata.MetadataPathFinder.find_distributions
+
+    def others(*arguments):
+        return (it for it in found(*arguments) if it.name != "hermes-retention")
+
+    importlib.metadata.MetadataPathFinder.find_distributions = others
+    sys.meta_path.insert(0, Gone())
+"""
+"""As ``sitecustomize.py``: the package is not there."""
 
 
 @pytest.fixture
@@ -113,15 +133,36 @@ def test_host_itself_enables_and_disables_the_plugin(host: Host) -> None:
     assert host.chat("hi")
 
 
-def test_without_the_plugin_the_home_is_read_as_before(host: Host, program: Program) -> None:
+def disable(host: Host) -> None:
+    host.configure(lambda config: config.pop("plugins"))
+
+
+def uninstall(host: Host) -> None:
+    """The host's configuration still names it."""
+    folder = host.home.parent / "uninstalled"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(textwrap.dedent(UNINSTALLED))
+    host.settings["PYTHONPATH"] = str(folder)
+    left = host.python("""
+        from importlib import metadata
+        result = [it.name for it in metadata.distributions() if it.name.startswith("hermes")]
+    """)
+    assert left == ["hermes-agent"]
+
+
+@pytest.mark.parametrize("leave", [disable, uninstall])
+def test_without_the_plugin_the_home_is_read_as_before(
+    host: Host, program: Program, leave: Callable[[Host], None]
+) -> None:
     first = host.chat("remember the word swordfish")
     age(host.home, days=30)
     program.sweep()
-    host.configure(lambda config: config.pop("plugins"))
+    leave(host)
     host.chat("and now?", "--resume", first)
     assert len(rows(host, "SELECT id FROM sessions")) == 1
     assert rows(host, "SELECT count(*) FROM messages") == [(4,)]
     assert "swordfish" in host.run("sessions", "list")
+    assert host.chat("something else") != first
 
 
 def test_registering_again_in_one_process_tells_nothing_twice(host: Host) -> None:
