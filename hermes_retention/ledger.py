@@ -160,6 +160,8 @@ class Ledger:
             cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)
             kind = LedgerFull if error.errno in _NO_SPACE else LedgerUnusable
             raise _unusable(path, (error.strerror or "cannot be opened").lower(), cure, kind=kind) from error
+        except sqlite3.Error as error:
+            raise _refused(path, error) from error
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA trusted_schema = OFF")

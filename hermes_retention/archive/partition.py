@@ -529,7 +529,10 @@ def _text(value: bytes) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        connection = effects.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _damaged(path, f"it cannot be opened ({error})") from error
     # Of a damaged text Python would say what it holds, and where an error goes, nobody knows.
     connection.text_factory = _text
     for pragma in (

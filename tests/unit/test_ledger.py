@@ -141,6 +141,13 @@ def test_ledger_that_is_as_good_as_ever_is_not_to_be_moved_away(
         Ledger.open(path)
 
 
+def test_ledger_that_sqlite_cannot_open_is_told_in_words(path: Path, mocker: MockerFixture) -> None:
+    refusal = sqlite3.OperationalError("unable to open database file")
+    mocker.patch("hermes_retention.effects.connect", side_effect=refusal)
+    with pytest.raises(RetentionError, match="the ledger cannot be used: unable to open"):
+        Ledger.open(path)
+
+
 def test_full_disk_is_not_to_be_cured_by_moving_the_ledger_away(path: Path, mocker: MockerFixture) -> None:
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL

@@ -196,6 +196,13 @@ def test_linked_partition_is_not_followed(vault: Vault, tmp_path: Path) -> None:
         Partition.open(vault.root / "2020-01.db")
 
 
+def test_partition_that_sqlite_cannot_open_is_told_in_words(vault: Vault, mocker: MockerFixture) -> None:
+    refusal = sqlite3.OperationalError("unable to open database file")
+    mocker.patch("hermes_retention.effects.connect", side_effect=refusal)
+    with pytest.raises(VaultDamaged, match="it cannot be opened"):
+        Partition.open(vault.root / PARTITION)
+
+
 def test_removed_session_leaves_no_trace_in_the_file(vault: Vault) -> None:
     secret = b"the-password-is-swordfish-and-nobody-else-says-so"
     fill(vault.root, {"confidential": SYSTEM + b"\n" + secret * 3})
