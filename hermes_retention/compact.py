@@ -18,7 +18,7 @@ import msgspec
 from hermes_retention.errors import CompactionFailed, CompactionRefused, RetentionError
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.moving import remove_own_entry
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.site import Site
 from hermes_retention.stores.hermes import compaction, obstacles, swapping
 from hermes_retention.stores.hermes.compaction import NOTHING, Figures
@@ -215,7 +215,7 @@ def _system_errors_told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = f"the system refused ({(error.strerror or type(error).__name__).lower()})"
+        why = f"the system refused ({words(error)})"
         cure = "Check the free space and the rights in its directory."
         raise CompactionRefused(printable(str(path)), why, consequence=NOTHING, cure=cure) from error
 
@@ -269,7 +269,7 @@ def _finish(path: Path, folder: Directory) -> None:
     except OSError as error:
         raise CompactionFailed(
             printable(str(folder.path / swapping.OLD)),
-            f"it cannot be removed ({(error.strerror or type(error).__name__).lower()})",
+            f"it cannot be removed ({words(error)})",
             consequence="the database is compacted; the one from before takes space until the next run",
         ) from error
 

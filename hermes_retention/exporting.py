@@ -22,7 +22,7 @@ from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.originals import place_file
 from hermes_retention.lookup import Copies, archived_copies
 from hermes_retention.model import ArtifactKind
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.placing import open_target
 from hermes_retention.restoring_rows import in_order_of_sweeps
 from hermes_retention.search.messages import Fields, fields_in, message_of, whole
@@ -84,7 +84,7 @@ def _export(site: Site, session_id: str, form: Form, target: Directory) -> Expor
     except RetentionError as error:
         return Exported(session_id, name, error)
     except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
+        why = words(error)
         return Exported(session_id, name, RestoreConflict(name, why, consequence="it was not written"))
     return Exported(session_id, name)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from hermes_retention.errors import RetentionError, StoreUnreadable
 from hermes_retention.fsops import writing
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Holds:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise self._unreadable((error.strerror or "it cannot be read").lower()) from error
+            raise self._unreadable(words(error)) from error
         try:
             return msgspec.json.decode(content, type=dict[str, Hold])
         except msgspec.DecodeError as error:
@@ -64,7 +64,7 @@ class Holds:
         except OSError as error:
             raise RetentionError(
                 printable(str(self._path)),
-                f"it cannot be written ({(error.strerror or type(error).__name__).lower()})",
+                f"it cannot be written ({words(error)})",
                 consequence="all holds are as they were",
                 cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
             ) from error

@@ -24,7 +24,7 @@ from hermes_retention.cap_records import CapRecords
 from hermes_retention.errors import LedgerDamaged, LedgerFull, LedgerUnusable, RetentionError
 from hermes_retention.fsops import writing
 from hermes_retention.model import ClockMemory
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.pending import Queue
 from hermes_retention.plan import Step
 
@@ -159,7 +159,7 @@ class Ledger:
         except OSError as error:
             cure = {errno.EACCES: _OWNER, errno.ENOSPC: _SPACE}.get(error.errno or 0, _REPLACE)
             kind = LedgerFull if error.errno in _NO_SPACE else LedgerUnusable
-            raise _unusable(path, (error.strerror or "cannot be opened").lower(), cure, kind=kind) from error
+            raise _unusable(path, words(error), cure, kind=kind) from error
         except sqlite3.Error as error:
             raise _refused(path, error) from error
         try:
@@ -174,7 +174,7 @@ class Ledger:
             raise _refused(path, error) from error
         except OSError as error:
             connection.close()
-            raise _unusable(path, (error.strerror or "it cannot be made private").lower(), _OWNER) from error
+            raise _unusable(path, words(error), _OWNER) from error
         if row is None:
             connection.close()
             raise _unusable(path, "it has no format", kind=LedgerDamaged)

@@ -17,7 +17,7 @@ from hermes_retention.forgetting.targets import pending
 from hermes_retention.fsops.writing import replace_public_file
 from hermes_retention.ledger import SweepRow
 from hermes_retention.model import Inventory
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.plan import Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.site import Site
@@ -74,7 +74,7 @@ def write_metrics(site: Site, path: Path, *, now: float) -> None:
     except OSError as error:
         raise RetentionError(
             printable(str(path)),
-            f"the metrics cannot be written there ({(error.strerror or 'no reason given').lower()})",
+            f"the metrics cannot be written there ({words(error)})",
             consequence="the file is as it was",
             cure="METRICS_FILE has to name a file in a directory that exists and that you may write to.",
         ) from error

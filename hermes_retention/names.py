@@ -1,4 +1,4 @@
-"""Names that come from disks and clients, made safe to show.
+"""Names that come from disks and clients, and what the system says of files, made fit to show.
 
 A file name may hold any byte but ``/`` and NUL, a session id whatever a client sent. Terminals, logs and JSON
 get them only through here. What must not live here: parsing of names.
@@ -37,3 +37,8 @@ def _escape(character: str) -> str:
     if ord(character) in _STRAY_BYTES:
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def words(error: OSError) -> str:
+    """What the operating system says, for the middle of a sentence."""
+    return (error.strerror or type(error).__name__).lower()

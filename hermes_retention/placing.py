@@ -17,7 +17,7 @@ from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.errors import RestoreConflict, RetentionError, UsageError
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.originals import place_file
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ def open_target(directory: Path) -> Directory:
     except OSError as error:
         raise UsageError(
             printable(str(directory)),
-            f"files cannot be written there ({(error.strerror or 'no reason given').lower()})",
+            f"files cannot be written there ({words(error)})",
             consequence="nothing was written",
         ) from error
 
@@ -92,6 +92,6 @@ def _has_same_content(target: Directory, placement: Placement) -> bool:
 def _not_written(artifact: ArchivedArtifact, error: OSError) -> RetentionError:
     return RetentionError(
         printable(artifact.name),
-        f"it could not be put back ({(error.strerror or type(error).__name__).lower()})",
+        f"it could not be put back ({words(error)})",
         consequence="its archived copy is untouched",
     )

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from hermes_retention.errors import RetentionError
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 
 _STATE = (
     "nothing leaves the store before its archived copy is verified, and the next sweep completes the rest"
@@ -29,7 +29,7 @@ def refusal(error: OSError | sqlite3.Error) -> RetentionError:
         said = printable(str(error)).lower()
         return RetentionError("a database", said, consequence=_STATE, cure=_SPACE if full else cure)
     what = printable(str(error.filename)) if error.filename is not None else "the operating system"
-    said = (error.strerror or type(error).__name__).lower()
+    said = words(error)
     return RetentionError(what, said, consequence=_STATE, cure=_CURES.get(error.errno or 0, cure))
 
 

@@ -25,7 +25,7 @@ from hermes_retention.fsops.directories import Directory, allocated_bytes
 from hermes_retention.fsops.writing import make_private_file
 from hermes_retention.holds import Holds
 from hermes_retention.ledger import Ledger
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.refusals import refusals_told
 
 FOLDER = "retention"
@@ -105,7 +105,7 @@ class Workspace:
 def _unusable(path: Path, error: OSError) -> RetentionError:
     return RetentionError(
         printable(str(path)),
-        f"it cannot be made or opened ({(error.strerror or 'no reason given').lower()})",
+        f"it cannot be made or opened ({words(error)})",
         consequence="nothing was changed",
         cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
     )

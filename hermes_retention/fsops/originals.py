@@ -17,7 +17,7 @@ from hermes_retention.fsops.descriptors import READ_BYTES, closing, write_all
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.moving import move_without_overwriting, temporary_name
 from hermes_retention.model import Artifact
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 
 _KEPT = "it was kept"
 
@@ -42,7 +42,7 @@ def read_unchanged(directory: Directory, artifact: Artifact) -> Generator[bytes]
         if not _is_same(os.fstat(descriptor), artifact):
             raise _changed(artifact)
     except OSError as error:
-        raise ArtifactUnreadable(printable(artifact.name), _words(error), consequence=_KEPT) from error
+        raise ArtifactUnreadable(printable(artifact.name), words(error), consequence=_KEPT) from error
     finally:
         os.close(descriptor)
 
@@ -59,7 +59,7 @@ def _open_regular(directory: Directory, artifact: Artifact) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ArtifactChanged(printable(artifact.name), "it became a link", consequence=_KEPT) from error
-        raise ArtifactUnreadable(printable(artifact.name), _words(error), consequence=_KEPT) from error
+        raise ArtifactUnreadable(printable(artifact.name), words(error), consequence=_KEPT) from error
 
 
 class Remover:
@@ -103,7 +103,7 @@ class Remover:
                 printable(name), "it vanished since the scan", consequence=_KEPT
             ) from error
         except OSError as error:
-            raise ArtifactUnreadable(printable(name), _words(error), consequence=_KEPT) from error
+            raise ArtifactUnreadable(printable(name), words(error), consequence=_KEPT) from error
 
 
 def recover(directory: Directory, aside: Directory) -> list[str]:
@@ -119,7 +119,7 @@ def recover(directory: Directory, aside: Directory) -> list[str]:
                 continue
         except OSError as error:
             left.append(
-                f"{taken}, and it cannot be put back ({_words(error)}); it is kept in {aside.path}. "
+                f"{taken}, and it cannot be put back ({words(error)}); it is kept in {aside.path}. "
                 f"Move it to {directory.path} yourself."
             )
         else:
@@ -198,7 +198,3 @@ def _is_same(status: os.stat_result, artifact: Artifact) -> bool:
 
 def _changed(artifact: Artifact) -> ArtifactChanged:
     return ArtifactChanged(printable(artifact.name), "it changed since the scan", consequence=_KEPT)
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "stores.checkup",
         "stores.erasing",
         "stores.texts",
+        "stores.listing",
         "gateway.resume",
         "gateway.host",
     ),

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.stores.checkup import Finding, Level
 from hermes_retention.stores.hermes.config import parse_yaml, warnings_about
-from hermes_retention.stores.hermes.documents import words
 
 HOST = "hermes-agent"
 PLUGIN = "hermes-retention"

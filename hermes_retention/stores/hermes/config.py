@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.stores.base import HostSetting
-from hermes_retention.stores.hermes.documents import decode, words
+from hermes_retention.stores.hermes.documents import decode
 
 _SETTINGS = (
     (("sessions", "auto_prune"), "false", "whether the host deletes sessions by itself"),

@@ -17,8 +17,8 @@ import msgspec
 
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.model import Record
-from hermes_retention.names import printable
-from hermes_retention.stores.hermes.documents import decode, read_document, timestamp, words
+from hermes_retention.names import printable, words
+from hermes_retention.stores.hermes.documents import decode, read_document, timestamp
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.state_db import read_executions
 

@@ -57,8 +57,3 @@ def timestamp(value: object) -> float | None:
         return datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def words(error: OSError) -> str:
-    """What the system says, for the middle of a sentence."""
-    return (error.strerror or type(error).__name__).lower()

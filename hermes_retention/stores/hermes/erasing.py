@@ -14,9 +14,9 @@ import msgspec
 
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.fsops import writing
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.stores.hermes import files, state_db
-from hermes_retention.stores.hermes.documents import read_document, words
+from hermes_retention.stores.hermes.documents import read_document
 from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.occupants import occupants, running_gateway

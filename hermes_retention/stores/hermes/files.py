@@ -18,8 +18,7 @@ import msgspec
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.model import Artifact, ArtifactKind, Unknown
-from hermes_retention.names import printable, storable
-from hermes_retention.stores.hermes.documents import words
+from hermes_retention.names import printable, storable, words
 from hermes_retention.stores.hermes.ids import (
     STAMP_LENGTH,
     class_by_shape,
@@ -27,12 +26,12 @@ from hermes_retention.stores.hermes.ids import (
     is_kept_as_is,
     safe_name,
 )
+from hermes_retention.stores.listing import BLOCK, look_at, why_unknown
 
 DIRECTORY = "sessions"
 INDEX = "sessions.json"
 
 _NAMES_ARE_UTF8 = sys.getfilesystemencoding() == "utf-8"
-_BLOCK = 512  # the unit of st_blocks, whatever the file system's own blocks are
 _SNAPSHOT, _DUMP = "session_", "request_dump_"
 _MICROSECONDS = len("_000001")
 _TEMPORARY = (".sessions_", ".session_", ".request_dump_")
@@ -77,17 +76,9 @@ def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
     unknown: list[Unknown] = []
     other_bytes = 0
     shared: dict[int, int] = {}  # one int object per number of blocks and per mode, not one per file
-    for entry in entries:
-        name = entry.name
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            unknown.append(Unknown(name, f"it cannot be looked at ({words(error)})"))
-            continue
+    for name, status in look_at(entries, unknown):
         mode = status.st_mode
-        allocated = status.st_blocks * _BLOCK
+        allocated = status.st_blocks * BLOCK
         parts = split_name(_as_written(name)) if stat.S_ISREG(mode) else None
         if parts is not None:
             kind, part = parts
@@ -100,7 +91,7 @@ def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
         elif stat.S_ISREG(mode) and is_of_no_session(name):
             other_bytes += allocated
         else:
-            unknown.append(Unknown(name, _why_unknown(mode), allocated))
+            unknown.append(Unknown(name, why_unknown(mode), allocated))
     return Listing(files, unknown, other_bytes)
 
 
@@ -142,14 +133,6 @@ def _without_stamp(text: str) -> str:
 def is_of_no_session(name: str) -> bool:
     """Whether this is the index or a temporary file of the host: known, but nobody's."""
     return name == INDEX or (name.startswith(_TEMPORARY) and name.endswith(".tmp"))
-
-
-def _why_unknown(mode: int) -> str:
-    if stat.S_ISREG(mode):
-        return "no file of a session has a name of this form"
-    if stat.S_ISLNK(mode):
-        return "a symbolic link, which is not followed"
-    return "a directory" if stat.S_ISDIR(mode) else "not a regular file"
 
 
 def _add(files: Files, key: str, artifact: Artifact) -> None:

@@ -13,8 +13,8 @@ import msgspec
 
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.model import Record, Route, SessionClass
-from hermes_retention.names import printable
-from hermes_retention.stores.hermes.documents import decode, read_document, timestamp, words
+from hermes_retention.names import printable, words
+from hermes_retention.stores.hermes.documents import decode, read_document, timestamp
 
 _UNKNOWN_ROUTES = "nobody knows what is routed, so nothing was removed"
 _NEVER_ROUTED = frozenset({SessionClass.CRON, SessionClass.CLI, SessionClass.SUBAGENT, SessionClass.API})

@@ -18,9 +18,8 @@ from urllib.parse import quote
 
 from hermes_retention import effects
 from hermes_retention.errors import StoreUnreadable
-from hermes_retention.names import printable, storable
+from hermes_retention.names import printable, storable, words
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
-from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
 
 DATABASE = "state.db"

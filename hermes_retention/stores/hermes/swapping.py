@@ -21,9 +21,8 @@ from hermes_retention import effects
 from hermes_retention.errors import CompactionRefused, RetentionError
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.moving import give_second_name, remove_own_entry, take_place
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.stores.hermes.compaction import NOTHING, in_use, require_in_place
-from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.hermes.occupants import Occupant, occupants
 from hermes_retention.stores.hermes.state_db import DATABASE
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from hermes_retention.errors import StoreUnreadable
 from hermes_retention.fsops.directories import Directory
-from hermes_retention.names import is_text, printable
+from hermes_retention.names import is_text, printable, words
 from hermes_retention.stores.base import Folder
-from hermes_retention.stores.hermes.documents import words
 
 AGENTS = "agents"
 SESSIONS = "sessions"

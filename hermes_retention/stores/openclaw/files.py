@@ -15,13 +15,12 @@ import msgspec
 
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.model import Artifact, ArtifactKind, Unknown
-from hermes_retention.stores.hermes.documents import words
+from hermes_retention.stores.listing import BLOCK, look_at, why_unknown
 
 INDEX = "sessions.json"
 LOCK = ".lock"
 NOBODYS = "sessions.json"
 """Stands in the place of a session id for leftovers of the index itself."""
-_BLOCK = 512  # the unit of st_blocks, whatever the file system's own blocks are
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OF_HOST = re.compile(_UUID, re.IGNORECASE)
 _SET_ASIDE = re.compile(r"(?P<file>.+)\.(?:deleted|reset|bak)\.[^/]*")
@@ -53,18 +52,11 @@ class Listing(msgspec.Struct, frozen=True, gc=False):
 def list_directory(directory: Directory) -> Listing:
     """What lies in ``directory``. Raises ``OSError``; files that vanish meanwhile are left out."""
     files: dict[str, Artifact] = {}
-    locks, links, unknown, other_bytes = set(), set(), [], 0
+    locks, links, other_bytes = set(), set(), 0
+    unknown: list[Unknown] = []
     with os.scandir(directory.descriptor) as entries:
-        for entry in entries:
-            name = entry.name
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                unknown.append(Unknown(name, f"it cannot be looked at ({words(error)})"))
-                continue
-            mode, allocated = status.st_mode, status.st_blocks * _BLOCK
+        for name, status in look_at(entries, unknown):
+            mode, allocated = status.st_mode, status.st_blocks * BLOCK
             if stat.S_ISREG(mode) and name.endswith(LOCK):
                 locks.add(name.removesuffix(LOCK))
                 other_bytes += allocated
@@ -85,7 +77,7 @@ def list_directory(directory: Directory) -> Listing:
             else:
                 if stat.S_ISLNK(mode):
                     links.add(name)
-                unknown.append(Unknown(name, _why_unknown(mode), allocated))
+                unknown.append(Unknown(name, why_unknown(mode), allocated))
     return Listing(files, frozenset(locks), frozenset(links), unknown, other_bytes)
 
 
@@ -101,8 +93,7 @@ def assign(listing: Listing, known: Collection[str], named: Mapping[str, str]) -
         owner = named.get(name)
         kind, part = (ArtifactKind.TRANSCRIPT, owner) if owner is not None else split_name(name, known)
         if part is None:
-            why = "no file of a session has a name of this form"
-            unknown.append(Unknown(name, why, artifact.allocated_bytes))
+            unknown.append(Unknown(name, why_unknown(stat.S_IFREG), artifact.allocated_bytes))
             continue
         found = artifact if kind is artifact.kind else msgspec.structs.replace(artifact, kind=kind)
         files.setdefault(part, []).append(found)
@@ -149,11 +140,3 @@ def _ids_before(name: str) -> Iterator[str]:
 def transcripts(artifacts: Iterable[Artifact]) -> Iterator[str]:
     """Names of the transcripts among these files."""
     return (artifact.name for artifact in artifacts if artifact.kind is ArtifactKind.TRANSCRIPT)
-
-
-def _why_unknown(mode: int) -> str:
-    if stat.S_ISREG(mode):
-        return "no file of a session has a name of this form"
-    if stat.S_ISLNK(mode):
-        return "a symbolic link, which is not followed"
-    return "a directory" if stat.S_ISDIR(mode) else "not a regular file"

@@ -15,8 +15,7 @@ from hermes_retention import effects
 from hermes_retention.errors import ArtifactChanged, StoreUnreadable
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.fsops.writing import replace_file
-from hermes_retention.names import printable
-from hermes_retention.stores.hermes.documents import words
+from hermes_retention.names import printable, words
 from hermes_retention.stores.openclaw.files import INDEX, LOCK
 from hermes_retention.stores.openclaw.index import Index, Member
 from hermes_retention.stores.openclaw.lock import Waiting, locked

@@ -13,10 +13,9 @@ from pathlib import Path
 from hermes_retention.errors import RestoreConflict, StoreUnreadable
 from hermes_retention.fsops.directories import Directory
 from hermes_retention.model import Session, Unknown
-from hermes_retention.names import printable
+from hermes_retention.names import printable, words
 from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata
 from hermes_retention.stores.files_only import FilesOnly
-from hermes_retention.stores.hermes.documents import words
 from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
