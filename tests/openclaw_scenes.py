@@ -65,6 +65,8 @@ def starting(folder: Path) -> Scene[Home]:
 
     def completed(home: Home, whole: OpenClawContents) -> None:
         act(home)
+        for lock in (home.path / "agents").rglob("*.lock"):
+            lock.unlink()  # whoever held it is dead: the host takes it away itself, when it writes the index
         home.check_completed(whole)
         assert home.starting_store().interrupted(now=NOW) == []
 

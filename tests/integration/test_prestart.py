@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from homes import DAY, HOUR, MINUTE, NOW
 from openclaw_homes import OpenClawHome, openclaw_site
 from sites import clock
 
+from hermes_retention import effects
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.prestart import PrestartReport, ResumeLimits, prestart, preview_prestart
 from hermes_retention.restore import undo, undoable_sweeps
@@ -148,6 +151,25 @@ def test_broken_transcript_is_set_aside(home: OpenClawHome, content: str, *, rea
         undo(site, undoable_sweeps(site, None, all_sweeps=False), now=NOW)
         assert path.read_text() == content
         assert left(home) == {own}
+
+
+def test_transcript_that_cannot_be_read_may_be_sound_and_stays(
+    home: OpenClawHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = home.session("direct", age=HOUR, abortedLastRun=True)
+    name, open_file = f"{own}.jsonl", effects.open_file
+
+    def refused(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return open_file(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(effects, "open_file", refused)
+    report = run(home)
+    assert left(home) == {own}
+    assert (home.directory() / name).exists()
+    assert report.dropped.counts.files_archived == 0
+    assert report.cleared == (f"main/{own}",)  # it is gone on with when somebody asks
 
 
 def test_broken_transcript_of_the_main_session_is_only_told(home: OpenClawHome) -> None:

@@ -6,6 +6,7 @@ interrupted sessions are gone on with (``gateway.resume``), and the way into the
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Collection, Iterable
 
@@ -37,12 +38,24 @@ class _Line(msgspec.Struct):
 _LINE = msgspec.json.Decoder(_Line)
 
 
+class Transcript(enum.Enum):
+    """What is known of a transcript."""
+
+    SOUND = enum.auto()
+    BROKEN = enum.auto()
+    """It was read, and no host could go on with it."""
+    UNREADABLE = enum.auto()
+    """The system did not let it be read, which says nothing of what is in it."""
+
+
 class Interrupted(msgspec.Struct, frozen=True):
     """A session that a gateway would go on with when it starts."""
 
     candidate: ResumeCandidate
     agent: str
     is_main: bool
+    is_broken: bool
+    """Whether its transcript was read and is broken; one that cannot be read may be sound."""
 
 
 class StartingStore(OpenClawStore):
@@ -60,7 +73,7 @@ class StartingStore(OpenClawStore):
         sessions = []
         for session in found.sessions:
             one = interrupted.get(session.id)
-            broken = one is not None and not one.candidate.readable
+            broken = one is not None and one.is_broken
             if broken and one is not None and one.is_main:
                 warnings.append(
                     f"{printable(session.id)}: the transcript of a main session is broken; it is kept"
@@ -133,17 +146,18 @@ def _unmarked(value: bytes, entry: Entry) -> bytes:
 
 
 def _interrupted(agent: str, entry: Entry, directory: Directory) -> Interrupted:
+    transcript = look_at_transcript(directory, f"{entry.session_id}.jsonl")
     candidate = ResumeCandidate(
         joined(agent, entry.session_id),
         entry.text,
         entry.active_at or 0.0,
         ended_in_error=entry.failed,
-        readable=is_readable(directory, f"{entry.session_id}.jsonl"),
+        readable=transcript is Transcript.SOUND,
     )
-    return Interrupted(candidate, agent, entry.key.is_main)
+    return Interrupted(candidate, agent, entry.key.is_main, is_broken=transcript is Transcript.BROKEN)
 
 
-def is_readable(directory: Directory, name: str) -> bool:
+def look_at_transcript(directory: Directory, name: str) -> Transcript:
     """Whether a host can go on with this transcript: a header, then whole lines but the last.
 
     One that does not exist is no obstacle: the host begins it.
@@ -152,14 +166,14 @@ def is_readable(directory: Directory, name: str) -> bool:
     try:
         descriptor = effects.open_file(name, flags, dir_fd=directory.descriptor)
     except FileNotFoundError:
-        return True
+        return Transcript.SOUND
     except OSError:
-        return False
+        return Transcript.UNREADABLE
     try:
         with open(descriptor, "rb") as lines:
-            return _reads_as_transcript(lines)
+            return Transcript.SOUND if _reads_as_transcript(lines) else Transcript.BROKEN
     except OSError:
-        return False
+        return Transcript.UNREADABLE
 
 
 def _reads_as_transcript(lines: Iterable[bytes]) -> bool:
