@@ -223,9 +223,10 @@ def _left_over(site: Site) -> Iterator[Finding]:
         ("aside", "files that a sweep took aside when it died"),
         ("compact", "copies of the host's database that a compaction left when it died"),
     ):
-        left = sorted((root / below).iterdir()) if (root / below).is_dir() else []
+        # In the directories of the agents of an OpenClaw home, too, which stay.
+        left = sorted(path for path in (root / below).rglob("*") if not path.is_dir() or path.is_symlink())
         if left:
-            found = f"{len(left):,} {what}, such as {printable(left[0].name)}"
+            found = f"{what}: {len(left):,}, such as {printable(left[0].name)}"
             yield Finding("left over", Level.WARNING, found, "Run 'hermes-retention sweep': it settles them.")
     unfinished = pending(site)
     if unfinished:

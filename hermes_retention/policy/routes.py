@@ -17,7 +17,8 @@ def dead_routes(inventory: Inventory, plan: Plan) -> dict[str, str]:
     whose host has ended it and will not go on there.
 
     A route holds every other session, so whatever is routed and not live has been judged already. What has
-    several routes has all of them here. ``plan`` is about ``inventory``.
+    several routes has all of them here; those that leave along with their session are no matter of their own.
+    ``plan`` is about ``inventory``.
     """
     over = {step.session_id for step in plan.steps if step.liveness in _OVER}
     return {
@@ -25,4 +26,5 @@ def dead_routes(inventory: Inventory, plan: Plan) -> dict[str, str]:
         for session in inventory.sessions
         if session.routes and session.id in over
         for route in session.routes
+        if not route.leaves_along
     }

@@ -80,8 +80,12 @@ def test_host_that_deletes_by_itself(home: HomeBuilder) -> None:
 
 
 def test_files_that_a_dead_sweep_took_aside(home: HomeBuilder) -> None:
-    (home.path / "retention" / "aside" / "x.json").write_text("{}")
-    assert findings(home)["left over"][0] == "warning"
+    agent = home.path / "retention" / "aside" / "main"
+    agent.mkdir()
+    assert "left over" not in findings(home)
+    (agent / "x.json").write_text("{}")
+    level, what = findings(home)["left over"]
+    assert (level, "died: 1, such as x.json" in what) == ("warning", True)
 
 
 def test_little_room_on_the_disk(home: HomeBuilder) -> None:

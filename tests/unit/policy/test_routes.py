@@ -63,3 +63,8 @@ def test_one_route_that_has_not_expired_keeps_the_others() -> None:
 def test_held_and_young_deliveries_keep_their_routes() -> None:
     assert dead_among(hook("a", ended="webhook_complete"), holds={"a": "audit"}) == {}
     assert dead_among(hook("a", ended="webhook_complete", idle=MINUTE)) == {}
+
+
+def test_route_that_leaves_along_with_its_session_is_not_told_apart() -> None:
+    entry = Route(DELIVERY, NOW - 2 * DAY, leaves_along=True)
+    assert dead_among(msgspec.structs.replace(hook("a", idle=2 * DAY), routes=(entry,))) == {}
