@@ -41,10 +41,10 @@ from hermes_retention.plan import Step
 from hermes_retention.stopping import Stop, never
 from hermes_retention.stores.base import SessionMetadata, StoreFiles
 
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 12 * 2**20
 """Plain bytes per transaction of the vault: enough that syncing costs little, little enough for memory."""
 BATCH_STEPS = 2048
-LEAVE_BYTES = 4 * BATCH_BYTES
+LEAVE_BYTES = 64 * 2**20
 """Plain bytes that leave the store together: a host's index is written anew each time."""
 _REMOVERS = 4
 _AHEAD = 1
