@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hermes_retention.archive.entries import ArchivedArtifact
@@ -14,9 +14,10 @@ from hermes_retention.ledger import SweepRow
 from hermes_retention.lookup import resolve_archived
 from hermes_retention.model import ArtifactKind
 from hermes_retention.names import printable
+from hermes_retention.placing import Restored
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
 from hermes_retention.report.sweep import show_some
-from hermes_retention.report.words import counted, minute
+from hermes_retention.report.words import counted, files_counted, minute
 from hermes_retention.restore import (
     RestoreReport,
     export_sessions,
@@ -85,7 +86,7 @@ def _written_files(report: RestoreReport) -> Iterator[str]:
     if placed:
         size = format_size(sum(one.artifact.size_bytes for one in placed))
         yield (
-            f"{counted(len(placed), 'file')} ({size}) written into {printable(report.directory)}, "
+            f"{_counted(placed)} ({size}) written into {printable(report.directory)}, "
             "each compared with its checksum"
         )
 
@@ -106,9 +107,13 @@ def _written_rows(report: RestoreReport) -> Iterator[str]:
 
 
 def _known_files(report: RestoreReport) -> Iterator[str]:
-    there = sum(one.already_there for one in report.files)
+    there = [one for one in report.files if one.already_there]
     if there:
-        yield f"{counted(there, 'file')} had the same content there already"
+        yield f"{_counted(there)} had the same content there already"
+
+
+def _counted(some: Iterable[Restored]) -> str:
+    return files_counted(one.artifact.kind for one in some)
 
 
 def _known_rows(report: RestoreReport) -> Iterator[str]:
@@ -120,9 +125,10 @@ def _known_rows(report: RestoreReport) -> Iterator[str]:
 
 
 def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
-    files = Counter(str(one.error) for one in report.files if one.error is not None)
-    if files:
-        page.line(f"{counted(files.total(), 'file')} could not be written:", Style.BAD)
+    failed_files = [one for one in report.files if one.error is not None]
+    if failed_files:
+        files = Counter(str(one.error) for one in failed_files)
+        page.line(f"{_counted(failed_files)} could not be written:", Style.BAD)
         lines = [f"{error} ({times:,} files)" if times > 1 else error for error, times in files.items()]
         show_some(page, lines, every=every)
     failed = {
@@ -165,9 +171,9 @@ def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
     """``3 files, messages of 2 sessions, 1 record``."""
     kinds = Counter(artifact.kind for artifact in artifacts)
     outputs, messages = kinds.pop(ArtifactKind.TOOL_OUTPUT, 0), kinds.pop(ArtifactKind.MESSAGES, 0)
-    records, files = kinds.pop(ArtifactKind.RECORD, 0), kinds.total()
+    records = kinds.pop(ArtifactKind.RECORD, 0)
     words = [
-        counted(files, "file") if files else "",
+        files_counted(kinds.elements()),
         f"tool output of {counted(outputs, 'session')}" if outputs else "",
         f"messages of {counted(messages, 'session')}" if messages else "",
         counted(records, "record") if records else "",

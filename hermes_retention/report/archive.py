@@ -10,7 +10,7 @@ from hermes_retention.lookup import ArchiveEntry, Copies
 from hermes_retention.model import ROW_KINDS
 from hermes_retention.names import printable
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
-from hermes_retention.report.words import KINDS, counted, minute
+from hermes_retention.report.words import KINDS, counted, files_counted, minute
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.units import format_size, format_time
 
@@ -99,8 +99,8 @@ def _what(artifact: ArchivedArtifact) -> str:
 
 def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
     parts = sum(artifact.kind in ROW_KINDS for artifact in artifacts)
-    files = len(artifacts) - parts
-    numbers = [counted(files, "file")] if files or not parts else []
+    files = files_counted(artifact.kind for artifact in artifacts if artifact.kind not in ROW_KINDS)
+    numbers = [files or "0 files"] if files or not parts else []
     if parts:
         numbers.append(counted(parts, "part of the database", "parts of the database"))
     return " and ".join(numbers)

@@ -11,7 +11,7 @@ from hermes_retention.forgetting.forget import Receipt
 from hermes_retention.forgetting.targets import Preview, Target
 from hermes_retention.names import printable
 from hermes_retention.report.page import Column, Fit, Page, Style, Table
-from hermes_retention.report.words import counted, minute
+from hermes_retention.report.words import counted, files_counted, minute
 from hermes_retention.units import format_size
 
 _SHOWN = 30
@@ -122,7 +122,7 @@ def _in_store(target: Target) -> str:
         return "–"
     parts = []
     if session.artifacts:
-        parts.append(counted(len(session.artifacts), "file"))
+        parts.append(files_counted(artifact.kind for artifact in session.artifacts))
     if session.record is not None:
         parts.append("messages" if session.record.has_messages else "record")
     if session.routes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from hermes_retention.model import ArtifactKind
@@ -91,3 +92,18 @@ def minute(timestamp: float) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 session``, ``1,204 sessions``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def files_counted(kinds: Iterable[ArtifactKind]) -> str:
+    """``3 files``, ``1 file and 1 index entry``; empty for none of either. Rows must not be among them."""
+    entries = files = 0
+    for kind in kinds:
+        if kind is ArtifactKind.ENTRY:
+            entries += 1
+        else:
+            files += 1
+    words = [
+        counted(files, "file") if files else "",
+        counted(entries, "index entry", "index entries") if entries else "",
+    ]
+    return " and ".join(filter(None, words))

@@ -5,10 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from hermes_retention.explain import setting_behind, setting_of
-from hermes_retention.model import SessionClass
+from hermes_retention.model import ArtifactKind, SessionClass
 from hermes_retention.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.policy.outlook import Coming
-from hermes_retention.report.words import DONE, KEPT_BECAUSE, REMOVED_BECAUSE, TO_DO, because, counted, minute
+from hermes_retention.report.words import (
+    DONE,
+    KEPT_BECAUSE,
+    REMOVED_BECAUSE,
+    TO_DO,
+    because,
+    counted,
+    files_counted,
+    minute,
+)
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
 
@@ -72,3 +81,10 @@ def test_numbers_are_counted() -> None:
 
 def test_times_are_shown_in_utc() -> None:
     assert minute(0) == "1970-01-01 00:00Z"
+
+
+def test_entries_of_an_index_are_no_files() -> None:
+    entry, transcript = ArtifactKind.ENTRY, ArtifactKind.TRANSCRIPT
+    assert files_counted([entry, transcript, transcript]) == "2 files and 1 index entry"
+    assert files_counted([entry, entry]) == "2 index entries"
+    assert files_counted([]) == ""
