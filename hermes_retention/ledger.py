@@ -50,6 +50,8 @@ _KINDS: dict[int, type[LedgerUnusable]] = {
     sqlite3.SQLITE_NOTADB: LedgerDamaged,
 }
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises, and Python where it cannot tell what SQLite said: damaged text stood in its words."""
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sweeps(
@@ -169,7 +171,7 @@ class Ledger:
                 effects.chmod(path, 0o600)
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
             row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             connection.close()
             raise _refused(path, error) from error
         except OSError as error:
@@ -415,7 +417,7 @@ class Ledger:
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise _refused(self.path, error) from error
 
     @contextmanager
@@ -429,7 +431,7 @@ class Ledger:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise _refused(self.path, error) from error
 
 
@@ -449,6 +451,8 @@ def _unusable(
     )
 
 
-def _refused(path: Path, error: sqlite3.Error) -> LedgerUnusable:
+def _refused(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> LedgerUnusable:
+    if isinstance(error, UnicodeDecodeError):
+        return _unusable(path, "text in it is damaged", kind=LedgerDamaged)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
     return _unusable(path, str(error), _CURES.get(code, _REPLACE), kind=_KINDS.get(code, LedgerUnusable))

@@ -43,6 +43,17 @@ def lose_the_format(path: Path) -> None:
         database.execute("DELETE FROM meta WHERE key = 'format'")
 
 
+def spoil_a_name(path: Path) -> None:
+    """SQLite then complains of the table by a name that is no text, and Python cannot tell what it said."""
+    content = path.read_bytes()
+    spoilt = content.replace(b"tablesweepssweeps", b"table\x80weepssweeps")
+    spoilt = spoilt.replace(b"CREATE TABLE sweeps(", b"CREATE TABLX sweeps(")
+    assert len(spoilt) == len(content)
+    path.write_bytes(spoilt)
+    with closing(sqlite3.connect(path)) as database, pytest.raises((UnicodeDecodeError, sqlite3.Error)):
+        database.execute("SELECT count(*) FROM sqlite_schema")
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> FullHome:
     made = FullHome.make(tmp_path / "home")
@@ -50,7 +61,9 @@ def home(tmp_path: Path) -> FullHome:
     return made
 
 
-@pytest.mark.parametrize("damage", [overwrite, cut, empty_a_page, drop_a_table, lose_the_format])
+@pytest.mark.parametrize(
+    "damage", [overwrite, cut, empty_a_page, drop_a_table, lose_the_format, spoil_a_name]
+)
 def test_damaged_ledger_is_set_aside_and_holds_hold(home: FullHome, damage: Callable[[Path], None]) -> None:
     before, path = home.contents(), home.path / "retention" / "ledger.db"
     damage(path)
