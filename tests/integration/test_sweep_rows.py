@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hermes_retention.plan import Rule, Verdict
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
 from hermes_retention.site import Site
+from hermes_retention.stores.hermes import turns
 from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.store import HermesStore
 from hermes_retention.sweep import preview, sweep
@@ -163,7 +166,12 @@ def test_search_tables_are_condensed_when_small_sweeps_add_up(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     condensed: list[int] = []
-    monkeypatch.setattr(Indexes, "condense", lambda *_: condensed.append(len(home.database.found("zebra"))))
+
+    def condense(*_: object) -> bool:
+        condensed.append(len(home.database.found("zebra")))
+        return True
+
+    monkeypatch.setattr(Indexes, "condense", condense)
     for number in range(40):
         age = 1e9 + 40 * DAY + number * DAY
         home.database.session(f"s{number:02}", ["zebra"], ended_at=age, end_reason="cron_complete")
@@ -173,3 +181,20 @@ def test_search_tables_are_condensed_when_small_sweeps_add_up(
         home.sweep(policy_of(messages_after=60 * DAY), now=NOW + day * DAY)
     # Six rows at once in the beginning, then one a day: of some forty, a tenth comes together in four days.
     assert len(condensed) == 3
+
+
+def test_search_tables_are_left_to_a_later_sweep_while_somebody_writes(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def somebody_writes(_: float = 0.0) -> None:
+        home.database.execute("UPDATE sessions SET message_count = message_count + 1")
+
+    monkeypatch.setattr(Indexes, "condense", lambda _, __, stop: not stop())
+    monkeypatch.setattr(turns, "_sleep", somebody_writes)
+    with home.site().store.removing_rows() as remover:
+        somebody_writes()
+        assert not remover.tidy(10**9)
+        seconds = itertools.count(time.perf_counter() + 60)  # by each look at the clock
+        monkeypatch.setattr(turns, "_sleep", lambda _: None)
+        monkeypatch.setattr(turns, "_clock", lambda: next(seconds))
+        assert remover.tidy(10**9)

@@ -168,26 +168,32 @@ class Index:
             if (after is not None and after.is_merge_due) or turns.held_seconds > self._pace.budget * 1e-3:
                 self._pace.learn(pages, turns.held_seconds)  # a piece that came to its end early says nothing
 
-    def condense(self, turns: Turns, stop: Stop = never) -> None:
+    def condense(self, turns: Turns, stop: Stop = never) -> bool:
         """Merge everything, so that what was removed gives its pages back, in turns of their own.
+
+        Returns whether that came to its end, and not to a stop before one of the turns.
 
         FTS5 notes a removal beside the entry that it takes back, and only a merge of both frees their pages.
         A negative number asks for all segments at once, whatever their levels; the next pieces go on with
         that. Nothing is lost when this is interrupted.
         """
         restarts = 0
-        while not stop() and (structure := self.structure()) is not None and sum(structure.segments) > 1:
+        while (structure := self.structure()) is not None and sum(structure.segments) > 1:
+            if stop():
+                return False
             goes_on = structure.merging_segments >= _MERGE_AT_SEGMENTS
             restarts += not goes_on and turns.contended
             if restarts > _MOST_RESTARTS:
-                return  # every restart beside a writer adds a level, and levels make the host's merges longer
+                # Every restart beside a writer adds a level, and levels make the host's merges longer.
+                return True
             pages = self._pace.budget
             before = self._database.total_changes
             with turns.turn():
                 self._database.execute(self._merge, (pages if goes_on else -pages,))
             if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
-                return
+                return True
             self._pace.learn(pages, turns.held_seconds)
+        return True
 
 
 class Indexes:
@@ -218,7 +224,9 @@ class Indexes:
         for index in self._indexes:
             index.settle(turns)
 
-    def condense(self, turns: Turns, stop: Stop = never) -> None:
-        """Give back the pages of what was removed. Takes about as long as reading the search tables once."""
-        for index in self._indexes:
-            index.condense(turns, stop)
+    def condense(self, turns: Turns, stop: Stop = never) -> bool:
+        """Give back the pages of what was removed, and say whether that came to its end.
+
+        Takes about as long as reading the search tables once.
+        """
+        return all(index.condense(turns, stop) for index in self._indexes)

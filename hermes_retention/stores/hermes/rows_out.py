@@ -40,6 +40,8 @@ from hermes_retention.stores.rows import Reading, RowsChanged
 Routed = Callable[[Rows], dict[str, frozenset[str]]]
 """Of rows just read: session id → the keys that lead to it now, or may."""
 _LATEST_NS = 2**62
+_PATIENCE_SECONDS = 5.0
+"""How long the search tables wait in all for moments in which nobody else writes."""
 _WORTH_CONDENSING = 0.1
 """Of the messages that are left, the share that must have gone: condensing reads all of the search tables."""
 
@@ -116,6 +118,19 @@ class HermesRowReader:
         return state_db.read_errors(self._path)
 
 
+class _Patience:
+    """Waits before each piece of work until nobody else writes; it is over when that took too long in all."""
+
+    def __init__(self, turns: Turns, stop: Stop) -> None:
+        self._turns, self._stop = turns, stop
+        self._left = _PATIENCE_SECONDS
+
+    def is_over(self) -> bool:
+        while self._left > 0.0 and not self._stop() and self._turns.contended:
+            self._left -= self._turns.pause()
+        return self._left <= 0.0 or self._stop()
+
+
 class HermesRowRemover:
     """Changes rows through ``database``, which ``state_db.writing`` opened. For one thread."""
 
@@ -140,13 +155,19 @@ class HermesRowRemover:
         return self._told(self._records.remove_records(tickets))
 
     def tidy(self, changed_rows: int) -> bool:
-        """Let the search tables give their pages back if enough of them was removed, and say whether."""
+        """Let the search tables give their pages back if enough of them was removed, and say whether.
+
+        In a very large table single pieces of that take a quarter of a second, however small they are asked
+        to be. So this waits for a moment in which nobody else writes, and is left to a later sweep when none
+        comes; what was merged until then stays merged.
+        """
         with state_db.write_errors(self._path):
             if self._stop() or changed_rows < _WORTH_CONDENSING * count_all_messages(self._database):
                 return False
-            Indexes(self._database).condense(self._turns, self._stop)
+            patience = _Patience(self._turns, self._stop)
+            done = Indexes(self._database).condense(self._turns, patience.is_over)
             self._turns.finish()
-            return not self._stop()
+            return done
 
     def _told(self, changes: Iterator[Change]) -> Iterator[RowsChanged]:
         with state_db.write_errors(self._path):

@@ -23,6 +23,7 @@ _WINDOW_SECONDS = 0.026
 _WINDOW_AFTER_SECONDS = 0.100
 _WRITING_FOR_SECONDS = 2.0
 """Another process counts as writing for this long after it last did."""
+_PAUSE_SECONDS = 0.1
 _CHECKPOINT_AFTER_SECONDS = 0.030
 """Held time between checkpoints: the WAL stays below the size at which the host's next commit pays for one.
 """
@@ -76,6 +77,11 @@ class Turns:
         if version != self._version:
             self._version, self._foreign_at = version, _clock()
         return _clock() - self._foreign_at < _WRITING_FOR_SECONDS
+
+    def pause(self) -> float:
+        """Let a moment pass in which others may do what they want; returns its seconds."""
+        _sleep(_PAUSE_SECONDS)
+        return _PAUSE_SECONDS
 
     def finish(self) -> None:
         """One last checkpoint, so that no commit of the host finds our pages in the WAL."""
