@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
+from coming_back import restoring_scene, undoing_scene
 from fault_runs import Scene
 from full_homes import (
     ALONE,
@@ -26,11 +27,9 @@ from full_homes import (
 
 from hermes_retention.compact import compact
 from hermes_retention.discard import discard
-from hermes_retention.errors import ExitCode, UsageError
 from hermes_retention.forgetting.forget import forget
 from hermes_retention.forgetting.targets import Wanted, pending
 from hermes_retention.holds import Hold
-from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 from hermes_retention.sweep import sweep
 
@@ -49,35 +48,12 @@ def sweeping(folder: Path) -> Scene[FullHome]:
 
 def restoring(folder: Path) -> Scene[FullHome]:
     """Single sessions come back."""
-
-    def act(home: FullHome) -> object:
-        return restore_sessions(home.site(), RESTORED, now=NOW)
-
-    def completed(home: FullHome, whole: Contents) -> None:
-        assert restore_sessions(home.site(), RESTORED, now=NOW).exit_code is ExitCode.DONE
-        home.check_same(whole)
-        home.check_databases()
-
-    return Scene(_swept(folder), folder, act, completed, FullHome.check_nothing_lost)
+    return restoring_scene(_swept(folder), folder, RESTORED, _check_same, now=NOW)
 
 
 def undoing(folder: Path) -> Scene[FullHome]:
     """All sweeps are undone."""
-
-    def act(home: FullHome) -> object:
-        return undo(home.site(), undoable_sweeps(home.site(), None, all_sweeps=True), now=NOW)
-
-    def completed(home: FullHome, whole: Contents) -> None:
-        try:
-            sweeps = undoable_sweeps(home.site(), None, all_sweeps=True)
-        except UsageError:
-            pass  # all were marked as undone before it ended
-        else:
-            assert undo(home.site(), sweeps, now=NOW).exit_code is ExitCode.DONE
-        home.check_same(whole)
-        home.check_databases()
-
-    return Scene(_swept(folder), folder, act, completed, FullHome.check_nothing_lost)
+    return undoing_scene(_swept(folder), folder, _check_same, now=NOW)
 
 
 def compacting(folder: Path) -> Scene[FullHome]:
@@ -226,3 +202,8 @@ def _swept(folder: Path) -> FullHome:
     home.sweep_without_fault()
     assert {EXPIRING, ALONE}.isdisjoint(one[0] for one in home.contents().archived)
     return home
+
+
+def _check_same(home: FullHome, whole: Contents) -> None:
+    home.check_same(whole)
+    home.check_databases()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from coming_back import restoring_scene, undoing_scene
 from fault_runs import Scene
 from full_openclaw_homes import AGENTS, IDS, OpenClawContents
 from full_openclaw_homes import FullOpenClawHome as Home
 from homes import NOW
 
-from hermes_retention.errors import ExitCode, UsageError
 from hermes_retention.prestart import ResumeLimits, prestart
-from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
 
 RESTORED = [f"{agent}/{IDS[name]}" for agent in AGENTS for name in ("hook", "old hook", "run")]
 
@@ -24,33 +23,12 @@ def sweeping(folder: Path) -> Scene[Home]:
 
 def restoring(folder: Path) -> Scene[Home]:
     """Single sessions come back, their entries too."""
-
-    def act(home: Home) -> object:
-        return restore_sessions(home.site(), RESTORED, now=NOW)
-
-    def completed(home: Home, whole: OpenClawContents) -> None:
-        assert restore_sessions(home.site(), RESTORED, now=NOW).exit_code is ExitCode.DONE
-        home.check_same(whole)
-
-    return Scene(_swept(folder), folder, act, completed, Home.check_nothing_lost)
+    return restoring_scene(_swept(folder), folder, RESTORED, Home.check_same, now=NOW)
 
 
 def undoing(folder: Path) -> Scene[Home]:
     """All sweeps are undone."""
-
-    def act(home: Home) -> object:
-        return undo(home.site(), undoable_sweeps(home.site(), None, all_sweeps=True), now=NOW)
-
-    def completed(home: Home, whole: OpenClawContents) -> None:
-        try:
-            sweeps = undoable_sweeps(home.site(), None, all_sweeps=True)
-        except UsageError:
-            pass  # all were marked as undone before it ended
-        else:
-            assert undo(home.site(), sweeps, now=NOW).exit_code is ExitCode.DONE
-        home.check_same(whole)
-
-    return Scene(_swept(folder), folder, act, completed, Home.check_nothing_lost)
+    return undoing_scene(_swept(folder), folder, Home.check_same, now=NOW)
 
 
 def starting(folder: Path) -> Scene[Home]:
