@@ -22,8 +22,7 @@ from hermes_retention.picture import take_picture
 from hermes_retention.plan import Plan, Step, Verdict
 from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.clocks import judge, stamp
-from hermes_retention.policy.decide import decide
-from hermes_retention.policy.routes import dead_routes
+from hermes_retention.policy.decide import dead_routes, decide
 from hermes_retention.recovery import recover
 from hermes_retention.site import Site
 from hermes_retention.stopping import Stop, never

@@ -7,30 +7,40 @@ anything above protects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
 import msgspec
 
-from hermes_retention.model import Inventory, Session
+from hermes_retention.model import Inventory, Session, SessionClass
 from hermes_retention.names import printable
 from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
-from hermes_retention.policy.budget import needs
-from hermes_retention.policy.clocks import SETTLED_SECONDS
-from hermes_retention.policy.crowds import thin_out
-from hermes_retention.policy.draft import Draft
+from hermes_retention.policy.budget import needs, reclaim, thin_out
+from hermes_retention.policy.case import Because, Case, World, has_messages
+from hermes_retention.policy.clocks import SETTLED_SECONDS, judge
 from hermes_retention.policy.expiry import expiring
-from hermes_retention.policy.fates import Fate, Fates
 from hermes_retention.policy.lifecycle import OnReset, Policy
-from hermes_retention.policy.reclaim import reclaim
+from hermes_retention.policy.liveness import assess, families
 from hermes_retention.policy.records import Unit, leaving_together
-from hermes_retention.policy.standing import Standing, has_messages
-from hermes_retention.policy.wishes import Because
+from hermes_retention.policy.schedule import Due, schedules
 from hermes_retention.units import format_duration
 
 _CLOCK_SLACK = 60.0
 """Seconds by which a time may lie ahead of ours before it is worth a warning."""
 _OF_RECORDS = frozenset({Verdict.ARCHIVE_RECORD, Verdict.DELETE_RECORD})
+_OVER = frozenset({Liveness.SUPERSEDED, Liveness.ENDED, Liveness.STALE, Liveness.ORPHAN})
+"""Not ``ARCHIVED``, which is said of a copy: its session may live on in the store."""
+
+
+class Assessed(msgspec.Struct, frozen=True):
+    """Every session with what is known of it, in the order of their ids; nothing is decided yet."""
+
+    cases: Sequence[Case]
+    continued: Sequence[Sequence[int]]
+    """Conversations that go on under other ids, by place in ``cases``."""
+    doubt: str | None
+    """Why the clock is not believed."""
 
 
 def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
@@ -39,19 +49,141 @@ def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
     ``now`` is in Unix seconds. Pure: equal arguments give an equal plan. Never raises on data; what it does
     not understand it keeps.
     """
+    assessed = assess_all(inventory, policy, now=now)
+    cases = assessed.cases
+    expired = _expired(cases, inventory, policy, now=now) if assessed.doubt is None else []
+    due_records = {place for place, case in enumerate(cases) if _settle(case)}
+    if due_records:
+        _release_records(assessed, due_records)
+    crowded = list(thin_out(cases, policy.max_sessions))
+    asked = needs(inventory.usage, policy, (*expired, *_steps(cases)))
+    warnings = (*inventory.warnings, *_clock_warnings(assessed, policy, now=now), *crowded)
+    warnings += tuple(reclaim(cases, asked))
+    return Plan(inventory.home, now, (*expired, *_in_order(_steps(cases))), warnings)
+
+
+def dead_routes(inventory: Inventory, plan: Plan) -> dict[str, str]:
+    """Key → session of every route whose session is over all the same: a run that is made once, or a chat
+    whose host has ended it and will not go on there.
+
+    A route holds every other session, so whatever is routed and not live has been judged already. What has
+    several routes has all of them here; those that leave along with their session are no matter of their own.
+    ``plan`` is about ``inventory``.
+    """
+    over = {step.session_id for step in plan.steps if step.liveness in _OVER}
+    return {
+        route.key: session.id
+        for session in inventory.sessions
+        if session.routes and session.id in over
+        for route in session.routes
+        if not route.leaves_along
+    }
+
+
+def assess_all(inventory: Inventory, policy: Policy, *, now: float) -> Assessed:
+    """Who is live, what is kept, and when each part of the others is due."""
     sessions = tuple(sorted(inventory.sessions, key=attrgetter("id")))
-    standing = Standing(msgspec.structs.replace(inventory, sessions=sessions), policy, now=now)
-    trusted = standing.clock.doubt is None
-    expired = _expired(standing, inventory) if inventory.archived and trusted else []
-    draft = Draft(standing, inventory.bytes_per_message)
-    decision = _Decision(standing, draft)
-    for place in range(len(sessions)):
-        decision.settle(place)
-    decision.release_records()
-    crowded = thin_out(standing, draft)
-    asked = needs(inventory.usage, policy, (*expired, *draft.steps()))
-    warnings = (*inventory.warnings, *_clock_warnings(standing), *crowded, *reclaim(standing, draft, asked))
-    return Plan(inventory.home, now, (*expired, *_in_order(draft.steps())), warnings)
+    inventory = msgspec.structs.replace(inventory, sessions=sessions)
+    # Not a number, and times before all times, are no times: 0.0 stands for "nobody knows".
+    own = [newest if (newest := session.last_activity) > 0 else 0.0 for session in sessions]
+    related = families(sessions)
+    found = assess(inventory, policy, own, related.linked, now=now)
+    activity = list(own)
+    for family in related.continued:
+        newest = max(own[place] for place in family)
+        for place in family:
+            activity[place] = newest
+    ranks = _newest_of_series(sessions, policy, activity)
+    clock = judge(inventory.clock, own, now=now)
+    world = World(policy, inventory.bytes_per_message, now=now, trusted=clock.doubt is None)
+    table = schedules(policy, trusted=world.trusted)
+    cases = [
+        Case(world, session, it, active, table[session.session_class, it.liveness], ranks.get(place))
+        for place, (session, it, active) in enumerate(zip(sessions, found, activity, strict=True))
+    ]
+    return Assessed(cases, related.continued, clock.doubt)
+
+
+def _newest_of_series(
+    sessions: Sequence[Session], policy: Policy, activity: Sequence[float]
+) -> dict[int, int]:
+    """Place of each session that ``keep_last`` keeps → 1 for the newest of its series, 2 for the next."""
+    wanted = {name: lifecycle.keep_last for name, lifecycle in policy.lifecycles.items()}
+    series: defaultdict[tuple[SessionClass, str], list[int]] = defaultdict(list)
+    for place, session in enumerate(sessions):
+        if session.group is not None and wanted[session.session_class]:
+            series[session.session_class, session.group].append(place)
+    ranks: dict[int, int] = {}
+    for (session_class, _), members in series.items():
+        # Ids of a series tell the time as well: of equally old ones the last id is the newest.
+        members.sort(key=activity.__getitem__)
+        ranks.update(
+            (place, rank) for rank, place in enumerate(members[: -wanted[session_class] - 1 : -1], 1)
+        )
+    return ranks
+
+
+def _settle(case: Case) -> bool:
+    """Say what happens to the session as if its record never left, and whether that is due as well."""
+    if case.protection is not None:
+        case.keep(case.protection)
+        return False
+    session, schedule = case.session, case.schedule
+    if session.artifacts and case.is_due(schedule.files):
+        case.take(case.take_files(case.why_due(schedule.files)))
+    rows = _due_rows(case)
+    if rows is not None:
+        case.take(case.take_rows(rows.verdict, case.why_due(rows)))
+    if case.files_step is None and case.rows_step is None:
+        case.keep(case.why_all_stays())
+    # Where an index entry is all the record there is, it has left with the files.
+    has_record = session.record is not None and session.scope is None
+    return has_record and case.is_due(schedule.record) and case.loses_all_files
+
+
+def _due_rows(case: Case) -> Due | None:
+    if not has_messages(case.session):
+        return None
+    if case.is_due(case.schedule.messages):
+        return case.schedule.messages
+    is_left = not case.session.tool_output_done and case.is_due(case.schedule.tool_output)
+    return case.schedule.tool_output if is_left else None
+
+
+def _release_records(assessed: Assessed, due: set[int]) -> None:
+    """Let the records go that are due, with everything that is left of their sessions."""
+    cases = assessed.cases
+
+    def stays(place: int) -> bool:
+        case = cases[place]
+        return (
+            not case.loses_all_files or case.protection is not None or case.is_put_back(case.schedule.record)
+        )
+
+    sessions = [case.session for case in cases]
+    for unit in leaving_together(sessions, assessed.continued, due, stays=stays):
+        _release(unit, cases, due)
+
+
+def _release(unit: Unit, cases: Sequence[Case], due: set[int]) -> None:
+    archives = any(cases[place].lifecycle.archive for place in unit.members)
+    verdict = Verdict.ARCHIVE_RECORD if archives else Verdict.DELETE_RECORD
+    leader = cases[unit.leader]
+    why = leader.why_due(leader.schedule.record)[1]
+    follows: Because = (
+        Rule.RECORD_AFTER,
+        f"goes with {printable(leader.session.id)}, whose record is due: {why}",
+    )
+    for place in unit.members:
+        case = cases[place]
+        if place in due:
+            case.take(case.take_rows(verdict, case.why_due(case.schedule.record)))
+        elif case.session.record is not None:
+            case.take(case.take_rows(verdict, follows, leader.session.session_class))
+
+
+def _steps(cases: Iterable[Case]) -> Iterator[Step]:
+    return (step for case in cases for step in case.steps)
 
 
 def _in_order(steps: Iterable[Step]) -> list[Step]:
@@ -72,120 +204,38 @@ def _in_order(steps: Iterable[Step]) -> list[Step]:
     return [*removals, *records, *kept]
 
 
-class _Decision:
-    """What the guards, wishes and the lifecycle say, before any budget."""
-
-    def __init__(self, standing: Standing, draft: Draft) -> None:
-        self._standing = standing
-        self._draft = draft
-        self._due_records: set[int] = set()
-
-    def settle(self, place: int) -> None:
-        """Say what happens to the session, as if its record never left."""
-        standing, draft = self._standing, self._draft
-        protection = standing.protection(place)
-        if protection is not None:
-            draft.keep(place, protection)
-            return
-        session, fates, idle = standing.sessions[place], standing.fates(place), standing.idle(place)
-        if session.artifacts and standing.is_due(place, fates.files, idle):
-            draft.take(place, draft.files_step(place, self._because(place, fates.files, idle)))
-        rows = self._due_rows(place, session, fates, idle)
-        if rows is not None:
-            draft.take(place, draft.rows_step(place, rows.verdict, self._because(place, rows, idle)))
-        if not draft.says_anything(place):
-            draft.keep(place, standing.why_all_stays(place))
-        # Where an index entry is all the record there is, it has left with the files.
-        has_record = session.record is not None and session.scope is None
-        is_due = has_record and standing.is_due(place, fates.record, idle)
-        if is_due and draft.loses_all_files(place):
-            self._due_records.add(place)
-
-    def _due_rows(self, place: int, session: Session, fates: Fates, idle: float) -> Fate | None:
-        if not has_messages(session):
-            return None
-        if self._standing.is_due(place, fates.messages, idle):
-            return fates.messages
-        if not session.tool_output_done and self._standing.is_due(place, fates.tool_output, idle):
-            return fates.tool_output
-        return None
-
-    def release_records(self) -> None:
-        """Let the records go that are due, with everything that is left of their sessions."""
-        if self._due_records:
-            standing = self._standing
-            for unit in leaving_together(
-                standing.sessions, standing.continued, self._due_records, stays=self._keeps_record
-            ):
-                self._release(unit)
-
-    def _keeps_record(self, place: int) -> bool:
-        standing = self._standing
-        if not self._draft.loses_all_files(place) or standing.protection(place) is not None:
-            return True
-        return standing.is_put_back(place, standing.fates(place).record)
-
-    def _release(self, unit: Unit) -> None:
-        standing, draft = self._standing, self._draft
-        lifecycles = standing.policy.lifecycles
-        archives = any(lifecycles[standing.sessions[it].session_class].archive for it in unit.members)
-        verdict = Verdict.ARCHIVE_RECORD if archives else Verdict.DELETE_RECORD
-        leader = standing.sessions[unit.leader]
-        led_by = self._because_of_record(unit.leader)[1]
-        follows = Rule.RECORD_AFTER, f"goes with {printable(leader.id)}, whose record is due: {led_by}"
-        for place in unit.members:
-            if place in self._due_records:
-                draft.take(place, draft.rows_step(place, verdict, self._because_of_record(place)))
-            elif standing.sessions[place].record is not None:
-                draft.take(place, draft.rows_step(place, verdict, follows, leader.session_class))
-
-    def _because_of_record(self, place: int) -> Because:
-        return self._because(place, self._standing.fates(place).record, self._standing.idle(place))
-
-    def _because(self, place: int, fate: Fate, idle: float) -> Because:
-        reason = self._standing.assessments[place].reason
-        return fate.rule, f"{reason}; idle for {format_duration(idle)} (due after {fate.limit})"
-
-
-def _expired(standing: Standing, inventory: Inventory) -> list[Step]:
+def _expired(cases: Iterable[Case], inventory: Inventory, policy: Policy, *, now: float) -> list[Step]:
     """What becomes of the archived copies."""
-    assessed = zip(standing.sessions, standing.assessments, strict=True)
-    live = (session.id for session, assessment in assessed if assessment.liveness is Liveness.LIVE)
-    return expiring(
-        inventory.archived,
-        standing.policy,
-        protected={*inventory.holds, *live},
-        restored={it.id: it.restored_at for it in standing.sessions if it.restored_at is not None},
-        now=standing.now,
-    )
+    if not inventory.archived:
+        return []
+    live: set[str] = set()
+    restored: dict[str, float] = {}
+    for case in cases:
+        if case.assessment.liveness is Liveness.LIVE:
+            live.add(case.session.id)
+        if case.session.restored_at is not None:
+            restored[case.session.id] = case.session.restored_at
+    protected = {*inventory.holds, *live}
+    return expiring(inventory.archived, policy, protected=protected, restored=restored, now=now)
 
 
-def _clock_warnings(standing: Standing) -> list[str]:
-    """One line when sessions claim to come from the future: a clock was wrong once, or is now."""
-    latest = standing.now + _CLOCK_SLACK
-    warnings = _doubts(standing)
-    ahead = [place for place, time in enumerate(standing.activity) if time > latest]
-    if not ahead:
-        return warnings
-    example = printable(standing.sessions[ahead[0]].id)
-    future = (
-        f"{len(ahead)} session(s) have a time in the future, such as {example}: they count as active now "
-        "and are kept. Check the clock of this machine."
-    )
-    return [*warnings, future]
-
-
-def _doubts(standing: Standing) -> list[str]:
-    """One line when something may go for good some day, and must not today."""
-    lifecycles = standing.policy.lifecycles.values()
-    is_final = standing.policy.on_reset is OnReset.DELETE or any(
+def _clock_warnings(assessed: Assessed, policy: Policy, *, now: float) -> Iterator[str]:
+    """A line when something may go for good some day and must not today, and one when sessions claim to come
+    from the future: a clock was wrong once, or is now.
+    """
+    lifecycles = policy.lifecycles.values()
+    is_final = policy.on_reset is OnReset.DELETE or any(
         it.archive_after is not None or not it.archive for it in lifecycles
     )
-    if standing.clock.doubt is None or not is_final:
-        return []
-    warning = (
-        f"the clock of this machine is in doubt: {standing.clock.doubt}. What would be removed for good "
-        f"waits until a sweep finds that it has run evenly for {format_duration(SETTLED_SECONDS)}; all else "
-        "goes on. Set it right if it is wrong."
-    )
-    return [warning]
+    if assessed.doubt is not None and is_final:
+        yield (
+            f"the clock of this machine is in doubt: {assessed.doubt}. What would be removed for good waits "
+            f"until a sweep finds that it has run evenly for {format_duration(SETTLED_SECONDS)}; all else "
+            "goes on. Set it right if it is wrong."
+        )
+    ahead = [case for case in assessed.cases if case.activity > now + _CLOCK_SLACK]
+    if ahead:
+        yield (
+            f"{len(ahead)} session(s) have a time in the future, such as {printable(ahead[0].session.id)}: "
+            "they count as active now and are kept. Check the clock of this machine."
+        )

@@ -13,10 +13,10 @@ import msgspec
 
 from hermes_retention.model import ArchivedSession, ArtifactKind, Inventory, Session, Usage
 from hermes_retention.plan import Rule, Step, Tier, Verdict
+from hermes_retention.policy.case import has_messages
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import OnReset, Policy
-from hermes_retention.policy.lineage import families
-from hermes_retention.policy.standing import has_messages
+from hermes_retention.policy.liveness import families
 
 _TICK = 0.001
 """Seconds past a limit at which is asked, so that rounding cannot hide that it is reached."""

@@ -6,18 +6,16 @@ here: what follows from the answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from hermes_retention.model import Inventory, Session
+from hermes_retention.model import Inventory
 from hermes_retention.plan import Liveness, Rule
-from hermes_retention.policy.fates import Fate
-from hermes_retention.policy.guards import age, examine
+from hermes_retention.policy.case import Case, has_messages
+from hermes_retention.policy.decide import assess_all
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.policy.lineage import families
-from hermes_retention.policy.standing import Standing, has_messages
+from hermes_retention.policy.liveness import age, examine, families
 from hermes_retention.units import format_duration
 
 
@@ -34,75 +32,68 @@ def ask_all(inventory: Inventory, policy: Policy, session_id: str, *, now: float
 
     The disk budget is left out: what that takes depends on all the others.
     """
-    sessions = tuple(sorted(inventory.sessions, key=attrgetter("id")))
-    inventory = msgspec.structs.replace(inventory, sessions=sessions)
-    place = next((place for place, one in enumerate(sessions) if one.id == session_id), None)
+    cases = assess_all(inventory, policy, now=now).cases
+    place = next((place for place, it in enumerate(cases) if it.session.id == session_id), None)
     if place is None:
         return ()
-    standing = Standing(inventory, policy, now=now)
+    sessions = tuple(it.session for it in cases)
+    inventory = msgspec.structs.replace(inventory, sessions=sessions)
     family = next((it for it in families(sessions).linked if place in it), [place])
     own = [newest if (newest := one.last_activity) > 0 else 0.0 for one in sessions]
     guards = examine(inventory, policy, own, family, place, now=now)
     answers = [Answer(rule, is_yes, fact) for rule, is_yes, fact in guards]
-    return (*answers, *_wishes(standing, place), *_ages(standing, place))
+    return (*answers, *_wishes(cases[place], cases), *_ages(cases[place]))
 
 
-def _wishes(standing: Standing, place: int) -> Iterator[Answer]:
-    session = standing.sessions[place]
-    restored = session.restored_at
+def _wishes(case: Case, cases: Sequence[Case]) -> Iterator[Answer]:
+    session, lifecycle, restored = case.session, case.lifecycle, case.session.restored_at
     fact = "never put back"
     if restored is not None:
-        fact = f"put back {format_duration(age(restored, now=standing.now))} ago: each part waits for its age"
+        ago = format_duration(age(restored, now=case.world.now))
+        fact = f"put back {ago} ago: each part waits for its age"
     yield Answer(Rule.RESTORED, restored is not None, fact)
-    yield _keep_last(standing, place, session)
-    keep_failed = standing.policy.lifecycles[session.session_class].keep_failed
-    if not session.failed:
-        yield Answer(Rule.KEEP_FAILED, is_yes=False, fact="nothing says that it failed")
-        return
-    limit = "for ever" if keep_failed is None else f"for {format_duration(keep_failed)}"
-    is_kept = keep_failed is None or standing.idle(place) < keep_failed
-    idle = format_duration(standing.idle(place))
-    yield Answer(Rule.KEEP_FAILED, is_kept, f"it failed {idle} ago; such are kept {limit}")
-
-
-def _keep_last(standing: Standing, place: int, session: Session) -> Answer:
-    wanted = standing.policy.lifecycles[session.session_class].keep_last
     if session.group is None:
-        return Answer(Rule.KEEP_LAST, is_yes=False, fact="it belongs to no job or chat")
-    own = (standing.activity[place], place)
-    newer = sum(
-        (standing.activity[other], other) > own
-        for other, one in enumerate(standing.sessions)
-        if one.group == session.group and one.session_class is session.session_class
-    )
-    fact = f"number {newer + 1} of its job or chat, counted from the newest; {wanted} of them are kept"
-    return Answer(Rule.KEEP_LAST, newer < wanted, fact)
+        yield Answer(Rule.KEEP_LAST, is_yes=False, fact="it belongs to no job or chat")
+    else:
+        newer = sum(_series(it) == _series(case) and it.activity > case.activity for it in cases)
+        rank = newer + 1 if case.rank is None else case.rank
+        kept = f"{lifecycle.keep_last} of them are kept"
+        fact = f"number {rank} of its job or chat, counted from the newest; {kept}"
+        yield Answer(Rule.KEEP_LAST, case.rank is not None, fact)
+    failed = case.keep_failed()
+    none = "nothing says that it failed"
+    if session.failed:
+        limit = "" if lifecycle.keep_failed is None else format_duration(lifecycle.keep_failed)
+        none = f"it failed {format_duration(case.idle)} ago; such are kept for {limit}"
+    yield Answer(Rule.KEEP_FAILED, failed is not None, none if failed is None else failed[1])
 
 
-def _ages(standing: Standing, place: int) -> Iterator[Answer]:
-    session, fates = standing.sessions[place], standing.fates(place)
-    dumps = standing.old_dumps(place)
-    yield Answer(
-        Rule.DUMPS_AFTER, bool(dumps), f"{len(dumps)} old request dump(s)" if dumps else "no old request dump"
-    )
-    is_over = standing.assessments[place].liveness is not Liveness.LIVE
-    parts: tuple[tuple[Rule, Fate, bool, str], ...] = (
-        (Rule.FILES_AFTER, fates.files, bool(session.artifacts), "no files"),
+def _series(case: Case) -> tuple[str | None, str]:
+    return case.session.group, case.session.session_class
+
+
+def _ages(case: Case) -> Iterator[Answer]:
+    session, schedule = case.session, case.schedule
+    dumps = case.old_dumps()
+    fact = f"{len(dumps)} old request dump(s)" if dumps else "no old request dump"
+    yield Answer(Rule.DUMPS_AFTER, bool(dumps), fact)
+    is_over = case.assessment.liveness is not Liveness.LIVE
+    messages = has_messages(session)
+    for rule, part, is_there, otherwise in (
+        (Rule.FILES_AFTER, schedule.files, bool(session.artifacts), "no files"),
         (
             Rule.TOOL_OUTPUT_AFTER,
-            fates.tool_output,
-            has_messages(session) and not session.tool_output_done,
+            schedule.tool_output,
+            messages and not session.tool_output_done,
             "none left",
         ),
-        (Rule.MESSAGES_AFTER, fates.messages, has_messages(session), "no messages"),
-        (Rule.RECORD_AFTER, fates.record, session.record is not None, "no record"),
-    )
-    for rule, fate, is_there, otherwise in parts:
+        (Rule.MESSAGES_AFTER, schedule.messages, messages, "no messages"),
+        (Rule.RECORD_AFTER, schedule.record, session.record is not None, "no record"),
+    ):
         if not is_there:
             yield Answer(rule, is_yes=False, fact=f"{otherwise} in the store")
             continue
-        idle = standing.idle(place)
-        limit = fate.limit if fate.after is None else f"after {fate.limit}"
+        limit = part.limit if part.after is None else f"after {part.limit}"
         over = "" if is_over else "; it is live, so nothing is due"
-        is_due = is_over and standing.is_due(place, fate, idle)
-        yield Answer(rule, is_due, f"idle for {format_duration(idle)}, due {limit}{over}")
+        fact = f"idle for {format_duration(case.idle)}, due {limit}{over}"
+        yield Answer(rule if part.rule is Rule.NEVER else part.rule, is_over and case.is_due(part), fact)

@@ -24,8 +24,8 @@ from hermes_retention.model import (
 )
 from hermes_retention.plan import Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
-from hermes_retention.policy.guards import SUPERSEDING_REASONS
 from hermes_retention.policy.lifecycle import Policy
+from hermes_retention.policy.liveness import SUPERSEDING_REASONS
 
 _DAY = 86400.0
 _FOR_EVER = float("inf")

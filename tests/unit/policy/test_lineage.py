@@ -24,7 +24,7 @@ from inventories import (
 
 from hermes_retention.model import Lineage, Session, SessionClass
 from hermes_retention.plan import Liveness, Rule, Verdict
-from hermes_retention.policy.lineage import families
+from hermes_retention.policy.liveness import families
 
 OVER: Facts = {"ended": "cli_close"}
 

@@ -19,7 +19,7 @@ from inventories import (
 
 from hermes_retention.model import SessionClass
 from hermes_retention.plan import Liveness, Rule, Verdict
-from hermes_retention.policy.guards import SUPERSEDING_REASONS
+from hermes_retention.policy.liveness import SUPERSEDING_REASONS
 
 # superseded
 

@@ -6,8 +6,7 @@ import msgspec
 from inventories import DAY, HOUR, KEY, MINUTE, NOW, chat, hook, inventory, policy
 
 from hermes_retention.model import Route, Session
-from hermes_retention.policy.decide import decide
-from hermes_retention.policy.routes import dead_routes
+from hermes_retention.policy.decide import dead_routes, decide
 
 DELIVERY = "agent:main:webhook:dm:push:77"
 

@@ -1,4 +1,4 @@
-"""Why a session must stay: liveness and holds (invariant 2).
+"""Whether somebody may still be using a session: holds, routes, runs, and what lineage links to it.
 
 When two facts disagree the session is live, and so it is when a fact is missing that would have to say it is
 not. Every answer carries the fact that made it. What must not live here: when a session that is over is due.
@@ -6,11 +6,11 @@ not. Every answer carries the fact that made it. What must not live here: when a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from hermes_retention.model import ONE_SHOT, Inventory, Record, Session, SessionClass
+from hermes_retention.model import ONE_SHOT, Inventory, Lineage, Record, Session, SessionClass
 from hermes_retention.names import printable
 from hermes_retention.plan import Liveness, Rule
 from hermes_retention.policy.lifecycle import Policy
@@ -248,3 +248,46 @@ class _Assessor:
 
 def _end_reason(record: Record) -> str:
     return record.end_reason or "no reason"
+
+
+class Families(msgspec.Struct, frozen=True):
+    """Groups of at least two sessions each, with the places of their members in ascending order."""
+
+    linked: list[list[int]]
+    """Linked in any way."""
+    continued: list[list[int]]
+    """Linked by compression, which goes on with the same conversation under another id."""
+
+
+def families(sessions: Sequence[Session]) -> Families:
+    """Who is linked to whom, also through a parent that is gone. A lineage may go in circles."""
+    links = [
+        (place, record.parent_id, record.lineage is Lineage.COMPRESSION)
+        for place, session in enumerate(sessions)
+        if (record := session.record) is not None and record.parent_id
+    ]
+    if not links:
+        return Families([], [])
+    parents = {parent for _, parent, _ in links}
+    places = {session.id: place for place, session in enumerate(sessions) if session.id in parents}
+    return Families(
+        linked=_join((place, places.get(parent, parent)) for place, parent, _ in links),
+        continued=_join((place, places.get(parent, parent)) for place, parent, same in links if same),
+    )
+
+
+def _join(links: Iterable[tuple[int, int | str]]) -> list[list[int]]:
+    """Union-find. A member that is no place is the id of a session that is gone: it only joins others."""
+    above: dict[int | str, int | str] = {}
+
+    def root(member: int | str) -> int | str:
+        while (parent := above.setdefault(member, member)) != member:
+            above[member] = member = above[parent]
+        return member
+
+    for child, parent in links:
+        above[root(child)] = root(parent)
+    groups: dict[int | str, list[int]] = {}
+    for place in sorted(member for member in above if isinstance(member, int)):
+        groups.setdefault(root(place), []).append(place)
+    return [members for members in groups.values() if len(members) > 1]
