@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks.tables import Figure, Result, markdown
 from benchmarks.writer import percentile
-from hermes_retention.gateway.cap_rounds import CapRounds, Hands
-from hermes_retention.gateway.caps import CapWatch
+from hermes_retention.gateway.cap_job import CapRounds, Hands
+from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.model_call import ModelCall
 
 SIZES = (50, 5_000, 50_000)

@@ -28,7 +28,7 @@ class Context:
     def __getattr__(self, name):
         return lambda *arguments, **keywords: None
 began = time.perf_counter()
-import hermes_retention.hermes_agent as plugin
+import hermes_retention.gateway.hermes as plugin
 plugin.register(Context())
 print(time.perf_counter() - began)
 """
@@ -49,7 +49,7 @@ store = types.SimpleNamespace(_entries={}, _lock=threading.Lock(), _ensure_loade
 runner = types.SimpleNamespace(_running=True, adapters={}, _running_agents={}, session_store=store)
 gateway._gateway_runner_ref = lambda: runner
 sys.modules["gateway.run"] = gateway
-import hermes_retention.hermes_agent as plugin
+import hermes_retention.gateway.hermes as plugin
 plugin.register(Context())
 usage = {"input_tokens": 100, "output_tokens": 5}
 waits = []

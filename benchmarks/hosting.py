@@ -17,8 +17,8 @@ import msgspec
 
 from benchmarks.homes import Built, Spec, build_home
 from benchmarks.measure import Run, run
-from hermes_retention.demo.database import Row, StateDatabase
-from hermes_retention.demo.snapshot import Message
+from hermes_retention.cli.demo.database import Row, StateDatabase
+from hermes_retention.cli.demo.snapshot import Message
 
 VERSION = "0.19.0"
 DEFAULT_VARIABLES = 32_766

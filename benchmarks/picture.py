@@ -15,8 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hermes_retention.demo.tour import run_demo
-from hermes_retention.report.page import RichPage
+from hermes_retention.cli.demo.tour import run_demo
+from hermes_retention.cli.output.page import RichPage
 
 COMMAND = "$ hermes-retention demo"
 

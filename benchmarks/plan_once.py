@@ -12,11 +12,11 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
+    from hermes_retention.home.home import Site
+    from hermes_retention.home.workspace import Workspace
     from hermes_retention.policy.decide import decide
     from hermes_retention.settings.load import load_settings
-    from hermes_retention.site import Site
     from hermes_retention.stores.hermes.store import HermesStore
-    from hermes_retention.workspace import Workspace
 
     home = Path(sys.argv[1]).resolve()
     site = Site(HermesStore(home), Workspace(home), load_settings(home, {}).policy())

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.openclaw_homes import Shape, build_openclaw
-from hermes_retention.fsops.directories import Directory
+from hermes_retention.disk.directories import Directory
 from hermes_retention.stores.openclaw.index_file import IndexCache, IndexFile
 
 _ENTRY_BYTES = 20_000

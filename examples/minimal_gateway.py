@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes_retention.gateway.plugin import NAME, RetentionPlugin
-from hermes_retention.gateway.resume import ResumeCandidate
 from hermes_retention.plugins import plugin_manager
+from hermes_retention.policy.resume import ResumeCandidate
 
 if TYPE_CHECKING:
     import pluggy

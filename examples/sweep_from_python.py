@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from hermes_retention.errors import RetentionError
-from hermes_retention.model import SessionClass
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.site import Site
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.sweep import preview, sweep
-from hermes_retention.workspace import Workspace
 
 DAY = 86400
 

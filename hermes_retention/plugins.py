@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from hermes_retention.errors import RetentionError, StoreUnreadable
-from hermes_retention.gateway import hookspecs
-from hermes_retention.names import printable
+from hermes_retention import hookspecs
+from hermes_retention.model.errors import RetentionError, StoreUnreadable
+from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from importlib.metadata import EntryPoint
     from pathlib import Path
 
-    from hermes_retention.gateway.hookspecs import Location
-    from hermes_retention.model import Session
+    from hermes_retention.hookspecs import Location
+    from hermes_retention.model.session import Session
     from hermes_retention.policy.caps import Alert
     from hermes_retention.settings.load import Settings
     from hermes_retention.stores.base import Store, StoreKind

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from host_databases import HostDatabase
 
-from hermes_retention.gateway.cap_rounds import CapRounds, Hands
-from hermes_retention.gateway.caps import CapWatch, Lock
+from hermes_retention.gateway.cap_job import CapRounds, Hands
+from hermes_retention.gateway.cap_watch import CapWatch, Lock
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.policy.caps import Alert, Cap, CapAction
 

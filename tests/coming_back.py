@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from fault_runs import Contents, Home, Scene
 
-from hermes_retention.errors import ExitCode, UsageError
-from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
-from hermes_retention.site import Site
+from hermes_retention.actions.restore.restore import restore_sessions, undo, undoable_sweeps
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import ExitCode, UsageError
 
 
 class SweptHome(Home, Protocol):

@@ -28,9 +28,12 @@ from typing import Any, Protocol, Self
 
 import pytest
 
-from hermes_retention import archiving, effects, row_archiving, sweep
-from hermes_retention.errors import RetentionError
-from hermes_retention.stores.hermes import turns
+from hermes_retention.actions.sweep import archive_files as archiving
+from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.actions.sweep import sweep
+from hermes_retention.disk import effects
+from hermes_retention.model.errors import RetentionError
+from hermes_retention.stores.hermes.rows import pacing as turns
 
 SYSTEM = (
     *("open_file", "read", "write", "fsync", "mkdir", "makedirs", "link", "rename", "replace", "unlink"),

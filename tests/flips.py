@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vaults import PARTITION, fill
 
-from hermes_retention.errors import RetentionError
+from hermes_retention.model.errors import RetentionError
 
 CONTENTS = {f"s{number}": f"what {number} said, and more of that ".encode() * 9 for number in range(3)}
 

@@ -19,17 +19,17 @@ from pathlib import Path
 import msgspec
 from host_databases import HostDatabase
 
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import Vault
-from hermes_retention.model import ROW_KINDS, ClockMemory, SessionClass
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.session import ROW_KINDS, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.site import Site
-from hermes_retention.stores.hermes.row_codec import decode, sections
-from hermes_retention.stores.hermes.row_writer import MARKER
+from hermes_retention.stores.hermes.rows.format import decode, sections
+from hermes_retention.stores.hermes.rows.remove import MARKER
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.sweep import sweep
-from hermes_retention.sweep_report import SweepReport
-from hermes_retention.workspace import Workspace
 
 DAY = 86400
 NOW = 1e9 + 400 * DAY

@@ -20,16 +20,16 @@ import msgspec
 from homes import DAY, HOUR, NOW
 from openclaw_homes import OpenClawHome
 
-from hermes_retention.model import ArtifactKind, ClockMemory, SessionClass
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.session import ArtifactKind, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.site import Site
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.starting import StartingStore
 from hermes_retention.stores.openclaw.store import OpenClawStore
-from hermes_retention.sweep import sweep
-from hermes_retention.sweep_report import SweepReport
-from hermes_retention.workspace import Workspace
 
 AGENTS = ("main", "second")
 _NAMES = ("main", "hook", "old hook", "run", "newest run", "failed", "resumed", "chat", "final", "expiring")

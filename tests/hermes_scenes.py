@@ -25,13 +25,13 @@ from full_homes import (
     FullHome,
 )
 
-from hermes_retention.compact import compact
-from hermes_retention.discard import discard
-from hermes_retention.forgetting.forget import forget
-from hermes_retention.forgetting.targets import Wanted, pending
-from hermes_retention.holds import Hold
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.actions.upkeep.compact import compact
+from hermes_retention.actions.upkeep.discard import discard
+from hermes_retention.actions.upkeep.forget import forget
+from hermes_retention.actions.upkeep.targets import Wanted, pending
+from hermes_retention.home.holds import Hold
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
-from hermes_retention.sweep import sweep
 
 RESTORED = [RECENT, CHATS[0], CHATS[3], CRON]
 """What comes back are files, tool output, messages and a record."""

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from hermes_retention.model import (
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier, Verdict
+from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
     ArtifactKind,
@@ -25,7 +26,6 @@ from hermes_retention.model import (
     SessionClass,
     Usage,
 )
-from hermes_retention.plan import Liveness, Plan, Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 

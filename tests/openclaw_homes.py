@@ -19,12 +19,12 @@ from typing import Any
 
 from homes import HOUR, NOW
 
-from hermes_retention.model import SessionClass
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.site import Site
 from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
-from hermes_retention.workspace import Workspace
 
 KINDS = {
     "main": "main",

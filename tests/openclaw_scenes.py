@@ -11,7 +11,7 @@ from full_openclaw_homes import AGENTS, IDS, OpenClawContents
 from full_openclaw_homes import FullOpenClawHome as Home
 from homes import NOW
 
-from hermes_retention.prestart import ResumeLimits, prestart
+from hermes_retention.actions.upkeep.prestart import ResumeLimits, prestart
 
 RESTORED = [f"{agent}/{IDS[name]}" for agent in AGENTS for name in ("hook", "old hook", "run")]
 

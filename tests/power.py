@@ -26,7 +26,9 @@ import msgspec
 import pytest
 from faults import AtOnce
 
-from hermes_retention import archiving, effects, row_archiving
+from hermes_retention.actions.sweep import archive_files as archiving
+from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.disk import effects
 
 HOST_DATABASE = "state.db"
 _BESIDE = ("-wal", "-shm", "-journal")

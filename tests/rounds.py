@@ -8,9 +8,9 @@ from pathlib import Path
 
 from homes import NOW, HomeBuilder
 
-from hermes_retention.gateway.rounds import Chore, Rounds
+from hermes_retention.gateway.sweep_job import Chore, Rounds
+from hermes_retention.model.stop import Stop, never
 from hermes_retention.plugins import Extensions
-from hermes_retention.stopping import Stop, never
 
 
 @dataclasses.dataclass

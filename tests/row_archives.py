@@ -16,14 +16,21 @@ from host_databases import HostDatabase
 from vaults import MONTH, entry_of
 
 from hermes_retention.archive.vault import PartitionWriter, pack
-from hermes_retention.model import Artifact, ArtifactKind
-from hermes_retention.site import Site
-from hermes_retention.stores.hermes import rows, state_db
+from hermes_retention.home.home import Site
+from hermes_retention.model.session import Artifact, ArtifactKind
+from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.ids import safe_name
-from hermes_retention.stores.hermes.record_writer import CHILDREN, RecordWriter, Unit, find_unit, read_unit
-from hermes_retention.stores.hermes.row_codec import Header, Row, encode
-from hermes_retention.stores.hermes.row_queue import State
-from hermes_retention.stores.hermes.row_writer import MARKER, RowWriter
+from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows.format import Header, Row, encode
+from hermes_retention.stores.hermes.rows.record_writer import (
+    CHILDREN,
+    RecordWriter,
+    Unit,
+    find_unit,
+    read_unit,
+)
+from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
+from hermes_retention.stores.hermes.rows.row_queue import State
 
 
 class RowArchive:

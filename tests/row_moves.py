@@ -16,13 +16,14 @@ from typing import Protocol
 
 from host_databases import HostDatabase
 
-from hermes_retention.stores.hermes import rows, state_db
-from hermes_retention.stores.hermes.record_writer import RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.row_codec import Header, Row
-from hermes_retention.stores.hermes.row_queue import Change
-from hermes_retention.stores.hermes.row_restore import RowRestorer
-from hermes_retention.stores.hermes.row_writer import MARKER, RowWriter
-from hermes_retention.stores.hermes.turns import WAIT_SECONDS, Turns
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows.format import Header, Row
+from hermes_retention.stores.hermes.rows.pacing import WAIT_SECONDS, Turns
+from hermes_retention.stores.hermes.rows.record_writer import RecordWriter, Unit, read_unit
+from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
+from hermes_retention.stores.hermes.rows.restore import RowRestorer
+from hermes_retention.stores.hermes.rows.row_queue import Change
 
 LONG = "the quick brown fox " * 100
 LONG_ONE = "s3"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from homes import NOW, HomeBuilder
 
-from hermes_retention.model import SessionClass
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.site import Site
-from hermes_retention.workspace import Workspace
 
 DAY = 86400
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.vault import PartitionWriter, Vault, pack
-from hermes_retention.model import Artifact, ArtifactKind, SessionClass
+from hermes_retention.model.session import Artifact, ArtifactKind, SessionClass
 from hermes_retention.stores.base import SessionMetadata
 
 MONTH = "2026-11"

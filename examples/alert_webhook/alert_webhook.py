@@ -14,7 +14,7 @@ import json
 import os
 import urllib.request
 
-from hermes_retention.gateway.hookspecs import hookimpl
+from hermes_retention.hookspecs import hookimpl
 from hermes_retention.policy.caps import Alert
 
 _TIMEOUT_SECONDS = 10

@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.gateway.hookspecs import hookimpl
-from hermes_retention.model import Artifact, ArtifactKind, Session, SessionClass, Unknown
-from hermes_retention.names import printable
+from hermes_retention.disk.directories import Directory
+from hermes_retention.hookspecs import hookimpl
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass, Unknown
+from hermes_retention.model.text import printable
 from hermes_retention.stores.base import Folder, Scan, StoreFiles, StoreKind
+from hermes_retention.stores.files import folder_files
 from hermes_retention.stores.files_only import FilesOnly
-from hermes_retention.stores.folder import folder_files
 
 NAME = "jsonl"
 CHATS = Folder(("chats",))

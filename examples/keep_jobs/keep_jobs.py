@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 
-from hermes_retention.gateway.hookspecs import hookimpl
-from hermes_retention.model import Session, SessionClass
+from hermes_retention.hookspecs import hookimpl
+from hermes_retention.model.session import Session, SessionClass
 
 
 @hookimpl

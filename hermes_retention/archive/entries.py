@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from hermes_retention.archive.codec import Codec, FrameError
-from hermes_retention.errors import FrameCorrupt
-from hermes_retention.model import ArtifactKind, SessionClass
-from hermes_retention.names import printable
+from hermes_retention.model.errors import FrameCorrupt
+from hermes_retention.model.session import ArtifactKind, SessionClass
+from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 
 

@@ -21,7 +21,6 @@ from typing import Any, Self
 
 import msgspec
 
-from hermes_retention import effects
 from hermes_retention.archive import seals
 from hermes_retention.archive.codec import (
     Codec,
@@ -31,10 +30,10 @@ from hermes_retention.archive.codec import (
     decompress_dictionary,
 )
 from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
-from hermes_retention.errors import FrameCorrupt, VaultDamaged
-from hermes_retention.fsops import writing
-from hermes_retention.model import ArchivedSession, ArtifactKind, SessionClass
-from hermes_retention.names import printable
+from hermes_retention.disk import effects, writing
+from hermes_retention.model.errors import FrameCorrupt, VaultDamaged
+from hermes_retention.model.session import ArchivedSession, ArtifactKind, SessionClass
+from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 
 FORMAT = 1

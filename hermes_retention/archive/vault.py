@@ -23,10 +23,10 @@ import msgspec
 from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
 from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
 from hermes_retention.archive.partition import Partition
-from hermes_retention.errors import FrameCorrupt, RetentionError, VaultDamaged
-from hermes_retention.fsops import directories, moving
-from hermes_retention.model import ArchivedSession, Artifact, SessionClass
-from hermes_retention.names import printable
+from hermes_retention.disk import directories, moving
+from hermes_retention.model.errors import FrameCorrupt, RetentionError, VaultDamaged
+from hermes_retention.model.session import ArchivedSession, Artifact, SessionClass
+from hermes_retention.model.text import printable
 
 Check = Callable[[], RetentionError | None]
 """Answers ``None`` when a copy is good, else why its original must stay."""

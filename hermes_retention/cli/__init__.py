@@ -4,7 +4,7 @@
 quick; a command's module is imported when it runs. What must not live here: decisions.
 """
 
-from hermes_retention.cli.entry import main, run
+from hermes_retention.cli.main import main, run
 from hermes_retention.cli.parsers import add_commands
 
 __all__ = ["add_commands", "main", "run"]

@@ -14,15 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hermes_retention.errors import UsageError
-from hermes_retention.names import printable
-from hermes_retention.report.page import Page, Style, open_page
+from hermes_retention.cli.output.page import Page, Style, open_page
+from hermes_retention.model.errors import UsageError
+from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
+    from hermes_retention.home.home import Site
     from hermes_retention.plugins import Extensions, StoreOffer
     from hermes_retention.settings.fields import Values
     from hermes_retention.settings.load import Settings
-    from hermes_retention.site import Site
     from hermes_retention.stores.base import RouteIndex, Store
 
 
@@ -65,15 +65,15 @@ class Context:
     @cached_property
     def home(self) -> Path:
         """The home, as it was named. Raises ``UsageError`` when there is no such directory."""
-        from hermes_retention.cli.stores import find_home
+        from hermes_retention.home.open import find_home
 
         return find_home(self.home_argument, self.store_argument, self.environ)
 
     @cached_property
     def settings(self) -> Settings:
         """The settings of the home. Raises ``SettingsError``, ``UsageError`` for an unknown ``--store``."""
-        from hermes_retention.cli.options import STORES
-        from hermes_retention.cli.stores import named_offer
+        from hermes_retention.home.layouts import STORES
+        from hermes_retention.home.open import named_offer
 
         settings = self._settings_unasked
         if self.store_argument not in STORES:  # a slip must not show the defaults of another host
@@ -92,7 +92,7 @@ class Context:
         return self.extensions.store_offers(self._settings_unasked)
 
     def _defaults(self) -> type[Values]:
-        from hermes_retention.cli.stores import layout_of
+        from hermes_retention.home.open import layout_of
         from hermes_retention.settings.fields import Values
 
         if layout_of(self.home, self.store_argument) != "openclaw":
@@ -104,7 +104,7 @@ class Context:
     @cached_property
     def store(self) -> Store:
         """The store of the home. Raises ``StoreUnreadable`` when nobody serves its layout."""
-        from hermes_retention.cli.stores import open_store
+        from hermes_retention.home.open import open_store
 
         return open_store(
             self.home,
@@ -126,8 +126,8 @@ class Context:
     @cached_property
     def site(self) -> Site:
         """The home with everything that a use case needs."""
-        from hermes_retention.site import Site
-        from hermes_retention.workspace import Workspace
+        from hermes_retention.home.home import Site
+        from hermes_retention.home.workspace import Workspace
 
         store = self.store
         return Site(store, Workspace(store.home), self.settings.policy(), self.extensions)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from hermes_retention.errors import RetentionError
-from hermes_retention.refusals import refusal
+from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.system_errors import refusal
 
 _STATE = (
     "nothing leaves the store before its archived copy is verified, and the next sweep completes the rest"

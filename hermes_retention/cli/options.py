@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 from typing import NamedTuple, TypeAlias
 
+from hermes_retention.home.layouts import STORES
+
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
 """``SessionClass`` without importing it; a test compares."""
-STORES = ("auto", "hermes", "openclaw")
-"""What ``--store`` always knows. Plugins add to it, so any name is checked only when a home is opened."""
-
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 
@@ -120,7 +119,7 @@ EXACT_ID = "the whole session id"
 
 def age(text: str) -> int:
     """The seconds in ``text``, for the ``type`` of an argument."""
-    from hermes_retention.units import parse_duration
+    from hermes_retention.model.units import parse_duration
 
     try:
         return parse_duration(text)
@@ -167,7 +166,7 @@ def moment(text: str) -> Moment:
     """A day in UTC (``2026-11-20``) or an age (``30d``), for the ``type`` of an argument."""
     from datetime import UTC, datetime
 
-    from hermes_retention.units import parse_duration
+    from hermes_retention.model.units import parse_duration
 
     try:
         return Moment(age_seconds=parse_duration(text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from hermes_retention.errors import RetentionError
+from hermes_retention.model.errors import RetentionError
 
 if TYPE_CHECKING:
     import logging

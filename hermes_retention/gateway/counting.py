@@ -9,12 +9,12 @@ from threading import Lock
 
 import msgspec
 
-from hermes_retention.cap_records import Counted
-from hermes_retention.gateway.tally import Tally
-from hermes_retention.model import SessionClass
+from hermes_retention.gateway.session_usage import Tally
+from hermes_retention.home.ledger_caps import Counted
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.caps import Cap
 from hermes_retention.stores.hermes.counts import Counter, Size, Stored
-from hermes_retention.workspace import Workspace
 
 _MOST_IN_MEMORY = 1_000
 """Sessions of which it is remembered how far they were counted; of others the ledger knows."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from hermes_retention.ledger import Ledger
-from hermes_retention.plan import Plan
-from hermes_retention.report.words import PARTS, counted
-from hermes_retention.status import ANNOUNCEMENT, Announcement
-from hermes_retention.units import format_duration
+from hermes_retention.actions.inspect.status import ANNOUNCEMENT, Announcement
+from hermes_retention.cli.output.words import PARTS, counted
+from hermes_retention.home.ledger import Ledger
+from hermes_retention.model.plan import Plan
+from hermes_retention.model.units import format_duration
 
 
 def announce(ledger: Ledger, plan: Plan, *, delay: float) -> Announcement:

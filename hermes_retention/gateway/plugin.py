@@ -13,25 +13,25 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hermes_retention.gateway.caps import CapWatch
-from hermes_retention.gateway.hookspecs import hookimpl
+from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.worker import STOP_SECONDS, Worker
-from hermes_retention.pending import Occasion, Pending
+from hermes_retention.home.queue import Occasion, Pending
+from hermes_retention.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pluggy
 
-    from hermes_retention.gateway.caps import Lock
-    from hermes_retention.gateway.caps import Rounds as CapWork
+    from hermes_retention.gateway.cap_watch import Lock
+    from hermes_retention.gateway.cap_watch import Rounds as CapWork
     from hermes_retention.gateway.host import HostGateway
-    from hermes_retention.gateway.resume import ResumeCandidate, ResumePlan
-    from hermes_retention.gateway.rounds import Chore, Rounds
+    from hermes_retention.gateway.sweep_job import Chore, Rounds
     from hermes_retention.gateway.worker import Work
+    from hermes_retention.model.stop import Stop
     from hermes_retention.plugins import Extensions
     from hermes_retention.policy.caps import Cap, CapAction
-    from hermes_retention.stopping import Stop
+    from hermes_retention.policy.resume import ResumeCandidate, ResumePlan
 
 NAME = "hermes-retention"
 """Under which it is registered in a manager."""
@@ -122,8 +122,8 @@ class RetentionPlugin:
     @hookimpl
     def plan_resume(self, candidates: Sequence[ResumeCandidate]) -> ResumePlan | None:
         """The newest ones that are worth it; ``None`` when settings are wrong or sweeps are off."""
-        from hermes_retention.errors import RetentionError
-        from hermes_retention.gateway import resume
+        from hermes_retention.model.errors import RetentionError
+        from hermes_retention.policy import resume
         from hermes_retention.settings.forms import Mode
         from hermes_retention.settings.load import load_settings
 
@@ -145,7 +145,7 @@ class RetentionPlugin:
             self.worker.submit(Pending(occasion, session_id, self.clock()))
 
     def _open_caps(self, lock: Lock) -> CapWork:
-        from hermes_retention.gateway.cap_rounds import CapRounds, Hands
+        from hermes_retention.gateway.cap_job import CapRounds, Hands
 
         if self.home is None:
             raise LookupError("no home")
@@ -155,7 +155,7 @@ class RetentionPlugin:
     # -- on the worker's thread ----------------------------------------------------------------------
 
     def _open_work(self, stop: Stop) -> Work:
-        from hermes_retention.gateway.rounds import Rounds
+        from hermes_retention.gateway.sweep_job import Rounds
 
         if self.home is None:
             raise LookupError("no home")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.cli.output.words import counted
 from hermes_retention.gateway.complaints import Complaints
-from hermes_retention.names import printable
-from hermes_retention.report.words import counted
-from hermes_retention.sweep_report import SweepReport
-from hermes_retention.units import format_duration, format_size
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_duration, format_size
 
 _COUNTED = (
     ("files_archived", "files of {} archived"),

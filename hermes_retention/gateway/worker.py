@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from hermes_retention.gateway.complaints import Complaints
-from hermes_retention.pending import Pending
-from hermes_retention.stopping import Stop
+from hermes_retention.home.queue import Pending
+from hermes_retention.model.stop import Stop
 
 STOP_SECONDS = 2.0
 """How long a process waits for its worker when it ends."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hermes_retention.model import Usage
-from hermes_retention.names import printable
-from hermes_retention.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.session import Usage
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_size
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.units import format_size
 
 if TYPE_CHECKING:
     from hermes_retention.policy.case import Case

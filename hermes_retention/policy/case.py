@@ -9,14 +9,14 @@ import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from hermes_retention.model import Artifact, ArtifactKind, Session, SessionClass
-from hermes_retention.names import printable
-from hermes_retention.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_duration
 from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.policy.liveness import Assessment, age
 from hermes_retention.policy.schedule import Due, Schedule, removal
-from hermes_retention.units import format_duration
 
 Because: TypeAlias = tuple[Rule, str]
 """Rule and reason of a verdict."""

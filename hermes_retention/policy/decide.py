@@ -13,18 +13,18 @@ from operator import attrgetter
 
 import msgspec
 
-from hermes_retention.model import Inventory, Session, SessionClass
-from hermes_retention.names import printable
-from hermes_retention.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.model.session import Inventory, Session, SessionClass
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_duration
 from hermes_retention.policy.budget import needs, reclaim, thin_out
 from hermes_retention.policy.case import Because, Case, World, has_messages
-from hermes_retention.policy.clocks import SETTLED_SECONDS, judge
+from hermes_retention.policy.clock import SETTLED_SECONDS, judge
 from hermes_retention.policy.expiry import expiring
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.policy.liveness import assess, families
 from hermes_retention.policy.records import Unit, leaving_together
 from hermes_retention.policy.schedule import Due, schedules
-from hermes_retention.units import format_duration
 
 _CLOCK_SLACK = 60.0
 """Seconds by which a time may lie ahead of ours before it is worth a warning."""

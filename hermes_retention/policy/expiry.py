@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 
-from hermes_retention.model import ArchivedSession
-from hermes_retention.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.session import ArchivedSession
+from hermes_retention.model.units import format_duration
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.units import format_duration
 
 
 def expiring(

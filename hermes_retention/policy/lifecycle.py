@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Tier
+from hermes_retention.model.plan import Tier
+from hermes_retention.model.session import SessionClass
 
 MIN_AGE_FLOOR = 60
 """Seconds. No setting makes anything younger than this due (invariant 2)."""

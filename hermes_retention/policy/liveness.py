@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from hermes_retention.model import ONE_SHOT, Inventory, Lineage, Record, Session, SessionClass
-from hermes_retention.names import printable
-from hermes_retention.plan import Liveness, Rule
+from hermes_retention.model.plan import Liveness, Rule
+from hermes_retention.model.session import ONE_SHOT, Inventory, Lineage, Record, Session, SessionClass
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_duration
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.units import format_duration
 
 SUPERSEDING_REASONS = frozenset(
     {"new_session", "session_reset", "session_switch", "suspended", "idle", "daily"}

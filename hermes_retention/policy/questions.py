@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from hermes_retention.model import Inventory
-from hermes_retention.plan import Liveness, Rule
+from hermes_retention.model.plan import Liveness, Rule
+from hermes_retention.model.session import Inventory
+from hermes_retention.model.units import format_duration
 from hermes_retention.policy.case import Case, has_messages
 from hermes_retention.policy.decide import assess_all
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.policy.liveness import age, examine, families
-from hermes_retention.units import format_duration
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 import msgspec
 
-from hermes_retention.model import Lineage, Session
+from hermes_retention.model.session import Lineage, Session
 
 
 class Unit(msgspec.Struct, frozen=True):

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from hermes_retention.model import (
+from hermes_retention.model.plan import Step, Tier, Verdict
+from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
     ArtifactKind,
@@ -22,7 +23,6 @@ from hermes_retention.model import (
     SessionClass,
     Usage,
 )
-from hermes_retention.plan import Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.policy.liveness import SUPERSEDING_REASONS

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Liveness, Rule, Tier, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Tier, Verdict
+from hermes_retention.model.session import SessionClass
+from hermes_retention.model.units import format_duration
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
-from hermes_retention.units import format_duration
 
 
 class Due(msgspec.Struct, frozen=True):

@@ -16,15 +16,15 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from hermes_retention.policy.caps import Action
-from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, TOOL_OUTPUT_FLOOR, OnReset
-from hermes_retention.units import (
+from hermes_retention.model.units import (
     DURATION_FORM,
     SIZE_FORM,
     format_setting_duration,
     parse_duration,
     parse_size,
 )
+from hermes_retention.policy.caps import Action
+from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, TOOL_OUTPUT_FLOOR, OnReset
 
 _OFF = frozenset({"never", "off", "false", "no"})
 """``false`` and ``no`` too: YAML takes an unquoted ``off`` for a boolean, and a host that rewrites its

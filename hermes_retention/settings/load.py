@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from hermes_retention.errors import SettingsError
-from hermes_retention.model import SessionClass
-from hermes_retention.names import printable
+from hermes_retention.model.errors import SettingsError
+from hermes_retention.model.session import SessionClass
+from hermes_retention.model.text import printable
 from hermes_retention.policy.caps import Cap, Caps, CapSettings, Limit
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.settings.fields import (
-    CLASSES,
-    DESCRIPTIONS,
-    CapsOfClass,
-    SettingPath,
-    Values,
-    variable,
-)
+from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, CapsOfClass, SettingPath, Values, variable
 from hermes_retention.settings.sources import Place, config, dotenv, environment
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import yaml
 from dotenv.parser import parse_stream
 from pydantic_settings import PydanticBaseSettingsSource
 
-from hermes_retention.names import printable
+from hermes_retention.model.text import printable
 from hermes_retention.settings.fields import (
     DESCRIPTIONS,
     GROUPS,

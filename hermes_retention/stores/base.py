@@ -9,9 +9,9 @@ from typing import Protocol
 
 import msgspec
 
-from hermes_retention.errors import RetentionError
-from hermes_retention.model import Artifact, Session, Unknown
-from hermes_retention.stopping import Stop, never
+from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.session import Artifact, Session, Unknown
+from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.names import printable
-from hermes_retention.stopping import Stop, never
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.text import printable
 from hermes_retention.stores.base import DatabaseSpace, EntryRestored, HostSetting, SessionMetadata
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 

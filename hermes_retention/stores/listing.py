@@ -9,8 +9,8 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from hermes_retention.model import Unknown
-from hermes_retention.names import words
+from hermes_retention.model.session import Unknown
+from hermes_retention.model.text import words
 
 BLOCK = 512
 """The unit of ``st_blocks``, whatever the file system's own blocks are."""

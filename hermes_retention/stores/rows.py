@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from hermes_retention.errors import RetentionError
-from hermes_retention.model import ArtifactKind, Session
+from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.session import ArtifactKind, Session
 
 Ticket: TypeAlias = Any
 """What whoever read rows remembers of them, so that exactly these are changed later. Opaque but for

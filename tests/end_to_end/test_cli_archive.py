@@ -12,7 +12,7 @@ from homes import DAY, HomeBuilder
 from program import aged, run, type_at
 from sites import snapshot_of
 
-from hermes_retention.workspace import Workspace
+from hermes_retention.home.workspace import Workspace
 
 OLD, OTHER, CRON = "20261010_080000_bbbbbbbb", "20261105_090000_cccccccc", "cron_news_20261015_080000"
 

@@ -8,8 +8,8 @@ import pytest
 from homes import DAY, HOUR, NOW, HomeBuilder
 from program import run
 
+from hermes_retention.home.workspace import Workspace
 from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
-from hermes_retention.workspace import Workspace
 
 SESSION = "20261119_080000_aaaaaaaa"
 

@@ -10,7 +10,7 @@ import pytest
 from homes import HomeBuilder
 from program import run
 
-from hermes_retention.errors import ExitCode
+from hermes_retention.model.errors import ExitCode
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from homes import DAY, HomeBuilder
 from program import run
 
-from hermes_retention.workspace import Workspace
+from hermes_retention.home.workspace import Workspace
 
 OLD = "20261010_080000_bbbbbbbb"
 

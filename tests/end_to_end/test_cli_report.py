@@ -13,10 +13,10 @@ from homes import DAY, NOW, HomeBuilder
 from program import run
 
 import hermes_retention
-from hermes_retention.ledger import Ledger
+from hermes_retention.home.ledger import Ledger
 from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
 
-ASSETS = Path(hermes_retention.__file__).parent / "report" / "assets"
+ASSETS = Path(hermes_retention.__file__).parent / "cli" / "output" / "assets"
 VENDOR = ASSETS / "vendor"
 TITLE = "</script><script>alert(1)</script>"
 

@@ -11,7 +11,7 @@ from program import aged, run, type_at
 from row_archives import RowArchive
 from sites import site_of, snapshot_of
 
-from hermes_retention.workspace import Workspace
+from hermes_retention.home.workspace import Workspace
 
 OLD, OTHER = "20261010_080000_bbbbbbbb", "20261011_090000_cccccccc"
 

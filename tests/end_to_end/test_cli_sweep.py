@@ -12,8 +12,8 @@ import pytest
 from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 from program import Result, run
 
-from hermes_retention.fsops.originals import Remover
-from hermes_retention.workspace import Workspace
+from hermes_retention.disk.originals import Remover
+from hermes_retention.home.workspace import Workspace
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture

@@ -12,13 +12,13 @@ from homes import NOW
 from program import Result, run, run_bare, start
 from pytest_mock import MockerFixture
 
-from hermes_retention.demo import tour
-from hermes_retention.demo.home import build_home
-from hermes_retention.demo.proof import Print, compare, prints_of_files
-from hermes_retention.site import Site
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import sweep as real_sweep
+from hermes_retention.cli.demo import tour
+from hermes_retention.cli.demo.home import build_home
+from hermes_retention.cli.demo.proof import Print, compare, prints_of_files
+from hermes_retention.home.home import Site
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.sweep import sweep as real_sweep
-from hermes_retention.sweep_report import SweepReport
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ alert = Alert("s1", "chat", "telegram", finding, Action.RESET, 1.8e9, "session s
 plugin_manager().hook.retention_alert(alert=alert)
 """
 _HOLD = """
-from hermes_retention.model import Session, SessionClass
+from hermes_retention.model.session import Session, SessionClass
 from hermes_retention.plugins import plugin_manager
 hold = plugin_manager().hook.retention_hold
 for kind, group in (("cron", "invoices"), ("cron", "news"), ("chat", "invoices")):

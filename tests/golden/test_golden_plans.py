@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from inventories import NOW, Fact, Facts, archived, inventory, session
 
-from hermes_retention.model import Inventory, Lineage, SessionClass
-from hermes_retention.plan import Plan, Rule, Step, Verdict
+from hermes_retention.model.plan import Plan, Rule, Step, Verdict
+from hermes_retention.model.session import Inventory, Lineage, SessionClass
+from hermes_retention.model.units import parse_duration, parse_size
 from hermes_retention.policy.decide import decide
 from hermes_retention.settings.load import load_settings
-from hermes_retention.units import parse_duration, parse_size
 
 HERE = Path(__file__).parent
 GOLDENS = sorted(HERE.glob("*.toml"))

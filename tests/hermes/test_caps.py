@@ -10,8 +10,8 @@ import pytest
 from gateways import KNOWS_MESSENGER, eventually, running_gateway
 from hosts import CALL_ON, Host, Model, Program, age
 
-from hermes_retention.hermes_agent.stopping import notice_as_answer
-from hermes_retention.ledger import Ledger
+from hermes_retention.gateway.hermes.stopping import notice_as_answer
+from hermes_retention.home.ledger import Ledger
 from hermes_retention.policy.caps import Action, Alert, Cap, Stage
 
 CAN_STOP = tuple(map(int, metadata.version("hermes-agent").split(".")[:2])) >= (0, 17)

@@ -9,11 +9,11 @@ import pytest
 from hosts import Host
 from sites import policy_of
 
-from hermes_retention.compact import CompactReport, compact
-from hermes_retention.errors import DatabaseInUse
-from hermes_retention.site import Site
+from hermes_retention.actions.upkeep.compact import CompactReport, compact
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import DatabaseInUse
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.workspace import Workspace
 
 FILL = """
     from hermes_state import SessionDB

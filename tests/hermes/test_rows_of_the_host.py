@@ -10,12 +10,13 @@ import pytest
 from hermes_state import SessionDB  # type: ignore[import-not-found]  # only in the host's environment
 from host_rows import check, dump, found
 
-from hermes_retention.stores.hermes import rows, state_db
-from hermes_retention.stores.hermes.record_writer import RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.row_codec import Header, Row, decode, encode
-from hermes_retention.stores.hermes.row_queue import State
-from hermes_retention.stores.hermes.row_restore import RowRestorer
-from hermes_retention.stores.hermes.row_writer import MARKER, RowWriter
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
+from hermes_retention.stores.hermes.rows.record_writer import RecordWriter, Unit, read_unit
+from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
+from hermes_retention.stores.hermes.rows.restore import RowRestorer
+from hermes_retention.stores.hermes.rows.row_queue import State
 
 BODY = "what the zebra said " * 200
 

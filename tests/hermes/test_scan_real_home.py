@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hosts import REFUSE, Host
 
-from hermes_retention.model import ArtifactKind, Lineage, Record, Session, SessionClass
+from hermes_retention.model.session import ArtifactKind, Lineage, Record, Session, SessionClass
 from hermes_retention.stores.base import Scan
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.detect import Layout, detect

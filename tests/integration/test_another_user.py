@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from full_homes import CHATS, RECENT, FullHome
 
-from hermes_retention.errors import RetentionError
+from hermes_retention.model.errors import RetentionError
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser gives files to others")

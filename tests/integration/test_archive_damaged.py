@@ -10,7 +10,7 @@ from pathlib import Path
 from flips import CONTENTS, Flips, frame_places
 from full_homes import EXPIRING, NOW, FullHome
 
-from hermes_retention.errors import ExitCode
+from hermes_retention.model.errors import ExitCode
 
 
 def test_changed_byte_is_told_or_harmless(tmp_path: Path) -> None:

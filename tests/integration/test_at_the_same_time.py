@@ -12,9 +12,9 @@ import pytest
 from full_homes import ALONE, CHATS, DAY, EXPIRING, FINAL, NOW, Contents, FullHome
 from killing import WRITTEN, Host
 
-from hermes_retention.errors import ExitCode, SweepRunning
-from hermes_retention.restore import restore_sessions
-from hermes_retention.sweep import sweep
+from hermes_retention.actions.restore.restore import restore_sessions
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.model.errors import ExitCode, SweepRunning
 
 YEAR = 365 * DAY
 BUSY = 3

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from cap_homes import CappedHome, Gateway
 
-from hermes_retention.gateway.caps import CapWatch
+from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.model_call import ModelCall
-from hermes_retention.ledger import Ledger
+from hermes_retention.home.ledger import Ledger
 from hermes_retention.policy.caps import Action, Cap, Stage
 
 Capped = Callable[..., CappedHome]

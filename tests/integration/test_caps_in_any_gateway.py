@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.gateway.hookspecs import hookimpl
 from hermes_retention.gateway.plugin import RetentionPlugin
+from hermes_retention.hookspecs import hookimpl
 from hermes_retention.plugins import bare_plugin_manager
 from hermes_retention.policy.caps import Action, Alert, Cap, CapAction
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.gateway.caps import CapWatch
+from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.plugin import RetentionPlugin
 from hermes_retention.plugins import bare_plugin_manager
 

@@ -23,19 +23,20 @@ from databases import RARE, facts, thinned_home
 from homes import HomeBuilder
 from sites import clock, site_of, snapshot_of
 
-from hermes_retention import compact as compacting
-from hermes_retention import effects
-from hermes_retention.compact import CompactReport, Stage, compact, preview
-from hermes_retention.errors import (
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.actions.upkeep import compact as compacting
+from hermes_retention.actions.upkeep.compact import CompactReport, Stage, compact, preview
+from hermes_retention.disk import effects
+from hermes_retention.disk.moving import take_place
+from hermes_retention.model.errors import (
     CompactionRefused,
     DatabaseInUse,
     RetentionError,
     StoreUnreadable,
     SweepRunning,
 )
-from hermes_retention.fsops.moving import take_place
-from hermes_retention.stores.hermes import compaction, replicas, swapping
-from hermes_retention.sweep import sweep
+from hermes_retention.stores.hermes.compact import compaction, replicas
+from hermes_retention.stores.hermes.compact import swap as swapping
 
 
 @pytest.fixture

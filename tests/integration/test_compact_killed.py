@@ -17,13 +17,13 @@ from databases import facts, thinned_home
 from homes import HomeBuilder
 from sites import site_of
 
-from hermes_retention import compact as compacting
-from hermes_retention import effects
-from hermes_retention.compact import compact
-from hermes_retention.errors import CompactionFailed, CompactionRefused, RetentionError
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.fsops.moving import remove_own_entry
-from hermes_retention.stores.hermes import replicas
+from hermes_retention.actions.upkeep import compact as compacting
+from hermes_retention.actions.upkeep.compact import compact
+from hermes_retention.disk import effects
+from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.moving import remove_own_entry
+from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
+from hermes_retention.stores.hermes.compact import replicas
 
 EFFECTS = ("link", "rename", "unlink", "fsync", "fchmod", "open_file", "mkdir")
 WRITING = ("VACUUM", 'INSERT INTO "', "PRAGMA journal_mode =", "PRAGMA wal_checkpoint", "COMMIT")

@@ -12,8 +12,8 @@ from faults import Effect, Faults
 from full_homes import ALONE, FINAL, NOW, POLICY, FullHome
 from msgspec.structs import replace
 
-from hermes_retention.errors import RetentionError
-from hermes_retention.sweep_report import SweepReport
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.model.errors import RetentionError
 
 MIB = 2**20
 

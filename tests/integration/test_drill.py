@@ -12,10 +12,10 @@ from full_homes import NOW, POLICY, FullHome
 from msgspec.structs import replace
 from vaults import fill
 
+from hermes_retention.actions.inspect.status import take_status
+from hermes_retention.actions.sweep.spot_check import drill
 from hermes_retention.archive.vault import Vault
-from hermes_retention.drill import drill
-from hermes_retention.errors import ExitCode
-from hermes_retention.status import take_status
+from hermes_retention.model.errors import ExitCode
 
 CONTENTS = {f"s{number}": f"content of {number}".encode() * 50 for number in range(9)}
 

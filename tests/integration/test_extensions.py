@@ -11,13 +11,13 @@ import pytest
 from homes import HomeBuilder, name_of
 from sites import DAY, clock, policy_of, site_of
 
-from hermes_retention.gateway.hookspecs import Location, hookimpl
-from hermes_retention.model import Session, SessionClass
-from hermes_retention.plan import Rule, Tier
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.home.home import Site
+from hermes_retention.hookspecs import Location, hookimpl
+from hermes_retention.model.plan import Rule, Tier
+from hermes_retention.model.session import Session, SessionClass
 from hermes_retention.plugins import Extensions, bare_plugin_manager
 from hermes_retention.policy.lifecycle import Lifecycle
-from hermes_retention.site import Site
-from hermes_retention.sweep import preview, sweep
 
 KEPT, GONE = "20261010_080000_aaaaaaaa", "20261011_080000_bbbbbbbb"
 

@@ -14,15 +14,15 @@ import pytest
 from homes import DAY, NOW, HomeBuilder
 from sites import clock, policy_of, site_of
 
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.actions.upkeep.forget import forget
+from hermes_retention.actions.upkeep.targets import Wanted, pending, preview
 from hermes_retention.archive.vault import Vault
-from hermes_retention.errors import DatabaseInUse, ExitCode, RetentionError, UsageError
-from hermes_retention.forgetting.forget import forget
-from hermes_retention.forgetting.targets import Wanted, pending, preview
-from hermes_retention.holds import Hold
-from hermes_retention.model import SessionClass
+from hermes_retention.home.holds import Hold
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
-from hermes_retention.site import Site
-from hermes_retention.sweep import sweep
 
 OLD, CHILD, LIVE, OTHER = (f"2026101{n}_080000_{n}aaaaaaa" for n in range(4))
 KEY = "agent:main:telegram:dm:1"

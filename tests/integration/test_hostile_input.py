@@ -24,9 +24,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from program import run
 
+from hermes_retention.actions.restore.restore import export_sessions, restore_sessions
 from hermes_retention.archive.codec import FRAME_BYTES
-from hermes_retention.errors import FrameCorrupt, RetentionError, StoreUnreadable
-from hermes_retention.restore import export_sessions, restore_sessions
+from hermes_retention.model.errors import FrameCorrupt, RetentionError, StoreUnreadable
 from hermes_retention.stores.hermes.files import split_name
 
 EXAMPLES = 2000 if os.environ.get("TORTURE") else 3

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sites import clock, policy_of, site_of, snapshot_of
 
-from hermes_retention.model import SessionClass
+from hermes_retention.actions.restore.restore import undo, undoable_sweeps
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
-from hermes_retention.restore import undo, undoable_sweeps
-from hermes_retention.sweep import preview, sweep
 
 SOURCES = ("telegram", "cron", "cli", "api_server", "webhook", "discord", "something new")
 FILES = st.lists(st.sampled_from(["snapshot", "transcript", "request_dump"]), unique=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from full_homes import ALONE, CHATS, EXPIRING, NOW, FullHome
 
-from hermes_retention.errors import ExitCode, LedgerUnusable
-from hermes_retention.holds import Hold
-from hermes_retention.ledger import FIRST_REMOVAL
-from hermes_retention.restore import undo, undoable_sweeps
+from hermes_retention.actions.restore.restore import undo, undoable_sweeps
+from hermes_retention.home.holds import Hold
+from hermes_retention.home.ledger import FIRST_REMOVAL
+from hermes_retention.model.errors import ExitCode, LedgerUnusable
 
 
 def overwrite(path: Path) -> None:

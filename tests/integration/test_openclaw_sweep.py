@@ -17,20 +17,20 @@ from homes import DAY, HOUR, MINUTE, NOW
 from openclaw_homes import OpenClawHome, due_policy, openclaw_site
 from sites import clock, snapshot_of
 
-from hermes_retention import effects
+from hermes_retention.actions.restore.restore import restore_sessions, undo, undoable_sweeps
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.archive.vault import Vault
-from hermes_retention.errors import RestoreConflict
-from hermes_retention.fsops.originals import Remover
-from hermes_retention.model import Artifact, ArtifactKind, SessionClass
+from hermes_retention.disk import effects
+from hermes_retention.disk.originals import Remover
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import RestoreConflict
+from hermes_retention.model.session import Artifact, ArtifactKind, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
-from hermes_retention.site import Site
 from hermes_retention.stores.openclaw.index_file import IndexFile
 from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
-from hermes_retention.sweep import preview, sweep
-from hermes_retention.sweep_report import SweepReport
-from hermes_retention.workspace import Workspace
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from homes import DAY, NOW, HomeBuilder
 from program import run
 from sites import policy_of, site_of
 
-from hermes_retention.history import read_history
-from hermes_retention.ledger import Ledger
-from hermes_retention.model import SessionClass
-from hermes_retention.overview import Overview, Part, take_overview
+from hermes_retention.actions.inspect.history import read_history
+from hermes_retention.actions.inspect.report_data import Overview, Part, take_overview
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import Ledger
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.site import Site
-from hermes_retention.sweep import sweep
 
 RUN = "cron_news_20261020_080000"
 ROWS_TOO: Policy = policy_of(

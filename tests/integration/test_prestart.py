@@ -12,10 +12,10 @@ from homes import DAY, HOUR, MINUTE, NOW
 from openclaw_homes import OpenClawHome, openclaw_site
 from sites import clock
 
-from hermes_retention import effects
+from hermes_retention.actions.restore.restore import undo, undoable_sweeps
+from hermes_retention.actions.upkeep.prestart import PrestartReport, ResumeLimits, prestart, preview_prestart
+from hermes_retention.disk import effects
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.prestart import PrestartReport, ResumeLimits, prestart, preview_prestart
-from hermes_retention.restore import undo, undoable_sweeps
 from hermes_retention.settings.load import load_settings
 from hermes_retention.settings.openclaw import OpenClawValues
 from hermes_retention.stores.openclaw.lock import Waiting

@@ -10,11 +10,17 @@ from homes import NOW, HomeBuilder, name_of
 from sites import DAY, site_of, snapshot_of
 from vaults import damage_table
 
-from hermes_retention.errors import ExitCode, RestoreConflict, UsageError, VaultDamaged
-from hermes_retention.lookup import archived_copies, list_archive
-from hermes_retention.restore import RestoreReport, export_sessions, restore_sessions, undo, undoable_sweeps
-from hermes_retention.site import Site
-from hermes_retention.sweep import sweep
+from hermes_retention.actions.inspect.lookup import archived_copies, list_archive
+from hermes_retention.actions.restore.restore import (
+    RestoreReport,
+    export_sessions,
+    restore_sessions,
+    undo,
+    undoable_sweeps,
+)
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import ExitCode, RestoreConflict, UsageError, VaultDamaged
 
 OLD = "20261010_080000_bbbbbbbb"
 OLDER = "cron_news_20261001_080000"

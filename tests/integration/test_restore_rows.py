@@ -16,13 +16,19 @@ from row_archives import RowArchive
 from sites import site_of
 from vaults import damage_table
 
-from hermes_retention.errors import ExitCode, FrameCorrupt, RestoreConflict, StoreUnreadable, UsageError
-from hermes_retention.model import ArtifactKind
-from hermes_retention.restore import RestoreReport, export_sessions, restore_sessions, undo, undoable_sweeps
-from hermes_retention.site import Site
-from hermes_retention.stores.hermes import turns
-from hermes_retention.stores.hermes.row_codec import Header, decode, encode
-from hermes_retention.stores.hermes.row_writer import MARKER
+from hermes_retention.actions.restore.restore import (
+    RestoreReport,
+    export_sessions,
+    restore_sessions,
+    undo,
+    undoable_sweeps,
+)
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import ExitCode, FrameCorrupt, RestoreConflict, StoreUnreadable, UsageError
+from hermes_retention.model.session import ArtifactKind
+from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows.format import Header, decode, encode
+from hermes_retention.stores.hermes.rows.remove import MARKER
 
 LONG = "the quick brown fox " * 100
 DELEGATED = '{"_delegate_from": "%s"}'

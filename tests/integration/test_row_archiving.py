@@ -13,28 +13,29 @@ from host_databases import HostDatabase
 from sites import policy_of
 from vaults import damage_table
 
-from hermes_retention import row_archiving, row_loading
+from hermes_retention.actions.restore.restore import restore_sessions
+from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.actions.sweep import row_loading
+from hermes_retention.actions.sweep.archive_rows import RowArchiver
 from hermes_retention.archive.vault import PartitionWriter, partition_name
-from hermes_retention.errors import (
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import (
     ArtifactChanged,
     FrameCorrupt,
     RetentionError,
     StoreUnreadable,
     VaultDamaged,
 )
-from hermes_retention.ledger import Outcome
-from hermes_retention.model import ArtifactKind, Session
-from hermes_retention.plan import Liveness, Rule, Step, Verdict
-from hermes_retention.restore import restore_sessions
-from hermes_retention.row_archiving import RowArchiver
-from hermes_retention.site import Site
-from hermes_retention.stores.hermes import record_writer
-from hermes_retention.stores.hermes.row_codec import Header, decode
-from hermes_retention.stores.hermes.row_writer import MARKER
-from hermes_retention.stores.hermes.rows_out import HermesRowRemover
+from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.session import ArtifactKind, Session
+from hermes_retention.stores.hermes.rows import record_writer
+from hermes_retention.stores.hermes.rows.format import Header, decode
+from hermes_retention.stores.hermes.rows.pacing import Turns
+from hermes_retention.stores.hermes.rows.port_out import HermesRowRemover
+from hermes_retention.stores.hermes.rows.remove import MARKER
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.stores.hermes.turns import Turns
-from hermes_retention.workspace import Workspace
 
 NOW = 2e9
 LONG = "what the zebra said " * 100

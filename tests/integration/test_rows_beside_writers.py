@@ -15,11 +15,12 @@ import pytest
 from host_databases import HostDatabase
 from row_moves import MOVES, NAMES, database_at, read_messages, read_output, read_units
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.stores.hermes import state_db, turns
-from hermes_retention.stores.hermes.record_writer import RecordWriter
-from hermes_retention.stores.hermes.row_queue import Change, State
-from hermes_retention.stores.hermes.row_writer import RowWriter
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows.record_writer import RecordWriter
+from hermes_retention.stores.hermes.rows.remove import RowWriter
+from hermes_retention.stores.hermes.rows.row_queue import Change, State
 
 WRITER = """
 import random, sqlite3, sys, time

@@ -11,12 +11,12 @@ import pytest
 from homes import DAY, NOW, HomeBuilder
 from sites import clock, policy_of, site_of
 
-from hermes_retention.model import SessionClass
+from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest, search
+from hermes_retention.actions.inspect.search.query import text_query
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.home.home import Site
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
-from hermes_retention.search.find import SearchReport, SearchRequest, search
-from hermes_retention.search.query import text_query
-from hermes_retention.site import Site
-from hermes_retention.sweep import sweep
 
 OLD, NEWER, CRON = "20261010_080000_bbbbbbbb", "20261105_090000_cccccccc", "cron_news_20261015_080000"
 EVERYTHING = policy_of(

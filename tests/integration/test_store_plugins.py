@@ -12,9 +12,9 @@ from homes import DAY, NOW, HomeBuilder
 from plugin_packages import installed
 from rounds import Clocks, pass_until_next, rounds_of
 
-from hermes_retention.cli.stores import open_store
-from hermes_retention.errors import StoreUnreadable, UsageError
-from hermes_retention.gateway.hookspecs import hookimpl
+from hermes_retention.home.open import open_store
+from hermes_retention.hookspecs import hookimpl
+from hermes_retention.model.errors import StoreUnreadable, UsageError
 from hermes_retention.plugins import Extensions, StoreOffer, bare_plugin_manager, installed_extensions
 from hermes_retention.settings.load import Settings, load_settings
 from hermes_retention.stores.base import Store, StoreKind

@@ -15,22 +15,22 @@ from homes import NOW, HomeBuilder, name_of
 from pytest_mock import MockerFixture
 from sites import DAY, clock, policy_of, site_of, snapshot_of
 
-from hermes_retention import archiving
+from hermes_retention.actions.sweep import archive_files as archiving
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
+from hermes_retention.actions.sweep.sweep_listeners import Observer
 from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
-from hermes_retention.errors import ExitCode, StoreUnreadable, SweepRunning
-from hermes_retention.fsops.originals import Remover
-from hermes_retention.holds import Hold
-from hermes_retention.ledger import Outcome
-from hermes_retention.model import Artifact, Inventory, SessionClass
-from hermes_retention.plan import Plan, Verdict
+from hermes_retention.disk.originals import Remover
+from hermes_retention.home.holds import Hold
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.model.errors import ExitCode, StoreUnreadable, SweepRunning
+from hermes_retention.model.plan import Plan, Verdict
+from hermes_retention.model.session import Artifact, Inventory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
-from hermes_retention.site import Site
 from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
-from hermes_retention.sweep import has_removed_before, preview, sweep
-from hermes_retention.sweep_listeners import Observer
-from hermes_retention.sweep_report import SweepReport
 
 LIVE_KEY = "agent:main:telegram:dm:1"
 
@@ -244,7 +244,7 @@ def test_unreadable_file_stays_and_the_others_go(home: HomeBuilder, mocker: Mock
             raise PermissionError(13, "Permission denied")
         return real_open(path, *arguments, **keywords)
 
-    mocker.patch("hermes_retention.effects.open_file", refuse)
+    mocker.patch("hermes_retention.disk.effects.open_file", refuse)
     report = run(site_of(home))
     assert name in hot(home)
     assert name_of("snapshot", "20261010_080000_bbbbbbbb") not in hot(home)

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from host_databases import HostDatabase
 
-from hermes_retention import row_loading
-from hermes_retention.errors import ArtifactUnreadable, ExitCode
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Rule, Verdict
+from hermes_retention.actions.restore.restore import restore_sessions, undo, undoable_sweeps
+from hermes_retention.actions.sweep import row_loading
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import ArtifactUnreadable, ExitCode
+from hermes_retention.model.plan import Rule, Verdict
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.restore import restore_sessions, undo, undoable_sweeps
-from hermes_retention.site import Site
-from hermes_retention.stores.hermes import turns
-from hermes_retention.stores.hermes.fts import Indexes
+from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows.fts import Indexes
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.sweep import preview, sweep
-from hermes_retention.sweep_report import SweepReport
-from hermes_retention.workspace import Workspace
 
 DAY = 86400
 NOW = 1e9 + 100 * DAY
@@ -130,7 +130,7 @@ def test_record_stays_while_a_file_of_its_session_does(home: Home, monkeypatch: 
     def unreadable(*_: object) -> Iterator[bytes]:
         raise ArtifactUnreadable("session_a.json", "it cannot be read")
 
-    monkeypatch.setattr("hermes_retention.stores.folder.read_unchanged", unreadable)
+    monkeypatch.setattr("hermes_retention.stores.files.read_unchanged", unreadable)
     report = home.sweep(policy, now=4e9)
     assert report.counts.failed == 1
     assert home.database.execute("SELECT id FROM sessions") == [("a",)]

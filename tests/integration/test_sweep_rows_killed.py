@@ -15,18 +15,18 @@ from pathlib import Path
 import pytest
 from host_databases import HostDatabase
 
-from hermes_retention import row_archiving
+from hermes_retention.actions.restore.restore import undo, undoable_sweeps
+from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.archive.partition import _Transaction
-from hermes_retention.errors import ExitCode
-from hermes_retention.model import SessionClass
+from hermes_retention.home.home import Site
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.restore import undo, undoable_sweeps
-from hermes_retention.site import Site
-from hermes_retention.stores.hermes.row_codec import decode, sections
+from hermes_retention.stores.hermes.rows.format import decode, sections
+from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.stores.hermes.turns import Turns
-from hermes_retention.sweep import sweep
-from hermes_retention.workspace import Workspace
 
 DAY = 86400
 NOW = 1e9 + 100 * DAY

@@ -9,15 +9,17 @@ import pytest
 from homes import NOW, HomeBuilder
 from sites import DAY, clock, policy_of, site_of, snapshot_of
 
-from hermes_retention import archiving, execute, row_archiving
-from hermes_retention.ledger import STOPPED, Outcome
-from hermes_retention.model import Inventory, SessionClass
-from hermes_retention.pending import Occasion, Pending
-from hermes_retention.plan import Plan, Verdict
+from hermes_retention.actions.sweep import archive_files as archiving
+from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.actions.sweep import execute
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import sweep
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import STOPPED, Outcome
+from hermes_retention.home.queue import Occasion, Pending
+from hermes_retention.model.plan import Plan, Verdict
+from hermes_retention.model.session import Inventory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
-from hermes_retention.site import Site
-from hermes_retention.sweep import sweep
-from hermes_retention.sweep_report import SweepReport
 
 NAMES = [f"20261010_0800{number:02}_bbbbbbbb" for number in range(24)]
 

@@ -17,97 +17,39 @@ import pytest
 ROOT = "hermes_retention"
 PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "refusals", "units", "names", "stopping", "model", "plan"),
-    ("policy",),
-    (
-        "effects",
-        "stores.base",
-        "stores.rows",
-        "stores.files_only",
-        "stores.checkup",
-        "stores.erasing",
-        "stores.texts",
-        "stores.listing",
-        "gateway.resume",
-        "gateway.host",
-    ),
-    (
-        "fsops",
-        "archive",
-        "pending",
-        "cap_records",
-        "ledger",
-        "holds",
-        "stores.folder",
-        "stores.hermes",
-        "stores.openclaw",
-    ),
-    (
-        *("settings", "workspace", "site", "archiving"),
-        *("row_order", "row_loading", "row_archiving", "little_room", "execute"),
-        *("placing", "restoring_rows", "plugins", "gateway.hookspecs"),
-    ),
-    (
-        "recovery",
-        "cap_standing",
-        "drill",
-        "sweep_report",
-        "sweep_notes",
-        "sweep_listeners",
-        "backlog",
-        "picture",
-        "growth",
-        "history",
-        "overview",
-        "sweep",
-        "restore",
-        "prune",
-        "prestart",
-        "discard",
-        "forgetting",
-        "metrics",
-        "doctor",
-        "compact",
-        "search",
-        "exporting",
-        "simulate",
-        "status",
-        "explain",
-        "lookup",
-    ),
-    ("gateway", "hermes_agent", "cli", "report", "demo", "__main__"),
+LAYERS: tuple[str, ...] = (
+    *("model", "policy", "settings", "disk", "stores", "archive", "hookspecs", "plugins"),
+    *("home", "actions", "cli", "gateway", "__main__"),
 )
-"""Lowest first. A name stands for a module, or for a package and all that is in it unless named apart."""
+"""The rooms of the house, lowest first: folders, and the public modules at the root. Each imports only from
+itself and from those before it.
+"""
 
-SHELVES = ("", "stores")
-"""Packages that only hold modules of different layers; anybody may import them."""
-
-FACES = ("cli", "hermes_agent")
+FACES = ("cli", "gateway.hermes")
 """Packages that somebody outside looks up by name (the console script, the host's entry point)."""
 
-PORT = "effects"
+PORT = "disk.effects"
 """The only module that names what changes disks and databases; it calls nothing of it."""
 BESIDE_THE_PORT = (
-    "demo",  # makes up a home of its own
-    "cli.entry",  # opens the null device in the place of closed outputs
+    "cli.demo",  # makes up a home of its own
+    "cli.main",  # opens the null device in the place of closed outputs
     "settings.sources",  # these three only read
     "stores.hermes.documents",
-    "stores.hermes.occupants",
+    "stores.hermes.compact.processes",
 )
 
-REMOVERS = ("fsops", PORT)
+REMOVERS = ("disk",)
 """The only modules that remove or rename a file."""
 
 HOST_DATABASE = "state.db"
 HOST_DATABASE_OPENERS = (
     "stores.hermes.state_db",
-    "stores.hermes.compaction",  # a maintenance of the file as a whole, offline
-    "demo",  # writes the one in the home that it makes up
+    "stores.hermes.compact.compaction",  # a maintenance of the file as a whole, offline
+    "cli.demo",  # writes the one in the home that it makes up
 )
-OWN_DATABASE_OPENERS = ("archive", "ledger", PORT)
+OWN_DATABASE_OPENERS = ("archive", "home.ledger", PORT)
 
-PURE = ("policy", "gateway.resume")
+PURE = ("policy",)
 IMPURE_MODULES = frozenset(
     {"asyncio", "glob", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil"}
     | {"socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "uuid"}
@@ -119,7 +61,7 @@ CLOCKS = frozenset(
 
 _REMOVING = ("remove", "removedirs", "rename", "renames", "replace", "rmdir", "unlink")
 REMOVING_FUNCTIONS = frozenset(
-    {f"{module}.{name}" for module in ("os", "hermes_retention.effects") for name in _REMOVING}
+    {f"{module}.{name}" for module in ("os", "hermes_retention.disk.effects") for name in _REMOVING}
     | {f"shutil.{name}" for name in ("move", "rmtree")}
 )
 _CHANGING = (
@@ -203,12 +145,11 @@ def _within(module: str, name: str) -> bool:
 
 
 def level_of(module: str) -> int | None:
-    """The layer of a module, by the longest name in the map that covers it; ``None`` when none does."""
-    if module in SHELVES:
-        return 0
-    names = ((name, level) for level, layer in enumerate(LAYERS) for name in layer)
-    found = [(len(name), level) for name, level in names if _within(module, name)]
-    return max(found)[1] if found else None
+    """The layer of a module: where the first part of its name stands in the list. The root is below all."""
+    if not module:
+        return -1
+    room = module.partition(".")[0]
+    return LAYERS.index(room) if room in LAYERS else None
 
 
 # The rules
@@ -232,8 +173,10 @@ def a_layer_imports_nothing_higher(module: Module) -> Complaints:
         if root != ROOT or own is None:
             continue
         level = level_of(target)
-        if level is None:  # what is imported is not a module, then, but something in one
-            level = level_of(target.rpartition(".")[0])
+        if (
+            level is None and "." not in target
+        ):  # what is imported is not a module, then, but something at the root
+            level = level_of("")
         if level is None:
             yield line, f"imports {name}, which is in no layer"
         elif level > own:
@@ -252,16 +195,16 @@ def a_package_itself_holds_nothing(module: Module) -> Complaints:
                 yield node.lineno, "a package's __init__ holds only a docstring and __version__"
 
 
-def only_fsops_removes_files(module: Module) -> Complaints:
+def only_disk_removes_files(module: Module) -> Complaints:
     """One place to read, one place to make safe."""
     if module.within(REMOVERS):
         return
     calls = module.calls()
     for node, name in module.uses():
         if name in REMOVING_FUNCTIONS:
-            yield node.lineno, f"{name}: files are removed and renamed in fsops only"
+            yield node.lineno, f"{name}: files are removed and renamed in disk/ only"
         elif isinstance(node, ast.Attribute) and _is_path_method(node.attr, name, calls.get(node)):
-            yield node.lineno, f"{node.attr}() of a path: files are removed and renamed in fsops only"
+            yield node.lineno, f"{node.attr}() of a path: files are removed and renamed in disk/ only"
 
 
 def _is_path_method(method: str, name: str, call: ast.Call | None) -> bool:
@@ -323,7 +266,7 @@ RULES: tuple[Rule, ...] = (
     every_module_has_a_layer,
     a_layer_imports_nothing_higher,
     a_package_itself_holds_nothing,
-    only_fsops_removes_files,
+    only_disk_removes_files,
     effects_go_through_the_port,
     only_state_db_opens_a_host_database,
     policy_knows_no_clock_and_no_disk,
@@ -350,7 +293,7 @@ def test_house_keeps_the_rule(rule: Rule) -> None:
 
 def test_whole_house_is_read() -> None:
     names = {module.name for _, module in house()}
-    assert {"", "errors", "policy.decide", "stores.hermes.state_db", "fsops"} <= names
+    assert {"", "model.errors", "policy.decide", "stores.hermes.state_db", "disk.moving"} <= names
 
 
 # Sources that break a rule, and their harmless look-alikes
@@ -358,64 +301,64 @@ def test_whole_house_is_read() -> None:
 BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
     every_module_has_a_layer: (
         ("helpers", ""),
-        ("stores.elsewhere", ""),
+        ("storage.elsewhere", ""),
         ("errors_more", ""),
     ),
     a_layer_imports_nothing_higher: (
-        ("errors", "import hermes_retention.cli"),
-        ("policy.decide", "from hermes_retention.fsops import unlink"),
+        ("model.errors", "import hermes_retention.cli"),
+        ("policy.decide", "from hermes_retention.disk import unlink"),
         ("policy.decide", "from hermes_retention import settings"),
-        ("model", "from hermes_retention.stores import base"),
-        ("policy.decide", "from .. import sweep"),
-        ("stores.hermes.files", "from ...execute import execute"),
-        ("execute", "def f():\n    from hermes_retention import sweep"),
-        ("execute", "if TYPE_CHECKING:\n    import hermes_retention.report"),
+        ("model.session", "from hermes_retention.stores import base"),
+        ("policy.decide", "from ..actions import sweep"),
+        ("stores.hermes.files", "from ...actions.sweep.execute import execute"),
+        ("actions.sweep.execute", "def f():\n    from hermes_retention.gateway import worker"),
+        ("actions.sweep.execute", "if TYPE_CHECKING:\n    import hermes_retention.cli.output"),
         ("plugins", "import hermes_retention.gateway.worker"),
         ("plugins", "importlib.import_module('hermes_retention.cli')"),
-        ("sweep", "from hermes_retention.helpers import help_me"),
+        ("actions.sweep.sweep", "from hermes_retention.helpers import help_me"),
     ),
     a_package_itself_holds_nothing: (
         ("gateway", "from hermes_retention.gateway.plugin import Plugin"),
         ("", "import os"),
         ("policy", "def decide(): ..."),
     ),
-    only_fsops_removes_files: (
-        ("execute", "import os\nos.unlink(name, dir_fd=3)"),
-        ("execute", "import os as system\nsystem.replace(a, b)"),
-        ("execute", "from os import remove as away\naway(name)"),
-        ("execute", "import os\nstack.callback(os.rmdir, name)"),
+    only_disk_removes_files: (
+        ("actions.sweep.execute", "import os\nos.unlink(name, dir_fd=3)"),
+        ("actions.sweep.execute", "import os as system\nsystem.replace(a, b)"),
+        ("actions.sweep.execute", "from os import remove as away\naway(name)"),
+        ("actions.sweep.execute", "import os\nstack.callback(os.rmdir, name)"),
         ("archive.vault", "import shutil\nshutil.rmtree(path)"),
-        ("demo", "from shutil import move\nmove(a, b)"),
-        ("ledger", "path.unlink()"),
-        ("ledger", "(home / 'x').unlink(missing_ok=True)"),
-        ("ledger", "path.unlink(True)"),
+        ("cli.demo", "from shutil import move\nmove(a, b)"),
+        ("home.ledger", "path.unlink()"),
+        ("home.ledger", "(home / 'x').unlink(missing_ok=True)"),
+        ("home.ledger", "path.unlink(True)"),
         ("stores.hermes.files", "import os\nfor entry in os.scandir(): os.remove(entry)"),
-        ("ledger", "path.with_suffix('.new').replace(path)"),
-        ("ledger", "path.rename(target=other)"),
-        ("ledger", "stack.callback(path.unlink)"),
-        ("ledger", "from pathlib import Path\nmap(Path.replace, old, new)"),
-        ("ledger", "from pathlib import Path\nPath.unlink(path)"),
+        ("home.ledger", "path.with_suffix('.new').replace(path)"),
+        ("home.ledger", "path.rename(target=other)"),
+        ("home.ledger", "stack.callback(path.unlink)"),
+        ("home.ledger", "from pathlib import Path\nmap(Path.replace, old, new)"),
+        ("home.ledger", "from pathlib import Path\nPath.unlink(path)"),
     ),
     effects_go_through_the_port: (
-        ("fsops", "import os\nos.unlink(name, dir_fd=3)"),
-        ("fsops", "from os import fsync\nfsync(3)"),
-        ("ledger", "import sqlite3\nsqlite3.connect(path)"),
-        ("holds", "path.write_bytes(content)"),
-        ("workspace", "later(path.mkdir)"),
+        ("disk.moving", "import os\nos.unlink(name, dir_fd=3)"),
+        ("disk.moving", "from os import fsync\nfsync(3)"),
+        ("home.ledger", "import sqlite3\nsqlite3.connect(path)"),
+        ("home.holds", "path.write_bytes(content)"),
+        ("home.workspace", "later(path.mkdir)"),
     ),
     only_state_db_opens_a_host_database: (
-        ("sweep", "from hermes_retention import effects\neffects.connect(path)"),
-        ("sweep", "import sqlite3\nsqlite3.connect(path)"),
+        ("actions.sweep.sweep", "from hermes_retention.disk import effects\neffects.connect(path)"),
+        ("actions.sweep.sweep", "import sqlite3\nsqlite3.connect(path)"),
         ("stores.hermes.files", "from sqlite3 import connect\nconnect(path)"),
         ("gateway.worker", "import sqlite3 as s\nopener = s.connect"),
-        ("status", "import sqlite3\nsqlite3.Connection(path)"),
-        ("ledger", "connect(home / 'state.db')"),
+        ("actions.inspect.status", "import sqlite3\nsqlite3.Connection(path)"),
+        ("home.ledger", "connect(home / 'state.db')"),
         ("archive.vault", "connect(f'{home}/state.db?mode=ro')"),
-        ("ledger", "db.execute('attach database ? as host')"),
+        ("home.ledger", "db.execute('attach database ? as host')"),
     ),
     policy_knows_no_clock_and_no_disk: (
         ("policy.decide", "import time"),
-        ("policy.guards", "import os.path"),
+        ("policy.liveness", "import os.path"),
         ("policy.budget", "def f():\n    from pathlib import Path"),
         ("policy", "import logging"),
         ("policy.decide", "from datetime import datetime\ndatetime.now(tz)"),
@@ -426,24 +369,30 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
 PACKAGES = {"", "gateway", "policy"}
 
 GOOD: tuple[tuple[str, str], ...] = (
-    ("plugins", "from hermes_retention.gateway import hookspecs"),
-    ("execute", "from hermes_retention import __version__, errors"),
-    ("policy.decide", "from hermes_retention.policy.guards import guards_of"),
+    ("plugins", "from hermes_retention import hookspecs"),
+    ("actions.sweep.execute", "from hermes_retention import __version__"),
+    ("policy.decide", "from hermes_retention.policy.liveness import assess"),
     ("stores.hermes.files", "from ..base import Store\nfrom . import routing"),
     ("policy.decide", "from datetime import datetime, timedelta\ncontext.now + timedelta(seconds=1)"),
     ("policy.decide", "session.open + report.print"),
-    ("execute", "from hermes_retention import fsops\nfsops.unlink(directory, name)\nlater(fsops.unlink)"),
-    ("execute", "directory.unlink(name)\ndirectory.rename(old, new)"),
-    ("execute", "text.replace('a', 'b')\ncopy.replace(step, reason='')\nmoment.replace(tzinfo=UTC)"),
-    ("execute", "names.remove(name)"),
-    ("fsops", "from hermes_retention import effects\neffects.unlink(name, dir_fd=3)"),
-    ("effects", "import os\nunlink = os.unlink"),
-    ("status", "import sqlite3\ndef rows(db: sqlite3.Connection): ...\nshow('state.db')"),
     (
-        "ledger",
-        "'''Never the host's state.db.'''\nfrom hermes_retention import effects\neffects.connect(path)",
+        "actions.sweep.execute",
+        "from hermes_retention.disk import moving\nmoving.unlink(directory, name)\nlater(moving.unlink)",
     ),
-    ("stores.hermes.state_db", "from hermes_retention import effects\neffects.connect('state.db')"),
+    ("actions.sweep.execute", "directory.unlink(name)\ndirectory.rename(old, new)"),
+    (
+        "actions.sweep.execute",
+        "text.replace('a', 'b')\ncopy.replace(step, reason='')\nmoment.replace(tzinfo=UTC)",
+    ),
+    ("actions.sweep.execute", "names.remove(name)"),
+    ("disk.moving", "from hermes_retention.disk import effects\neffects.unlink(name, dir_fd=3)"),
+    ("disk.effects", "import os\nunlink = os.unlink"),
+    ("actions.inspect.status", "import sqlite3\ndef rows(db: sqlite3.Connection): ...\nshow('state.db')"),
+    (
+        "home.ledger",
+        "'''Never the host's state.db.'''\nfrom hermes_retention.disk import effects\neffects.connect(path)",
+    ),
+    ("stores.hermes.state_db", "from hermes_retention.disk import effects\neffects.connect('state.db')"),
 )
 
 

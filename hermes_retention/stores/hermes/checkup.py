@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from hermes_retention.names import printable, words
+from hermes_retention.model.text import printable, words
 from hermes_retention.stores.checkup import Finding, Level
 from hermes_retention.stores.hermes.config import parse_yaml, warnings_about
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hermes_retention.model import Lineage, Record, Route, SessionClass
+from hermes_retention.model.session import Lineage, Record, Route, SessionClass
 from hermes_retention.stores.hermes.ids import class_by_shape
 from hermes_retention.stores.hermes.routing import platform_of
 

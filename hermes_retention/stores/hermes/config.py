@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.names import printable, words
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.text import printable, words
 from hermes_retention.stores.base import HostSetting
 from hermes_retention.stores.hermes.documents import decode
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.model import Record, SessionClass
-from hermes_retention.names import is_text
+from hermes_retention.model.session import Record, SessionClass
+from hermes_retention.model.text import is_text
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.files import DIRECTORY
 from hermes_retention.stores.hermes.ids import is_kept_as_is, safe_name

@@ -6,8 +6,8 @@ import enum
 import os
 from pathlib import Path
 
-from hermes_retention.errors import StoreUnreadable, UsageError
-from hermes_retention.names import printable
+from hermes_retention.model.errors import StoreUnreadable, UsageError
+from hermes_retention.model.text import printable
 from hermes_retention.stores.hermes.files import DIRECTORY
 from hermes_retention.stores.hermes.state_db import DATABASE
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops import writing
-from hermes_retention.names import printable, words
+from hermes_retention.disk import writing
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.text import printable, words
 from hermes_retention.stores.hermes import files, state_db
+from hermes_retention.stores.hermes.compact.processes import occupants, running_gateway
 from hermes_retention.stores.hermes.documents import read_document
-from hermes_retention.stores.hermes.fts import Indexes
 from hermes_retention.stores.hermes.ids import safe_name
-from hermes_retention.stores.hermes.occupants import occupants, running_gateway
-from hermes_retention.stores.hermes.turns import Turns
+from hermes_retention.stores.hermes.rows.fts import Indexes
+from hermes_retention.stores.hermes.rows.pacing import Turns
 
 _SIDES = ("", "-wal", "-shm", "-journal")
 _ROUTES_PER_TURN = 200

@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.model import Artifact, ArtifactKind, Unknown
-from hermes_retention.names import printable, storable, words
+from hermes_retention.disk.directories import Directory
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
+from hermes_retention.model.text import printable, storable, words
 from hermes_retention.stores.hermes.ids import (
     STAMP_LENGTH,
     class_by_shape,

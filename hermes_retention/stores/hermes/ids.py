@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from hermes_retention.model import SessionClass
+from hermes_retention.model.session import SessionClass
 
 is_kept_as_is = re.compile(r"(?!_)[\w-]{1,96}(?<!_)").fullmatch
 """Truthy for ids that the host writes into file names unchanged: nearly all. ``\\w`` knows every alphabet."""

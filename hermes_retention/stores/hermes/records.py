@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import Lineage, Record
-from hermes_retention.names import printable
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Lineage, Record
+from hermes_retention.model.text import printable
 from hermes_retention.stores.hermes.documents import decode
 
 Value: TypeAlias = str | float | int | bytes | None

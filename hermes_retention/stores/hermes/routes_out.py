@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.fsops.writing import rewrite_unchanged
+from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.writing import rewrite_unchanged
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
 from hermes_retention.stores.hermes import config, files, state_db
+from hermes_retention.stores.hermes.compact.processes import running_gateway
 from hermes_retention.stores.hermes.documents import decode, read_document, timestamp
-from hermes_retention.stores.hermes.occupants import running_gateway
 from hermes_retention.stores.hermes.records import columns_of
 
 _PER_TRANSACTION = 200

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import Record, Route, SessionClass
-from hermes_retention.names import printable, words
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Record, Route, SessionClass
+from hermes_retention.model.text import printable, words
 from hermes_retention.stores.hermes.documents import decode, read_document, timestamp
 
 _UNKNOWN_ROUTES = "nobody knows what is routed, so nothing was removed"

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
-from hermes_retention import effects
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.names import printable, storable, words
+from hermes_retention.disk import effects
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.text import printable, storable, words
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
 from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import Lineage, Record, Route, Session, SessionClass
-from hermes_retention.names import is_text, printable
-from hermes_retention.stopping import Stop, never
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Lineage, Record, Route, Session, SessionClass
+from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import (
     DatabaseSpace,
     EntryRestored,
@@ -28,16 +28,17 @@ from hermes_retention.stores.base import (
     StoreFiles,
 )
 from hermes_retention.stores.checkup import Finding
-from hermes_retention.stores.folder import folder_files
-from hermes_retention.stores.hermes import config, cron, erasing, files, rows_back, state_db
+from hermes_retention.stores.files import folder_files
+from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
 from hermes_retention.stores.hermes.checkup import checkup
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
-from hermes_retention.stores.hermes.row_texts import message_texts
-from hermes_retention.stores.hermes.rows_out import HermesRowReader, HermesRowRemover
-from hermes_retention.stores.hermes.watch import Watch
+from hermes_retention.stores.hermes.rows import rows_back
+from hermes_retention.stores.hermes.rows.port_out import HermesRowReader, HermesRowRemover
+from hermes_retention.stores.hermes.rows.search import message_texts
+from hermes_retention.stores.hermes.rows.still_unused import Watch
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer
 from hermes_retention.stores.texts import LiveMessage
 

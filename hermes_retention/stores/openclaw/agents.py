@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.names import is_text, printable, words
+from hermes_retention.disk.directories import Directory
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.text import is_text, printable, words
 from hermes_retention.stores.base import Folder
 
 AGENTS = "agents"

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hermes_retention.names import is_text
+from hermes_retention.model.text import is_text
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.hermes.documents import decode
 from hermes_retention.stores.openclaw.keys import Key, read_key

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.model import Artifact, ArtifactKind, Unknown
+from hermes_retention.disk.directories import Directory
+from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
 from hermes_retention.stores.listing import BLOCK, look_at, why_unknown
 
 INDEX = "sessions.json"

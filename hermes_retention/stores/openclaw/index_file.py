@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from hermes_retention import effects
-from hermes_retention.errors import ArtifactChanged, StoreUnreadable
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.fsops.writing import replace_file
-from hermes_retention.names import printable, words
+from hermes_retention.disk import effects
+from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.writing import replace_file
+from hermes_retention.model.errors import ArtifactChanged, StoreUnreadable
+from hermes_retention.model.text import printable, words
+from hermes_retention.model.units import format_size
 from hermes_retention.stores.openclaw.files import INDEX, LOCK
 from hermes_retention.stores.openclaw.index import Index, Member
 from hermes_retention.stores.openclaw.lock import Waiting, locked
-from hermes_retention.units import format_size
 
 CACHE_MAX_BYTES = 1_000_000
 CACHE_VARIABLE = "HERMES_RETENTION_INDEX__CACHE_MAX_BYTES"

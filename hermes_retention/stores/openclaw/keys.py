@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hermes_retention.model import SessionClass
+from hermes_retention.model.session import SessionClass
 
 MAIN = frozenset({"main", "global"})
 _KINDS = {

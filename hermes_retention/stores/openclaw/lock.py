@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hermes_retention import effects
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops.descriptors import write_all
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.fsops.moving import remove_lock, take_stale_lock
-from hermes_retention.names import printable
+from hermes_retention.disk import effects
+from hermes_retention.disk.descriptors import write_all
+from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.moving import remove_lock, take_stale_lock
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.text import printable
 
 WAIT_SECONDS = 10.0
 """How long the host waits for its own lock."""

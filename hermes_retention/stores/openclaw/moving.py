@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from hermes_retention.errors import ArtifactChanged, RetentionError
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.fsops.originals import Remover, read_unchanged
-from hermes_retention.model import Artifact, ArtifactKind
-from hermes_retention.names import printable
+from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.originals import Remover, read_unchanged
+from hermes_retention.model.errors import ArtifactChanged, RetentionError
+from hermes_retention.model.session import Artifact, ArtifactKind
+from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.openclaw.agents import folder_of, joined, parted
 from hermes_retention.stores.openclaw.entries import metadata_of, session_id_in

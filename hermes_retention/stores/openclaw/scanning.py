@@ -10,9 +10,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.model import Artifact, ArtifactKind, Record, Route, Session, SessionClass, Unknown
-from hermes_retention.names import is_text, printable
+from hermes_retention.disk.directories import Directory
+from hermes_retention.model.session import (
+    Artifact,
+    ArtifactKind,
+    Record,
+    Route,
+    Session,
+    SessionClass,
+    Unknown,
+)
+from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.openclaw.agents import joined
 from hermes_retention.stores.openclaw.entries import RUNNING, Entry, file_in, read_entry
 from hermes_retention.stores.openclaw.files import (

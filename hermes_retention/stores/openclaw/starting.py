@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from hermes_retention import effects
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.gateway.resume import ResumeCandidate
-from hermes_retention.model import Record, Session, SessionClass
-from hermes_retention.names import printable
+from hermes_retention.disk import effects
+from hermes_retention.disk.directories import Directory
+from hermes_retention.model.session import Record, Session, SessionClass
+from hermes_retention.model.text import printable
+from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.base import Scan
 from hermes_retention.stores.openclaw.agents import find_agents, folder_of, joined, parted
 from hermes_retention.stores.openclaw.entries import RUNNING, Entry, read_entry

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hermes_retention.errors import RestoreConflict, StoreUnreadable
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.model import Session, Unknown
-from hermes_retention.names import printable, words
+from hermes_retention.disk.directories import Directory
+from hermes_retention.model.errors import RestoreConflict, StoreUnreadable
+from hermes_retention.model.session import Session, Unknown
+from hermes_retention.model.text import printable, words
 from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata
 from hermes_retention.stores.files_only import FilesOnly
 from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted

@@ -14,12 +14,12 @@ from homes import DAY, HOUR, MINUTE, HomeBuilder, name_of
 from program import aged
 from sites import site_of
 
-from hermes_retention.gateway.hookspecs import Location, hookimpl
 from hermes_retention.gateway.plugin import NAME, RetentionPlugin
-from hermes_retention.gateway.resume import ResumeCandidate
-from hermes_retention.model import Session
-from hermes_retention.pending import Occasion, Pending
+from hermes_retention.home.queue import Occasion, Pending
+from hermes_retention.hookspecs import Location, hookimpl
+from hermes_retention.model.session import Session
 from hermes_retention.plugins import bare_plugin_manager
+from hermes_retention.policy.resume import ResumeCandidate
 
 OLD = "20261010_080000_bbbbbbbb"
 PATIENCE = 60.0

@@ -12,11 +12,11 @@ from program import run as run_program
 from rounds import Clocks, pass_until_next, rounds_of
 from sites import site_of
 
-from hermes_retention.gateway.rounds import Rounds, Swept
-from hermes_retention.pending import Occasion, Pending
-from hermes_retention.status import take_status
-from hermes_retention.sweep import has_removed_before
-from hermes_retention.workspace import Workspace
+from hermes_retention.actions.inspect.status import take_status
+from hermes_retention.actions.sweep.sweep import has_removed_before
+from hermes_retention.gateway.sweep_job import Rounds, Swept
+from hermes_retention.home.queue import Occasion, Pending
+from hermes_retention.home.workspace import Workspace
 
 OLD = "20261010_080000_bbbbbbbb"
 FRESH = "20261120_115500_dddddddd"

@@ -16,7 +16,7 @@ from vaults import MONTH, PARTITION, artifact_of, content_of, damage_table, entr
 from hermes_retention.archive.codec import Codec
 from hermes_retention.archive.partition import Partition
 from hermes_retention.archive.vault import PartitionWriter, Vault, pack, pack_large, partition_name
-from hermes_retention.errors import FrameCorrupt, VaultDamaged
+from hermes_retention.model.errors import FrameCorrupt, VaultDamaged
 
 SYSTEM = "\n".join(f"rule {i}: be helpful in the {i}th way, and say so" for i in range(400)).encode()
 
@@ -198,7 +198,7 @@ def test_linked_partition_is_not_followed(vault: Vault, tmp_path: Path) -> None:
 
 def test_partition_that_sqlite_cannot_open_is_told_in_words(vault: Vault, mocker: MockerFixture) -> None:
     refusal = sqlite3.OperationalError("unable to open database file")
-    mocker.patch("hermes_retention.effects.connect", side_effect=refusal)
+    mocker.patch("hermes_retention.disk.effects.connect", side_effect=refusal)
     with pytest.raises(VaultDamaged, match="it cannot be opened"):
         Partition.open(vault.root / PARTITION)
 
@@ -310,7 +310,7 @@ def test_summary_counts_a_session_of_two_months_once(vault: Vault) -> None:
 
 def test_new_partition_appears_whole_or_not_at_all(tmp_path: Path, mocker: MockerFixture) -> None:
     vault = Vault(tmp_path)
-    mocker.patch("hermes_retention.effects.replace", side_effect=RuntimeError("killed"))
+    mocker.patch("hermes_retention.disk.effects.replace", side_effect=RuntimeError("killed"))
     with pytest.raises(RuntimeError):
         PartitionWriter(vault, MONTH)
     assert vault.partition_paths() == []
@@ -349,7 +349,7 @@ def test_month_that_cannot_be_opened_does_not_end_the_check_of_the_others(
             raise sqlite3.OperationalError("unable to open database file")
         return connect(path, **options)  # type: ignore[call-overload, no-any-return]  # as it was called
 
-    mocker.patch("hermes_retention.effects.connect", refuse)
+    mocker.patch("hermes_retention.disk.effects.connect", refuse)
     assert {name: len(damages) for name, damages in vault.verify()} == {MONTH: 1, "2026-12": 0}
 
 

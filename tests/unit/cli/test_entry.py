@@ -12,7 +12,7 @@ import pytest
 from homes import HomeBuilder
 from program import Result, run, run_bare
 
-from hermes_retention.errors import ExitCode, RetentionError
+from hermes_retention.model.errors import ExitCode, RetentionError
 
 if TYPE_CHECKING:
     from pytest_mock import MockerFixture
@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> HomeBuilder:
 
 def failing(mocker: MockerFixture, home: HomeBuilder, error: BaseException, *options: str) -> Result:
     """What ``status`` answers when ``error`` comes out of the middle of it."""
-    mocker.patch("hermes_retention.status.take_status", side_effect=error)
+    mocker.patch("hermes_retention.actions.inspect.status.take_status", side_effect=error)
     return run(home, "status", *options)
 
 
@@ -85,7 +85,7 @@ def test_reader_that_went_away_is_no_error(mocker: MockerFixture, home: HomeBuil
 
 
 def test_unsupported_system_is_told_before_anything_else(mocker: MockerFixture, tmp_path: Path) -> None:
-    mocker.patch("hermes_retention.fsops.directories.sys.platform", "win32")
+    mocker.patch("hermes_retention.disk.directories.sys.platform", "win32")
     result = run(tmp_path / "nowhere", "sweep", "--yes")
     assert result.code == 2
     assert "win32" in result.err

@@ -8,8 +8,9 @@ import pytest
 from program import run_bare
 
 from hermes_retention.cli import add_commands, run
-from hermes_retention.cli.options import CLASSES, STORES
-from hermes_retention.model import SessionClass
+from hermes_retention.cli.options import CLASSES
+from hermes_retention.home.layouts import STORES
+from hermes_retention.model.session import SessionClass
 
 
 def parse(*arguments: str) -> argparse.Namespace:

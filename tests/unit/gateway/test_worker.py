@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from hermes_retention.errors import RetentionError
 from hermes_retention.gateway.worker import Worker
-from hermes_retention.pending import Occasion, Pending
-from hermes_retention.stopping import Stop
+from hermes_retention.home.queue import Occasion, Pending
+from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.stop import Stop
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on a thread."""

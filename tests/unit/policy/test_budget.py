@@ -23,8 +23,8 @@ from inventories import (
     step_of,
 )
 
-from hermes_retention.model import ArtifactKind, Inventory, Session, SessionClass
-from hermes_retention.plan import Plan, Rule, Verdict
+from hermes_retention.model.plan import Plan, Rule, Verdict
+from hermes_retention.model.session import ArtifactKind, Inventory, Session, SessionClass
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import OnReset, Policy
 

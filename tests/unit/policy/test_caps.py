@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.model import SessionClass
-from hermes_retention.policy.cap_words import alert_line, amount, chat_line, portion, setting, stop_notice
+from hermes_retention.model.session import SessionClass
+from hermes_retention.policy.cap_text import alert_line, amount, chat_line, portion, setting, stop_notice
 from hermes_retention.policy.caps import (
     EVERYTHING,
     RESETTABLE,

@@ -16,8 +16,8 @@ from inventories import (
     step_for,
 )
 
-from hermes_retention.model import Session
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.session import Session
 
 OVER: Facts = {"ended": "cli_close"}
 

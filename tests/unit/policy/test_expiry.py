@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 from inventories import DAY, HOUR, KEY, MINUTE, NOW, Facts, archived, chat, inventory, policy
 
-from hermes_retention.model import ArchivedSession, Session, SessionClass
-from hermes_retention.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.session import ArchivedSession, Session, SessionClass
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 

@@ -20,8 +20,8 @@ from inventories import (
     step_for,
 )
 
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.session import SessionClass
 
 ENDED_LONG_AGO: Facts = {"idle": 300 * DAY, "ended": "new_session"}
 ONE_SHOT = (SessionClass.HOOK, SessionClass.CRON)

@@ -18,8 +18,8 @@ from inventories import (
     step_for,
 )
 
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 
 OVER: Facts = {"ended": "cli_close"}

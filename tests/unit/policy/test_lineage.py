@@ -22,8 +22,8 @@ from inventories import (
     step_of,
 )
 
-from hermes_retention.model import Lineage, Session, SessionClass
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.liveness import families
 
 OVER: Facts = {"ended": "cli_close"}

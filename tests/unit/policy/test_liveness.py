@@ -17,8 +17,8 @@ from inventories import (
     step_for,
 )
 
-from hermes_retention.model import SessionClass
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.liveness import SUPERSEDING_REASONS
 
 # superseded

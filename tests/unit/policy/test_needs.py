@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from inventories import policy
 
-from hermes_retention.model import SessionClass, Usage
-from hermes_retention.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.session import SessionClass, Usage
 from hermes_retention.policy.budget import expected_gain, needs
 
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from inventories import DAY, HOUR, KEY, NOW, archived, chat, cron, hook, inventory, plan_for, policy, session
 
-from hermes_retention.model import Inventory, Lineage, Session, SessionClass, Usage
-from hermes_retention.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.session import Inventory, Lineage, Session, SessionClass, Usage
 from hermes_retention.policy.decide import decide
 
 LIFECYCLE_PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "lifecycle.md"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inventories import DAY, HOUR, MINUTE, NOW
 
-from hermes_retention.model import (
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier, Verdict
+from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
     ArtifactKind,
@@ -25,7 +26,6 @@ from hermes_retention.model import (
     SessionClass,
     Usage,
 )
-from hermes_retention.plan import Liveness, Plan, Rule, Step, Tier, Verdict
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 from hermes_retention.policy.questions import ask_all

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from inventories import DAY, HOUR, KEY, MINUTE, chat, cron, parts_of, plan_for, policy, step_for
 
-from hermes_retention.model import Session, SessionClass
-from hermes_retention.plan import Rule, Verdict
+from hermes_retention.actions.upkeep.prune import prune_policy
+from hermes_retention.model.plan import Rule, Verdict
+from hermes_retention.model.session import Session, SessionClass
 from hermes_retention.policy.lifecycle import OnReset, Policy
-from hermes_retention.prune import prune_policy
 
 
 def one_off(

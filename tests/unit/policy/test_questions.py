@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from inventories import DAY, HOUR, KEY, NOW, chat, cron, inventory, policy
 
-from hermes_retention.model import Inventory
-from hermes_retention.plan import Rule
+from hermes_retention.model.plan import Rule
+from hermes_retention.model.session import Inventory
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.policy.questions import ask_all
 

@@ -17,8 +17,8 @@ from inventories import (
     session,
 )
 
-from hermes_retention.model import Lineage, Session, SessionClass
-from hermes_retention.plan import Plan, Rule, Tier, Verdict
+from hermes_retention.model.plan import Plan, Rule, Tier, Verdict
+from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 
 OVER: Facts = {"ended": "cli_close", "files": False}

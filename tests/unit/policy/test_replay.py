@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from inventories import DAY, FILE_BYTES, HOUR, KEY, NOW, chat, cron, policy
 
-from hermes_retention.model import Session
+from hermes_retention.model.session import Session
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.policy.replay import Past, Point, Scale, repeated, replay
 

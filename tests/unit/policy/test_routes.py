@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from inventories import DAY, HOUR, KEY, MINUTE, NOW, chat, hook, inventory, policy
 
-from hermes_retention.model import Route, Session
+from hermes_retention.model.session import Route, Session
 from hermes_retention.policy.decide import dead_routes, decide
 
 DELIVERY = "agent:main:webhook:dm:push:77"

@@ -23,8 +23,8 @@ from inventories import (
     step_of,
 )
 
-from hermes_retention.model import Lineage, Session, SessionClass
-from hermes_retention.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import OnReset, Policy
 

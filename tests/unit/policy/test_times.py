@@ -22,8 +22,8 @@ from inventories import (
     step_for,
 )
 
-from hermes_retention.model import ArtifactKind, Record, Session
-from hermes_retention.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.session import ArtifactKind, Record, Session
 from hermes_retention.policy.decide import decide
 
 EAGER = policy(classes={"files_after": 0, "idle_after": 0, "max_age": 0, "archive_after": 0}, dumps_after=0)

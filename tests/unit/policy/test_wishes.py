@@ -17,8 +17,8 @@ from inventories import (
     step_of,
 )
 
-from hermes_retention.model import Lineage, Session, SessionClass
-from hermes_retention.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.lifecycle import OnReset
 
 OVER: Facts = {"ended": "cli_close"}

@@ -15,7 +15,7 @@ from hermes_retention.stores.hermes.checkup import HOST, PLUGIN
 def installed(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     """As if that version of the host were in this environment, with our entry point."""
     monkeypatch.setattr(metadata, "version", {HOST: version}.__getitem__)
-    point = metadata.EntryPoint(PLUGIN, "hermes_retention.hermes_agent", "hermes_agent.plugins")
+    point = metadata.EntryPoint(PLUGIN, "hermes_retention.gateway.hermes", "hermes_agent.plugins")
     monkeypatch.setattr(metadata, "entry_points", lambda **_: (point,))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from homes import NOW, HomeBuilder
 
-from hermes_retention.model import Lineage, Record, Route, SessionClass
+from hermes_retention.model.session import Lineage, Record, Route, SessionClass
 from hermes_retention.stores.hermes.classes import Classifier
 
 BUILT_IN = (

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from host_databases import HostDatabase
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import SessionClass
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import SessionClass
 from hermes_retention.stores.hermes.counts import Counter, Size, Stored
 
 T0 = 1e9

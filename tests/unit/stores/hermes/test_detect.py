@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.errors import StoreUnreadable, UsageError
+from hermes_retention.model.errors import StoreUnreadable, UsageError
 from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
 
 HERMES_FILES = ["state.db", "sessions/session_a.json"]

@@ -12,8 +12,8 @@ from homes import DAY, NOW, HomeBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import Artifact, ArtifactKind
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.stores.hermes.files import (
     Files,
     assign_owners,

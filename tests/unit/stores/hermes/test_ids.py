@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hermes_retention.model import SessionClass
+from hermes_retention.model.session import SessionClass
 from hermes_retention.stores.hermes.ids import class_by_shape, cron_job, has_stamp, is_kept_as_is, safe_name
 
 ANY_ID = st.text(st.characters(), max_size=120)

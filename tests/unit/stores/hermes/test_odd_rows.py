@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from homes import DAY, NOW, HomeBuilder
 
-from hermes_retention.model import Record
+from hermes_retention.model.session import Record
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.records import Rows
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from homes import DAY, HOUR, MINUTE, NOW, TABLES, HomeBuilder
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import Lineage, Record
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Lineage, Record
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.records import Rows, newest_message
 

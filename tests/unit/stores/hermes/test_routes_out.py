@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from homes import HOUR, NOW, HomeBuilder
 
-from hermes_retention.fsops import writing
+from hermes_retention.disk import writing
 from hermes_retention.stores.hermes import routes_out
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 

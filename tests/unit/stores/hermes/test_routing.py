@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from homes import HOUR, NOW, HomeBuilder
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import Record, Route, Session, SessionClass
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import Record, Route, Session, SessionClass
 from hermes_retention.stores.base import Scan
 from hermes_retention.stores.hermes.routing import Routing, platform_of
 

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from host_databases import HOSTS, SEARCH_TABLES, HostDatabase
 
-from hermes_retention.errors import RestoreConflict
-from hermes_retention.stores.hermes import fts, row_restore, rows, state_db
-from hermes_retention.stores.hermes.record_writer import CHILDREN, RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.row_codec import Header, Row, decode, encode
-from hermes_retention.stores.hermes.row_queue import Change, State
-from hermes_retention.stores.hermes.row_restore import Restored, RowRestorer
-from hermes_retention.stores.hermes.row_writer import MARKER, RowWriter
+from hermes_retention.model.errors import RestoreConflict
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows import fts
+from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows import restore as row_restore
+from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
+from hermes_retention.stores.hermes.rows.record_writer import CHILDREN, RecordWriter, Unit, read_unit
+from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
+from hermes_retention.stores.hermes.rows.restore import Restored, RowRestorer
+from hermes_retention.stores.hermes.rows.row_queue import Change, State
 
 DELEGATED = '{"_delegate_from": "%s"}'
 BRANCHED = '{"_branched_from": "%s"}'

@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 from host_databases import HOSTS, HostDatabase
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.stores.hermes import fts, row_writer, rows, state_db, turns
-from hermes_retention.stores.hermes.row_codec import Header, Row
-from hermes_retention.stores.hermes.row_queue import Change, State
-from hermes_retention.stores.hermes.row_writer import RowWriter
-from hermes_retention.stores.hermes.rows import Seen
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows import fts
+from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows import remove as row_writer
+from hermes_retention.stores.hermes.rows.format import Header, Row
+from hermes_retention.stores.hermes.rows.read import Seen
+from hermes_retention.stores.hermes.rows.remove import RowWriter
+from hermes_retention.stores.hermes.rows.row_queue import Change, State
 
 LONG = "the quick brown fox " * 100
 

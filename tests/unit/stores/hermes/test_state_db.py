@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from homes import DAY, MINUTE, NOW, HomeBuilder
 
-from hermes_retention.errors import ExitCode, StoreUnreadable
+from hermes_retention.model.errors import ExitCode, StoreUnreadable
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.state_db import read, read_metadata, read_space

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from homes import HomeBuilder
 
-from hermes_retention import effects
+from hermes_retention.disk import effects
 from hermes_retention.stores.hermes import state_db
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from homes import DAY, HOUR, NOW, HomeBuilder, name_of
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import ArtifactKind, Session, SessionClass
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import ArtifactKind, Session, SessionClass
 from hermes_retention.stores.base import Store
 from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.store import HermesStore

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.fsops.directories import Directory
-from hermes_retention.fsops.moving import take_stale_lock
+from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.moving import take_stale_lock
+from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of, locked
 
 NAME = "sessions.json.lock"

@@ -10,8 +10,8 @@ import pytest
 from homes import DAY, HOUR, MINUTE, NOW
 from openclaw_homes import OpenClawHome
 
-from hermes_retention.errors import StoreUnreadable
-from hermes_retention.model import ArtifactKind, Session, SessionClass
+from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.session import ArtifactKind, Session, SessionClass
 from hermes_retention.stores.base import Scan
 
 

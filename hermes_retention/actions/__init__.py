@@ -1,0 +1,1 @@
+"""What a person or a gateway can ask for, one room for each kind of work."""

@@ -1,0 +1,1 @@
+"""Looking at a home: status, reasons, search, reports. Nothing here changes a session."""

@@ -1,0 +1,171 @@
+"""All that is known of one session: where it lies, what the policy says and why, what happened to it.
+
+What must not live here: output, and rules.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hermes_retention.actions.inspect.lookup import Copies, archived_copies, resolve, vault_ids
+from hermes_retention.home.holds import Hold
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import StepRow
+from hermes_retention.model.errors import UsageError, VaultDamaged
+from hermes_retention.model.plan import Rule, Step, Tier, Verdict
+from hermes_retention.model.session import ArchivedSession, Inventory, Session, SessionClass
+from hermes_retention.policy.decide import decide
+from hermes_retention.policy.explain import KEEP_ALL, Coming, Outlook, look_ahead
+from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.policy.questions import Answer, ask_all
+from hermes_retention.settings.fields import variable
+from hermes_retention.stores.base import SessionMetadata
+
+_SETTING = {
+    Rule.FILES_AFTER: "files_after",
+    Rule.TOOL_OUTPUT_AFTER: "tool_output_after",
+    Rule.MESSAGES_AFTER: "messages_after",
+    Rule.RECORD_AFTER: "record_after",
+    Rule.PERSIST: "persist",
+    Rule.KEEP_LAST: "keep_last",
+    Rule.KEEP_FAILED: "keep_failed",
+    Rule.RUNNING: "idle_after",
+    Rule.ARCHIVE_AFTER: "archive_after",
+}
+"""Rule → the setting of the session's class behind it."""
+_GENERAL_SETTING = frozenset(
+    {Rule.MIN_AGE, Rule.ON_RESET, Rule.DUMPS_AFTER, Rule.LEFTOVERS_AFTER}
+    | {Rule.MAX_SESSIONS, Rule.MAX_DISK, Rule.KEEP_FREE}
+)
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What is known of a session. Times are Unix seconds."""
+
+    session_id: str
+    session_class: SessionClass | None
+    now: float
+    session: Session | None
+    """As the store has it; ``None`` when it is only archived, or gone."""
+    metadata: SessionMetadata
+    steps: tuple[Step, ...]
+    """What the next sweep would do with it, budget included; empty when nothing of it is in the store."""
+    outlook: Outlook
+    answers: tuple[Answer, ...]
+    """Every guard, wish and age, asked about it; empty when nothing of it is in the store."""
+    lifecycle: Lifecycle | None
+    """The settings of its class."""
+    copies: tuple[Copies, ...]
+    hold: Hold | None
+    history: tuple[StepRow, ...]
+    damages: tuple[VaultDamaged, ...]
+
+
+def explain(site: Site, wanted: str, *, now: float) -> Explanation:
+    """All about the session that ``wanted`` means, an id or the beginning of one.
+
+    Raises ``UsageError`` when neither store nor vault nor ledger knows it, ``StoreUnreadable`` when the store
+    cannot be read. Reads only.
+    """
+    inventory = site.take_inventory(now=now)
+    sessions = {session.id: session for session in inventory.sessions}
+    session_id = _known_id(site, wanted, {*sessions, *vault_ids(site).ids})
+    session = sessions.get(session_id)
+    copies, damages = archived_copies(site, session_id)
+    kind = session.session_class if session is not None else copies[-1].session_class if copies else None
+    archived = [_archived(session_id, one) for one in copies]
+    return Explanation(
+        session_id=session_id,
+        session_class=kind,
+        now=now,
+        session=session,
+        metadata=_metadata(site, session_id, copies),
+        steps=_steps(inventory, site.policy, session_id, now=now),
+        outlook=look_ahead(inventory, site.policy, session_id, copies=archived, now=now),
+        answers=ask_all(inventory, site.policy, session_id, now=now),
+        lifecycle=None if kind is None else site.policy.lifecycles[kind],
+        copies=tuple(copies),
+        hold=site.workspace.holds.load().get(session_id),
+        history=_history(site, session_id),
+        damages=tuple(damages),
+    )
+
+
+def setting_of(step: Step) -> str | None:
+    """The environment variable of the setting behind a step's rule; ``None`` when no setting is."""
+    if step.rule in _GENERAL_SETTING:
+        return variable((step.rule.value,))
+    name = _SETTING.get(step.rule)
+    return None if name is None else variable(((step.due_by or step.session_class).value, name))
+
+
+def setting_behind(coming: Coming) -> str | None:
+    """The setting that a part of a session waits for: of what keeps it until then, or of what takes it."""
+    before, step = coming.before, coming.step
+    if before is None or step.rule in (Rule.DUMPS_AFTER, Rule.LEFTOVERS_AFTER):
+        return setting_of(step)
+    if before.rule is Rule.RESTORED and step.verdict.tier is not None:
+        # Put back, it waits for the age of this part, whatever takes it otherwise.
+        return age_setting(step.due_by or step.session_class, step.verdict.tier)
+    return (setting_of(before) if before.rule in KEEP_ALL else None) or setting_of(step)
+
+
+def age_setting(session_class: SessionClass, tier: Tier) -> str:
+    """The environment variable of the age at which a part of sessions of this class is due."""
+    return variable((session_class.value, f"{tier}_after"))
+
+
+def never_due(explanation: Explanation) -> tuple[Tier, ...]:
+    """The parts of the session that are in the store and stay there by themselves.
+
+    Tool output is none of them: where it does not go by itself, it goes with the messages.
+    """
+    session, outlook = explanation.session, explanation.outlook
+    if session is None:
+        return ()
+    record = session.record
+    parts = (
+        (Tier.FILES, bool(session.artifacts), outlook.files),
+        (Tier.MESSAGES, record is not None and record.has_messages, outlook.messages),
+        (Tier.RECORD, record is not None, outlook.record),
+    )
+    return tuple(tier for tier, is_there, coming in parts if is_there and coming is None)
+
+
+def _known_id(site: Site, wanted: str, known: set[str]) -> str:
+    try:
+        return resolve(wanted, known, where="neither the store nor the archive knows it")
+    except UsageError:
+        if _history(site, wanted):
+            return wanted
+        raise
+
+
+def _metadata(site: Site, session_id: str, copies: list[Copies]) -> SessionMetadata:
+    known = site.store.metadata([session_id]).get(session_id)
+    if known is not None:
+        return known
+    return copies[-1].metadata if copies else SessionMetadata()
+
+
+def _steps(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> tuple[Step, ...]:
+    steps = (step for step in decide(inventory, policy, now=now).steps if step.session_id == session_id)
+    return tuple(step for step in steps if step.verdict is not Verdict.EXPIRE_ARCHIVE)
+
+
+def _archived(session_id: str, copies: Copies) -> ArchivedSession:
+    return ArchivedSession(
+        session_id,
+        copies.session_class,
+        max(artifact.archived_at for artifact in copies.artifacts),
+        copies.stored_bytes,
+        copies.partition,
+    )
+
+
+def _history(site: Site, session_id: str) -> tuple[StepRow, ...]:
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return ()
+    with ledger:
+        return tuple(ledger.history(session_id))

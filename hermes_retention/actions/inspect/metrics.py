@@ -1,0 +1,159 @@
+"""How a home is doing, in the text format of Prometheus: for the node exporter's textfile collector.
+
+What must not live here: deciding when it is written, and what is worth an alarm.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from hermes_retention import __version__
+from hermes_retention.actions.upkeep.targets import pending
+from hermes_retention.disk.writing import replace_public_file
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import SweepRow
+from hermes_retention.model.errors import RetentionError, VaultDamaged
+from hermes_retention.model.plan import Verdict
+from hermes_retention.model.session import Inventory
+from hermes_retention.model.text import printable, words
+from hermes_retention.policy.decide import decide
+
+PREFIX = "hermes_retention_"
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric: its name behind the prefix, what it says, and a value for each set of labels."""
+
+    name: str
+    help: str
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+
+
+def measure(site: Site, *, now: float) -> list[Metric]:
+    """Everything that is measured of a home. Reads only.
+
+    Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
+    """
+    inventory = site.take_inventory(now=now)
+    return [
+        _one("info", "Always 1; the label names the version.", 1, version=__version__),
+        _one("measured_timestamp_seconds", "When this was measured.", now),
+        *_store(site, inventory, now=now),
+        *_vault(site),
+        *_ledger(site),
+        _one("held_sessions", "Sessions that a person holds.", len(inventory.holds)),
+        _one("unfinished_forget_sessions", "What an interrupted 'forget' left to do.", len(pending(site))),
+    ]
+
+
+def text_of(metrics: Iterable[Metric], home: Path) -> str:
+    """The metrics as Prometheus reads them; every one is a gauge and names its home."""
+    lines: list[str] = []
+    for metric in metrics:
+        name = f"{PREFIX}{metric.name}"
+        lines += [f"# HELP {name} {metric.help}", f"# TYPE {name} gauge"]
+        for labels, value in metric.samples:
+            every = {"home": str(home), **labels}
+            shown = ",".join(f'{label}="{_escaped(text)}"' for label, text in every.items())
+            lines.append(f"{name}{{{shown}}} {_number(value)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_metrics(site: Site, path: Path, *, now: float) -> None:
+    """Put the metrics into ``path``, all at once or not at all; everybody may read the file.
+
+    Raises ``RetentionError`` when they cannot be measured or written; the file is as it was then.
+    """
+    text = text_of(measure(site, now=now), site.home)
+    try:
+        replace_public_file(path, text.encode())
+    except OSError as error:
+        raise RetentionError(
+            printable(str(path)),
+            f"the metrics cannot be written there ({words(error)})",
+            consequence="the file is as it was",
+            cure="METRICS_FILE has to name a file in a directory that exists and that you may write to.",
+        ) from error
+
+
+def _one(name: str, about: str, value: float, **labels: str) -> Metric:
+    return Metric(name, about, ((labels, value),))
+
+
+def _store(site: Site, inventory: Inventory, *, now: float) -> Iterator[Metric]:
+    plan = decide(inventory, site.policy, now=now)
+    there: dict[str, tuple[str, str]] = {}
+    due: Counter[str] = Counter()
+    for step in plan.steps:
+        if step.verdict is not Verdict.EXPIRE_ARCHIVE:
+            there[step.session_id] = (step.session_class.value, step.liveness.value)
+        if step.verdict is not Verdict.KEEP:
+            due[step.verdict.value] += 1
+    groups = sorted(Counter(there.values()).items())
+    samples = tuple(({"class": kind, "liveness": live}, count) for (kind, live), count in groups)
+    yield Metric("sessions", "Sessions in the store.", samples)
+    verdicts = [verdict.value for verdict in Verdict if verdict is not Verdict.KEEP]
+    what = tuple(({"verdict": verdict}, float(due[verdict])) for verdict in verdicts)
+    yield Metric("due_steps", "What the next sweep would do, in steps.", what)
+    yield _one("unknown_files", "Entries that no rule speaks of.", len(inventory.unknown))
+    usage = inventory.usage
+    parts = {
+        "session_files": usage.sessions_bytes,
+        "database": usage.database_bytes,
+        "archive": usage.vault_bytes,
+        "ledger": usage.ledger_bytes,
+    }
+    used = tuple(({"part": part}, float(size)) for part, size in parts.items())
+    yield Metric("used_bytes", "What is stored, as the file system allocates it.", used)
+    if usage.free_bytes is not None:
+        yield _one("free_bytes", "What is free on the file system of the home.", usage.free_bytes)
+    space = site.store.database_space()
+    if space is not None:
+        yield _one("database_file_bytes", "The file of the host's database.", space.file_bytes)
+        yield _one("database_free_page_bytes", "Free pages in that file.", space.free_bytes)
+
+
+def _vault(site: Site) -> Iterator[Metric]:
+    try:
+        summary = site.workspace.vault.summary()
+    except VaultDamaged:
+        yield _one("archive_readable", "Whether every partition of the archive can be opened.", 0)
+        return
+    yield _one("archive_readable", "Whether every partition of the archive can be opened.", 1)
+    yield _one("archived_sessions", "Sessions in the archive.", summary.sessions)
+    yield _one("archived_original_bytes", "What archived things took before.", summary.original_bytes)
+
+
+def _ledger(site: Site) -> Iterator[Metric]:
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return
+    with ledger:
+        last = next((sweep for sweep in ledger.sweeps() if sweep.finished_at is not None), None)
+    if last is not None:
+        yield from _last_sweep(last, last.finished_at or last.started_at)
+
+
+def _last_sweep(last: SweepRow, finished_at: float) -> Iterator[Metric]:
+    totals = last.totals
+    freed = totals.get("bytes_before", 0) - totals.get("bytes_after", 0)
+    about = "When the last sweep that changed something came to its end."
+    yield _one("last_sweep_timestamp_seconds", about, finished_at)
+    yield _one(
+        "last_sweep_failed_sessions",
+        "Sessions of which it kept something for an error.",
+        totals.get("failed", 0),
+    )
+    yield _one("last_sweep_freed_bytes", "What it gave back; negative when the archive grew by more.", freed)
+
+
+def _escaped(text: str) -> str:
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)

@@ -1,0 +1,165 @@
+"""A search in what was archived, and with it in what is still in the store.
+
+What must not live here: output, and what people type (``cli``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from functools import partial
+
+import msgspec
+
+from hermes_retention.actions.inspect.search.found import FoundSession, Hits
+from hermes_retention.actions.inspect.search.live import search_store
+from hermes_retention.actions.inspect.search.query import Query
+from hermes_retention.actions.inspect.search.vault import matching_sessions, take_hits
+from hermes_retention.archive.entries import SessionEntry
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import VaultDamaged
+from hermes_retention.model.session import Session, SessionClass
+from hermes_retention.stores.base import SessionMetadata
+
+
+class SearchRequest(msgspec.Struct, frozen=True):
+    """What to look for, and in which sessions. Times are Unix seconds."""
+
+    query: Query
+    limit: int
+    classes: frozenset[SessionClass] = frozenset()
+    """Empty for all."""
+    since: float | None = None
+    until: float | None = None
+    """The last activity of a session lies between these; the second one does not count."""
+    user: str | None = None
+    platform: str | None = None
+    route: str | None = None
+    """Only sessions of this chat, by its key."""
+    live: bool = False
+    """Whether to look into the store too."""
+    excerpts: int = 2
+    """At most, for each session."""
+
+
+class SearchReport(msgspec.Struct, frozen=True):
+    """What was found: the newest sessions first, as many as were asked for."""
+
+    sessions: tuple[FoundSession, ...]
+    has_more: bool
+    """Whether there are further, older ones."""
+    damages: tuple[VaultDamaged, ...] = ()
+    """What of the archive could not be searched."""
+    warnings: tuple[str, ...] = ()
+    """What of the store could not be searched."""
+
+
+class _Place(msgspec.Struct):
+    """A session that matches, with what is known of it."""
+
+    session_class: SessionClass
+    last_activity: float
+    metadata: SessionMetadata
+
+
+def search(site: Site, request: SearchRequest, *, now: float) -> SearchReport:
+    """Look through the vault, newest month first, and stop when there is enough. Reads only.
+
+    What is damaged is left out and told. Raises ``StoreUnreadable`` when ``request.live`` is set and the
+    store cannot be read.
+    """
+    site.workspace.check()
+    damages: list[VaultDamaged] = []
+    live = _in_store(site, request, now=now) if request.live else _Live()
+    places = live.places | {
+        session_id: place
+        for session_id, place in _in_vault(site, request, damages).items()
+        if session_id not in live.places
+    }
+    order = sorted(places, key=lambda it: (-places[it].last_activity, it))
+    hits = {session_id: live.hits.get(session_id) or _hits(request) for session_id in order[: request.limit]}
+    archived = take_hits(site.workspace.vault, hits, damages)
+    return SearchReport(
+        sessions=tuple(
+            _found(session_id, places[session_id], one, session_id in archived, session_id in live.stored)
+            for session_id, one in hits.items()
+            if one.count
+        ),
+        has_more=len(order) > request.limit,
+        damages=_once(damages),
+        warnings=live.warnings,
+    )
+
+
+class _Live(msgspec.Struct, frozen=True):
+    """What was found in the store, and which sessions it has; nothing where nobody looked."""
+
+    places: dict[str, _Place] = {}
+    hits: dict[str, Hits] = {}
+    stored: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def _in_store(site: Site, request: SearchRequest, *, now: float) -> _Live:
+    stored = {session.id: session for session in site.store.scan(now=now).sessions}
+    wanted = _wanted_in_store(site, request, stored)
+    sessions = {session_id: stored[session_id] for session_id in wanted}
+    live = search_store(site, request.query, sessions, partial(_hits, request))
+    places = {session_id: wanted[session_id] for session_id in live.hits}
+    return _Live(places, live.hits, frozenset(stored), tuple(live.unread))
+
+
+def _in_vault(site: Site, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
+    """The first sessions that match, one more than asked for."""
+    wanted = partial(_is_wanted, request)
+    with closing(matching_sessions(site.workspace.vault, request.query, wanted, damages)) as matching:
+        some = itertools.islice(matching, request.limit + 1)
+        return {entry.id: _Place(entry.session_class, entry.last_activity, entry.metadata) for entry in some}
+
+
+def _found(session_id: str, place: _Place, hits: Hits, in_archive: bool, in_store: bool) -> FoundSession:  # noqa: FBT001 - two facts
+    return FoundSession(
+        session_id,
+        place.session_class,
+        place.last_activity,
+        place.metadata,
+        hits.count,
+        hits.excerpts,
+        in_archive=in_archive,
+        in_store=in_store,
+    )
+
+
+def _hits(request: SearchRequest) -> Hits:
+    return Hits(request.query, most_excerpts=request.excerpts)
+
+
+def _is_wanted(request: SearchRequest, entry: SessionEntry) -> bool:
+    return _fits(request, _Place(entry.session_class, entry.last_activity, entry.metadata))
+
+
+def _fits(request: SearchRequest, place: _Place) -> bool:
+    return (
+        (not request.classes or place.session_class in request.classes)
+        and (request.since is None or place.last_activity >= request.since)
+        and (request.until is None or place.last_activity < request.until)
+        and (request.user is None or place.metadata.user_id == request.user)
+        and (request.platform is None or place.metadata.source == request.platform)
+        and (request.route is None or place.metadata.route_key == request.route)
+    )
+
+
+def _wanted_in_store(site: Site, request: SearchRequest, stored: Mapping[str, Session]) -> dict[str, _Place]:
+    known = site.store.metadata(list(stored))
+    places = {
+        session_id: _Place(
+            session.session_class, session.last_activity, known.get(session_id, SessionMetadata())
+        )
+        for session_id, session in stored.items()
+    }
+    return {session_id: place for session_id, place in places.items() if _fits(request, place)}
+
+
+def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
+    return tuple({str(damage): damage for damage in damages}.values())

@@ -1,0 +1,176 @@
+"""What lies in a home at one moment, in numbers: by class, by liveness, and by how far sessions have moved.
+
+A sweep keeps one for each day in the ledger, so that a very large home can be shown at once and its history
+drawn. What must not live here: output, and reading a home.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.model.plan import Liveness, Plan, Step, Tier, Verdict
+from hermes_retention.model.session import Inventory, Session, SessionClass, Usage
+
+WINDOW_DAYS = 30
+"""For how many days back a picture says what was written."""
+_DAY = 86400
+
+
+class Stage(enum.StrEnum):
+    """How far a session has moved: the most of it that its store still has."""
+
+    FILES = "files"
+    """Files, and whatever else there is."""
+    MESSAGES = "messages"
+    """No files; its messages with all their tool output, as far as anybody has looked."""
+    CONVERSATION = "conversation"
+    """No files, and large tool output gave way to markers."""
+    RECORD = "record"
+    """Nothing but its record."""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The sessions of one class, liveness and stage, each once. Files and rows are those in the store."""
+
+    session_class: SessionClass
+    liveness: Liveness
+    stage: Stage
+    sessions: int
+    files: int
+    bytes: int
+    """What the file system allocates for the files."""
+    rows: int
+    """Records, and messages as the host counts them."""
+    rows_bytes: int
+    """About what the messages take in the database."""
+
+
+class DueNow(msgspec.Struct, frozen=True):
+    """What the next sweep would do to how many sessions. ``bytes`` are those of the steps of the plan."""
+
+    verdict: Verdict
+    sessions: int
+    bytes: int
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A home in numbers. Sizes are bytes that the file system allocates."""
+
+    taken_at: float
+    sessions: int
+    groups: tuple[Group, ...]
+    due: tuple[DueNow, ...]
+    unknown: int
+    unknown_bytes: int
+    usage: Usage
+    written: tuple[int, ...]
+    """Bytes of files and, about, of messages that were last written on each of the last 30 days, the newest
+    day first, as far as the store still has them."""
+    holds: int = 0
+    """Sessions that a person or a plugin holds."""
+    warnings: tuple[str, ...] = ()
+
+
+def take_picture(inventory: Inventory, plan: Plan, outcomes: Iterable[Outcome] = ()) -> Picture:
+    """The home as ``inventory`` shows it, or as it is after ``outcomes`` of the steps of ``plan``.
+
+    What was kept for an error, if only in part, still counts as a whole.
+    """
+    done = [outcome.step for outcome in outcomes if not outcome.errors]
+    gone: dict[str, list[Step]] = {}
+    for step in done:
+        if step.verdict.tier is not None:
+            gone.setdefault(step.session_id, []).append(step)
+    left = {session.id: _Left(session, gone.get(session.id, ()), inventory) for session in inventory.sessions}
+    finished = {(step.session_id, step.verdict, step.partition) for step in done}
+    return Picture(
+        taken_at=plan.now,
+        sessions=sum(one.stage is not None for one in left.values()),
+        groups=_groups(plan, left),
+        due=_due([it for it in plan.removals() if (it.session_id, it.verdict, it.partition) not in finished]),
+        unknown=len(inventory.unknown),
+        unknown_bytes=sum(unknown.allocated_bytes for unknown in inventory.unknown),
+        usage=inventory.usage,
+        written=tuple(_written(left.values(), now=plan.now)),
+        holds=len(inventory.holds),
+        warnings=plan.warnings,
+    )
+
+
+class _Left:
+    """What is left of a session after some steps."""
+
+    __slots__ = ("files", "message_bytes", "rows", "session", "stage")
+
+    def __init__(self, session: Session, gone: Iterable[Step], inventory: Inventory) -> None:
+        tiers = {step.verdict.tier for step in gone}
+        away = {artifact.name for step in gone for artifact in step.artifacts}
+        record = None if Tier.RECORD in tiers else session.record
+        has_messages = record is not None and record.has_messages and Tier.MESSAGES not in tiers
+        messages = max(record.message_count, 1) if record is not None and has_messages else 0
+        self.session = session
+        self.files = [it for it in session.artifacts if it.name not in away] if away else session.artifacts
+        self.rows = messages + (record is not None)
+        self.message_bytes = round(messages * inventory.bytes_per_message)
+        self.stage: Stage | None = None
+        if self.files:
+            self.stage = Stage.FILES
+        elif has_messages:
+            done = session.tool_output_done or Tier.TOOL_OUTPUT in tiers
+            self.stage = Stage.CONVERSATION if done else Stage.MESSAGES
+        elif record is not None or (session.routes and not away):
+            self.stage = Stage.RECORD
+
+
+def _groups(plan: Plan, left: dict[str, _Left]) -> tuple[Group, ...]:
+    sums: dict[tuple[SessionClass, Liveness, Stage], list[int]] = {}
+    counted: set[str] = set()
+    for step in plan.steps:
+        if step.verdict is Verdict.EXPIRE_ARCHIVE or step.session_id in counted:
+            continue  # it concerns the vault, not the store; or one more part of the same session
+        counted.add(step.session_id)
+        one = left[step.session_id]
+        if one.stage is None:
+            continue
+        total = sums.setdefault((step.session_class, step.liveness, one.stage), [0, 0, 0, 0, 0])
+        total[0] += 1
+        total[1] += len(one.files)
+        total[2] += sum(artifact.allocated_bytes for artifact in one.files)
+        total[3] += one.rows
+        total[4] += one.message_bytes
+    return tuple(
+        Group(kind, liveness, stage, *sums[kind, liveness, stage])
+        for kind in SessionClass
+        for liveness in Liveness
+        for stage in Stage
+        if (kind, liveness, stage) in sums
+    )
+
+
+def _due(removals: Iterable[Step]) -> tuple[DueNow, ...]:
+    by_verdict: dict[Verdict, list[Step]] = {}
+    for step in removals:
+        by_verdict.setdefault(step.verdict, []).append(step)
+    return tuple(
+        DueNow(verdict, len({step.session_id for step in steps}), sum(step.bytes for step in steps))
+        for verdict in Verdict
+        if (steps := by_verdict.get(verdict))
+    )
+
+
+def _written(left: Iterable[_Left], *, now: float) -> Iterator[int]:
+    days = [0] * WINDOW_DAYS
+    oldest = now - WINDOW_DAYS * _DAY
+    for one in left:
+        for artifact in one.files:
+            changed = artifact.mtime_ns / 1e9
+            if oldest < changed <= now:
+                days[int((now - changed) // _DAY)] += artifact.allocated_bytes
+        record = one.session.record
+        if one.message_bytes and record is not None and oldest < (record.last_message_at or 0.0) <= now:
+            days[int((now - (record.last_message_at or 0.0)) // _DAY)] += one.message_bytes
+    yield from days

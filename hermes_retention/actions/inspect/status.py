@@ -1,0 +1,199 @@
+"""How a home is doing: its sessions, what is due, the vault, the last sweeps, and what a person should know.
+
+What must not live here: output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hermes_retention.actions.inspect.growth import Growth, measure_growth
+from hermes_retention.actions.inspect.stats import WINDOW_DAYS, Picture, take_picture
+from hermes_retention.actions.sweep.spot_check import LAST_DRILL, Drill, noted_drill
+from hermes_retention.archive.vault import VaultSummary
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import FIRST_REMOVAL, Ledger, SweepRow
+from hermes_retention.home.queue import Pending
+from hermes_retention.model.errors import VaultDamaged
+from hermes_retention.model.session import Usage
+from hermes_retention.policy.decide import decide
+from hermes_retention.stores.base import DatabaseSpace, HostSetting
+
+ANNOUNCEMENT = "first_sweep"
+"""The fact in the ledger that says when a gateway announced the first sweep: an ``Announcement`` as JSON."""
+NEXT_SWEEP = "next_sweep"
+"""The fact that says when a gateway meant to sweep next, in Unix seconds; empty when it ended."""
+_LAST_SWEEPS = 5
+_CLOCK_SLACK = 60.0
+LARGE = 20_000
+"""Sessions from which on a home is not looked through once more where a sweep has left a picture."""
+NEVER_LARGE = 2**62
+"""For ``take_status``: look through the home, however many sessions there are."""
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A first sweep that a gateway announced. Times are Unix seconds."""
+
+    announced_at: float
+    acts_at: float
+    sessions: int
+    """How many would lose something, as of then."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What the ledger remembers. An empty one stands for a home without a ledger."""
+
+    sweeps: tuple[SweepRow, ...] = ()
+    """All of them, newest first."""
+    swept_before: bool = False
+    pictures: tuple[Picture, ...] = ()
+    """Those of the last 30 days, oldest first."""
+    newest: Picture | None = None
+    pending: tuple[Pending, ...] = ()
+    next_sweep_at: float | None = None
+    announcement: Announcement | None = None
+    drill: Drill | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The state of a home. Sizes are bytes that the file system allocates."""
+
+    home: str
+    store: str
+    picture: Picture
+    """What lies in the store and what is due."""
+    is_fresh: bool
+    """Whether the picture was taken for this; else it is the one that the last sweep of a large home left."""
+    swept_before: bool
+    """Whether a sweep ever removed anything; until then the first one asks."""
+    usage: Usage
+    growth: Growth
+    vault: VaultSummary | None
+    """``None`` when a partition cannot be read."""
+    vault_damage: VaultDamaged | None
+    sweeps: tuple[SweepRow, ...]
+    """The last ones, newest first."""
+    holds: int
+    drill: Drill | None
+    """The last restore drill; ``None`` when there was none."""
+    database: DatabaseSpace | None
+    """How full the host's own database is; ``None`` when there is none."""
+    host_settings: tuple[HostSetting, ...]
+    """What of the host's own configuration matters here."""
+    warnings: tuple[str, ...]
+    pending: tuple[Pending, ...] = ()
+    """What hooks announced and no sweep has seen to yet, oldest first."""
+    next_sweep_at: float | None = None
+    """When a gateway means to sweep next, in Unix seconds, if one runs; ``None`` when none said so."""
+    announcement: Announcement | None = None
+    """The first sweep that a gateway announced; ``None`` once there was one."""
+
+
+def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
+    """The state of ``site``. Reads only.
+
+    A home of at least ``large`` sessions is shown as the last sweep left it, if one kept a picture. Raises
+    ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
+    """
+    site.workspace.check()
+    look = look_into_ledger(site, now=now)
+    newest = look.newest
+    is_fresh = newest is None or newest.sessions < large
+    picture = newest if newest is not None and not is_fresh else _fresh_picture(site, now=now)
+    usage = picture.usage if is_fresh else site.usage(sessions_bytes=picture.usage.sessions_bytes)
+    vault, damage = _vault(site)
+    return Status(
+        home=str(site.home),
+        store=site.store.name,
+        picture=picture,
+        is_fresh=is_fresh,
+        swept_before=look.swept_before,
+        usage=usage,
+        growth=growth_of(site, look, picture, usage, now=now),
+        vault=vault,
+        vault_damage=damage,
+        sweeps=look.sweeps[:_LAST_SWEEPS],
+        pending=look.pending,
+        next_sweep_at=look.next_sweep_at,
+        announcement=look.announcement,
+        holds=picture.holds,
+        drill=look.drill,
+        database=site.store.database_space(),
+        host_settings=tuple(site.store.host_settings()),
+        warnings=(*picture.warnings, *site.store.host_warnings()),
+    )
+
+
+def growth_of(site: Site, look: Look, picture: Picture, usage: Usage, *, now: float) -> Growth:
+    """How fast the home grew over the last 30 days, archived things included."""
+    archived = site.workspace.vault.written(days=WINDOW_DAYS, now=now)
+    written = [sum(sizes) for sizes in zip(picture.written, archived, strict=True)]
+    return measure_growth(look.sweeps, look.pictures, written, usage, now=now)
+
+
+def look_into_ledger(site: Site, *, now: float, days: float = WINDOW_DAYS) -> Look:
+    """What the ledger remembers, with the pictures of the last ``days``."""
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return Look()
+    with ledger:
+        newest = ledger.newest_picture()
+        swept_before = ledger.fact(FIRST_REMOVAL) is not None
+        return Look(
+            sweeps=tuple(ledger.sweeps()),
+            swept_before=swept_before,
+            pictures=_decoded(ledger.pictures(since=now - days * 86400)),
+            pending=tuple(ledger.queue.lines()),
+            next_sweep_at=_next_sweep(ledger, now=now),
+            announcement=None if swept_before else announced(ledger, now=now),
+            drill=noted_drill(ledger.fact(LAST_DRILL)),
+            newest=None if newest is None else next(iter(_decoded([newest])), None),
+        )
+
+
+def _decoded(contents: Sequence[str]) -> tuple[Picture, ...]:
+    """The pictures that this version understands: one of a newer version may differ, and is no loss."""
+    decoder = msgspec.json.Decoder(Picture)
+    found = []
+    for content in contents:
+        try:
+            found.append(decoder.decode(content))
+        except msgspec.MsgspecError:
+            continue
+    return tuple(found)
+
+
+def _fresh_picture(site: Site, *, now: float) -> Picture:
+    inventory = site.take_inventory(now=now)
+    return take_picture(inventory, decide(inventory, site.policy, now=now))
+
+
+def _vault(site: Site) -> tuple[VaultSummary | None, VaultDamaged | None]:
+    try:
+        return site.workspace.vault.summary(), None
+    except VaultDamaged as error:
+        return None, error
+
+
+def _next_sweep(ledger: Ledger, *, now: float) -> float | None:
+    """Only one that lies ahead: of a gateway that was killed the past one stays behind."""
+    text = ledger.fact(NEXT_SWEEP)
+    try:
+        at = float(text or 0)
+    except ValueError:
+        return None
+    return at if at > now else None
+
+
+def announced(ledger: Ledger, *, now: float) -> Announcement | None:
+    """The announcement that stands. One from the future does not: a clock was wrong when it was made."""
+    text = ledger.fact(ANNOUNCEMENT)
+    if text is None:
+        return None
+    try:
+        found = msgspec.json.decode(text, type=Announcement)
+    except msgspec.DecodeError:
+        return None
+    return found if found.announced_at <= now + _CLOCK_SLACK else None

@@ -1,0 +1,1 @@
+"""Putting archived sessions back, and writing them elsewhere."""

@@ -1,0 +1,232 @@
+"""Archived rows back into the host's database, session by session, with the sessions that they need.
+
+A session comes back with those that its record hangs on, if the database lacks them, or not at all. What must
+not live here: which sessions were asked for, files, and what rows mean (``stores``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from hermes_retention.actions.restore.place_files import Placement, Restored
+from hermes_retention.archive.entries import ArchivedArtifact
+from hermes_retention.archive.vault import VaultReader
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import RetentionError, VaultDamaged
+from hermes_retention.model.session import ROW_KINDS, ArtifactKind
+from hermes_retention.model.text import printable
+from hermes_retention.stores.rows import ArchivedRows, RowRestorer, RowsRestored, SessionRows
+
+_READ_IN_ORDER = (ArtifactKind.TOOL_OUTPUT, ArtifactKind.MESSAGES, ArtifactKind.RECORD)
+"""A sweep archives all that it archives at one time: of these, the record went last."""
+
+
+class RowsReport(msgspec.Struct, frozen=True):
+    """What became of archived rows: one result for each session and kind, and how many rows were put back."""
+
+    results: tuple[Restored, ...] = ()
+    records: int = 0
+    messages: int = 0
+    tool_output: int = 0
+    notes: tuple[str, ...] = ()
+    """What a person should know although it is no failure, one line each."""
+
+
+def put_rows_back(
+    site: Site, artifacts: Sequence[ArchivedArtifact], damages: list[VaultDamaged], *, now: float
+) -> RowsReport:
+    """Put rows back into the host's database; ``artifacts`` has every version of each session's rows.
+
+    A session that fails leaves the others to come back. Without a database that can be written nothing comes
+    back. The lock of the home is held; partitions that cannot be searched are added to ``damages``.
+    """
+    order = _order_of_sweeps(site)
+    wanted = _by_session(artifacts, order)
+    if not wanted:
+        return RowsReport()
+    results: list[RowsReport] = []
+    done: set[str] = set()
+    try:
+        with site.store.restoring_rows() as restorer, site.workspace.vault.reader() as reader:
+            rows = _Returning(site, restorer, reader, wanted, order, damages, now=now)
+            for session_id in wanted:
+                if session_id not in done:
+                    results.append(rows.put_back(session_id))
+                    done |= {result.artifact.session_id for result in results[-1].results}
+            restorer.link_children()
+    except RetentionError as error:
+        left = [session_id for session_id in wanted if session_id not in done]
+        results += [_failed(wanted[session_id], error) for session_id in left]
+        if not left:
+            results.append(RowsReport(notes=(str(error),)))
+    return _sum(results)
+
+
+def joined_placements(
+    site: Site, reader: VaultReader, artifacts: Iterable[ArchivedArtifact]
+) -> Iterator[Placement]:
+    """Rows as files: one for each session and kind, its versions joined, named as the newest."""
+    for versions in _by_session(artifacts, _order_of_sweeps(site)).values():
+        for newest in _newest_of_kinds(versions):
+            same = [_readable(reader, it) for it in versions if it.kind is newest.kind]
+            yield Placement(newest, partial(site.store.joined_rows, same))
+
+
+def in_order_of_sweeps(site: Site, artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+    """Of ``artifacts`` the rows, each session's in the order in which they were archived."""
+    found = _by_session(artifacts, _order_of_sweeps(site))
+    return [artifact for versions in found.values() for artifact in versions]
+
+
+class _Returning:
+    """Sessions on their way back into an opened database."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - from where, to where, and what is known
+        self,
+        site: Site,
+        restorer: RowRestorer,
+        reader: VaultReader,
+        wanted: dict[str, list[ArchivedArtifact]],
+        order: Mapping[str, int],
+        damages: list[VaultDamaged],
+        *,
+        now: float,
+    ) -> None:
+        self._site, self._restorer, self._reader = site, restorer, reader
+        self._wanted, self._artifacts = wanted, dict(wanted)
+        self._order, self._damages, self._now = order, damages, now
+
+    def put_back(self, session_id: str) -> RowsReport:
+        """One session with what it needs; an error of the vault or a conflict is told, not raised."""
+        try:
+            family = self._family(session_id)
+            self._note_restored(family[1:])
+            inserted = self._restorer.insert(family)
+        except RetentionError as error:
+            return _failed(self._artifacts[session_id], error)
+        members = [self._finish(rows, inserted) for rows in family]
+        notes = [
+            f"session {printable(rows.session_id)} came back too: {printable(session_id)} hangs on it"
+            for rows in family[1:]
+            if rows.session_id not in self._wanted
+        ]
+        return _sum(
+            [RowsReport((), inserted.records, inserted.messages, 0, (*notes, *inserted.notes)), *members]
+        )
+
+    def _family(self, session_id: str) -> list[SessionRows]:
+        """The session, and what its record hangs on as far as only the vault has it."""
+        family = [self._rows(session_id)]
+        ids = {session_id}
+        while (parent := self._restorer.missing_parent(family[-1])) is not None and parent not in ids:
+            if not self._has(parent):
+                break
+            family.append(self._rows(parent))
+            ids.add(parent)
+        return family
+
+    def _has(self, session_id: str) -> bool:
+        """Whether the vault has rows of a session. Raises ``VaultDamaged`` when nobody knows."""
+        if session_id not in self._artifacts:
+            found = self._site.workspace.vault.find(self._damages, session_id=session_id)
+            known = _by_session(found, self._order)
+            if not known and self._damages:
+                raise self._damages[0]
+            self._artifacts |= known
+        return session_id in self._artifacts
+
+    def _rows(self, session_id: str) -> SessionRows:
+        versions = (_readable(self._reader, artifact) for artifact in self._artifacts[session_id])
+        return SessionRows(session_id, tuple(versions))
+
+    def _note_restored(self, also: Sequence[SessionRows]) -> None:
+        """Before they are there: the next sweep must leave them alone as well."""
+        if also:
+            with self._site.workspace.ledger() as ledger:
+                ledger.note_restored([rows.session_id for rows in also], restored_at=self._now)
+
+    def _finish(self, rows: SessionRows, inserted: RowsRestored) -> RowsReport:
+        """Its results, once its records and messages are there; tool output comes back last."""
+        results: list[Restored] = []
+        bodies = 0
+        for artifact in _newest_of_kinds(self._artifacts[rows.session_id]):
+            if artifact.kind is ArtifactKind.TOOL_OUTPUT:
+                count, error = self._put_tool_output_back(rows)
+                bodies += count
+            else:
+                count, error = inserted.records, None
+                if artifact.kind is ArtifactKind.MESSAGES:
+                    count += inserted.messages
+            results.append(Restored(artifact, error, already_there=error is None and not count))
+        return RowsReport(tuple(results), tool_output=bodies)
+
+    def _put_tool_output_back(self, rows: SessionRows) -> tuple[int, RetentionError | None]:
+        """All versions, the oldest first; a bad one does not keep the others back."""
+        count, met = 0, None
+        for version in rows.versions:
+            if version.kind is ArtifactKind.TOOL_OUTPUT:
+                try:
+                    count += self._restorer.put_tool_output_back(version)
+                except RetentionError as error:
+                    met = met or error
+        return count, met
+
+
+def _order_of_sweeps(site: Site) -> dict[str, int]:
+    """Of the sweeps that the ledger knows. Those of a ledger that was lost came before them."""
+    try:
+        ledger = site.workspace.ledger_if_any()
+    except RetentionError:
+        return {}
+    if ledger is None:
+        return {}
+    with ledger:
+        return ledger.order()
+
+
+def _by_session(
+    artifacts: Iterable[ArchivedArtifact], order: Mapping[str, int]
+) -> dict[str, list[ArchivedArtifact]]:
+    """Session id → its archived rows in the order in which they were archived.
+
+    Files are told apart by their own time. Messages cannot be: the host may have taken back the newest ones.
+    Nor does the time of archiving tell it where a clock was wrong: ``order`` is that of the sweeps.
+    """
+
+    def place(artifact: ArchivedArtifact) -> tuple[object, ...]:
+        kind = _READ_IN_ORDER.index(artifact.kind)
+        sweep = order.get(artifact.sweep, 0)
+        return sweep, artifact.archived_at, kind, artifact.partition, artifact.id
+
+    found: dict[str, list[ArchivedArtifact]] = {}
+    for artifact in artifacts:
+        if artifact.kind in ROW_KINDS:
+            found.setdefault(artifact.session_id, []).append(artifact)
+    for versions in found.values():
+        versions.sort(key=place)
+    return found
+
+
+def _newest_of_kinds(versions: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+    return list({artifact.kind: artifact for artifact in versions}.values())
+
+
+def _readable(reader: VaultReader, artifact: ArchivedArtifact) -> ArchivedRows:
+    return ArchivedRows(artifact.kind, partial(reader.read, artifact))
+
+
+def _failed(versions: Sequence[ArchivedArtifact], error: RetentionError) -> RowsReport:
+    return RowsReport(tuple(Restored(artifact, error) for artifact in _newest_of_kinds(versions)))
+
+
+def _sum(reports: Sequence[RowsReport]) -> RowsReport:
+    return RowsReport(
+        tuple(result for report in reports for result in report.results),
+        sum(report.records for report in reports),
+        sum(report.messages for report in reports),
+        sum(report.tool_output for report in reports),
+        tuple(note for report in reports for note in report.notes),
+    )

@@ -1,0 +1,1 @@
+"""Scan, decide, archive, remove: one sweep from beginning to end."""

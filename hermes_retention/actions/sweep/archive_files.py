@@ -1,0 +1,392 @@
+"""How files move from a store to the vault: read, compress, commit, sync, read back, and only then remove.
+
+A file that changed on the way keeps its whole session in the store; a file that cannot be read keeps itself.
+What must not live here: which files, and why.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import groupby
+from typing import TypeVar
+
+import msgspec
+
+from hermes_retention.archive.codec import Codec
+from hermes_retention.archive.entries import Packed, SessionEntry
+from hermes_retention.archive.vault import (
+    Check,
+    Packing,
+    PartitionWriter,
+    Vault,
+    pack,
+    pack_large,
+    partition_name,
+)
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.model.errors import (
+    ArtifactChanged,
+    ArtifactUnreadable,
+    ArtifactVanished,
+    RetentionError,
+    VaultUnwritable,
+)
+from hermes_retention.model.plan import Step
+from hermes_retention.model.session import Artifact, ArtifactKind
+from hermes_retention.model.stop import Stop, never
+from hermes_retention.stores.base import SessionMetadata, StoreFiles
+
+BATCH_BYTES = 12 * 2**20
+"""Plain bytes per transaction of the vault: enough that syncing costs little, little enough for memory."""
+BATCH_STEPS = 2048
+LEAVE_BYTES = 64 * 2**20
+"""Plain bytes that leave the store together: a host's index is written anew each time."""
+_REMOVERS = 4
+_AHEAD = 1
+_SAMPLES = 12
+_SAMPLE_BYTES = 256 * 2**10
+
+_Item = TypeVar("_Item")
+Describe = Callable[[Sequence[str]], dict[str, SessionMetadata]]
+
+
+class _PackedStep(msgspec.Struct):
+    """A step with what could be read of its artifacts, side by side with how it is packed and checked."""
+
+    step: Step
+    metadata: SessionMetadata
+    artifacts: list[Artifact]
+    packed: list[Packed]
+    checks: list[Check]
+    errors: list[RetentionError]
+
+
+_SPACE = (
+    "Free some space on the disk of the home and sweep again: a few MB are enough to begin with, what is "
+    "archived makes more. Copies that nobody needs leave with 'archive remove', or by ARCHIVE_AFTER."
+)
+
+
+class _Packings(msgspec.Struct, frozen=True):
+    """With what the artifacts of one partition are compressed, by their kind."""
+
+    files: Packing
+    entries: Packing
+
+    def of(self, artifact: Artifact) -> Packing:
+        return self.entries if artifact.kind is ArtifactKind.ENTRY else self.files
+
+
+_UNDESCRIBED = SessionMetadata()
+
+
+def _failed(step: Step, error: RetentionError) -> _PackedStep:
+    return _PackedStep(step, _UNDESCRIBED, [], [], [], [error])
+
+
+class Archiver:
+    """Moves the artifacts of steps into the vault, on behalf of one sweep."""
+
+    def __init__(  # noqa: PLR0913 - source, target, and on whose behalf
+        self,
+        vault: Vault,
+        files: StoreFiles,
+        describe: Describe,
+        *,
+        sweep: str,
+        now: float,
+        stop: Stop = never,
+    ) -> None:
+        """A stop is heard between two batches: what was committed by then is removed and told."""
+        self._vault, self._files, self._describe = vault, files, describe
+        self._sweep, self._now, self._stop = sweep, now, stop
+
+    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """One outcome for each step, a month after another; an unusable partition costs only its own month.
+
+        Steps that a stop leaves out have no outcome, and nothing of them was touched.
+
+        Three things overlap, each on a batch of its own: packing (a pool), committing (this thread),
+        comparing what was read back and removing (more threads, which mostly wait for the file system; one
+        of them leads a few batches at a time through the host's index).
+        """
+        workers = max(2, min(4, os.cpu_count() or 2))
+        with (
+            ThreadPoolExecutor(workers, thread_name_prefix="hermes-retention-pack") as pool,
+            ThreadPoolExecutor(_REMOVERS, thread_name_prefix="hermes-retention-remove") as removing,
+            ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-leave") as leaving,
+        ):
+            pending: deque[Future[list[Outcome]]] = deque()
+            compared: list[_PackedStep] = []
+            for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
+                pending.append(leaving.submit(self._leave, committed, compared, removing))
+                # What waits for its comparison is in memory: a slow disk must not let it pile up.
+                while pending and (len(pending) > _AHEAD or pending[0].done()):
+                    yield from pending.popleft().result()
+            pending.append(leaving.submit(self._take_out, compared, removing))
+            for future in pending:
+                yield from future.result()
+
+    def _committed_batches(
+        self, by_month: Sequence[Step], pool: ThreadPoolExecutor, workers: int
+    ) -> Iterator[list[_PackedStep]]:
+        """Batches that are committed, with their checks; every step comes at most once."""
+        for month, group in groupby(by_month, key=_month):
+            if self._stop():
+                return
+            members = list(group)
+            try:
+                with PartitionWriter(self._vault, month) as writer:
+                    packing = self._packings(writer, members)
+                    for batch in self._packed_batches(members, packing, pool, workers):
+                        if self._ends(pool):
+                            return
+                        members = members[len(batch) :]
+                        self._commit(writer, batch)
+                        yield batch
+                        if self._ends(pool):
+                            return
+            except (RetentionError, sqlite3.Error, OSError) as error:
+                yield [_failed(step, vault_trouble(error)) for step in members]
+
+    def _leave(
+        self, committed: Sequence[_PackedStep], compared: list[_PackedStep], removing: ThreadPoolExecutor
+    ) -> list[Outcome]:
+        """Compare the copies, and once ``compared`` is worth it, take out all that it holds."""
+        list(removing.map(_check_all, _slices(committed, _REMOVERS)))
+        compared += committed
+        if sum(_plain_bytes(one.step) for one in compared) < LEAVE_BYTES:
+            return []
+        some = list(compared)
+        compared.clear()
+        return self._take_out(some, removing)
+
+    def _take_out(self, committed: Sequence[_PackedStep], removing: ThreadPoolExecutor) -> list[Outcome]:
+        """Take the sessions off the index, and remove what nothing needs any longer."""
+        leaving = {one.step.session_id: one.artifacts for one in committed if one.artifacts}
+        needed = self._files.let_go(leaving) if leaving else {}
+        for packed_step in committed:
+            if (error := needed.get(packed_step.step.session_id)) is not None:
+                packed_step.artifacts = []
+                packed_step.errors.append(error)
+        return [
+            outcome
+            for outcomes in removing.map(self._remove_all, _slices(committed, _REMOVERS))
+            for outcome in outcomes
+        ]
+
+    def _ends(self, pool: ThreadPoolExecutor) -> bool:
+        """Whether to stop here. What is packed but not committed is left as it is in the store."""
+        if not self._stop():
+            return False
+        pool.shutdown(wait=False, cancel_futures=True)
+        return True
+
+    def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
+        return [removed_by(self._files, one.step, one.artifacts, one.errors) for one in committed]
+
+    # -- reading and packing, in the pool -----------------------------------------------------------
+
+    def _packed_batches(
+        self, steps: Sequence[Step], packing: _Packings, pool: ThreadPoolExecutor, workers: int
+    ) -> Iterator[list[_PackedStep]]:
+        """The steps in batches. The next one is being packed while the receiver works on this one."""
+        waiting: deque[list[Future[list[_PackedStep]]]] = deque()
+        for batch in _batches(steps):
+            waiting.append(
+                [pool.submit(self._pack_all, part, packing) for part in _slices(batch, 2 * workers)]
+            )
+            if len(waiting) > _AHEAD:
+                yield _gathered(waiting.popleft())
+        while waiting:
+            yield _gathered(waiting.popleft())
+
+    def _pack_all(self, steps: Sequence[Step], packing: _Packings) -> list[_PackedStep]:
+        try:
+            metadata = self._describe([step.session_id for step in steps])
+        except RetentionError as error:
+            return [_failed(step, error.with_traceback(None)) for step in steps]
+        return [self._pack_step(step, packing, metadata.get(step.session_id, _UNDESCRIBED)) for step in steps]
+
+    def _pack_step(self, step: Step, packing: _Packings, metadata: SessionMetadata) -> _PackedStep:
+        result = _PackedStep(step, metadata, [], [], [], [])
+        for artifact in step.artifacts:
+            try:
+                packed = self._pack_artifact(step.session_id, artifact, packing.of(artifact))
+            except ArtifactVanished:
+                continue  # somebody else removed it; there is nothing left to archive
+            except ArtifactUnreadable as error:
+                result.errors.append(error)
+            except ArtifactChanged as error:
+                # Somebody writes to this session: all of it stays.
+                return _failed(step, error)
+            else:
+                result.artifacts.append(artifact)
+                result.packed.append(packed)
+        return result
+
+    def _pack_artifact(self, session_id: str, artifact: Artifact, packing: Packing) -> Packed:
+        pieces = self._files.read(session_id, artifact)
+        if artifact.size_bytes <= BATCH_BYTES:
+            return pack(session_id, artifact, pieces, packing)
+        return pack_large(session_id, artifact, pieces, self._files.read(session_id, artifact), packing)
+
+    def _packings(self, writer: PartitionWriter, steps: Sequence[Step]) -> _Packings:
+        """How files are packed, and how index entries, which have nothing in common with them."""
+        of_entries: list[tuple[str, Artifact]] = []
+        of_files: list[tuple[str, Artifact]] = []
+        for step in steps:
+            for artifact in step.artifacts:
+                chosen = of_entries if artifact.kind is ArtifactKind.ENTRY else of_files
+                chosen.append((step.session_id, artifact))
+        return _Packings(*(self._packing(writer, some) for some in (of_files, of_entries)))
+
+    def _packing(self, writer: PartitionWriter, artifacts: Sequence[tuple[str, Artifact]]) -> Packing:
+        if not artifacts:
+            return Packing(None, Codec())
+        return writer.choose_packing(self._samples(artifacts), sum(it.size_bytes for _, it in artifacts))
+
+    def _samples(self, candidates: Sequence[tuple[str, Artifact]]) -> list[tuple[str, bytes]]:
+        """The beginnings of a few artifacts, spread evenly, from which a dictionary may be built."""
+        samples = []
+        for session_id, artifact in candidates[:: max(1, len(candidates) // _SAMPLES)][:_SAMPLES]:
+            with closing(self._files.read(session_id, artifact)) as pieces:
+                try:
+                    samples.append((session_id, next(pieces, b"")[:_SAMPLE_BYTES]))
+                except RetentionError:
+                    continue  # packing meets the same error and reports it
+        return samples
+
+    # -- commit and read back -----------------------------------------------------------------------
+
+    def _commit(self, writer: PartitionWriter, batch: Sequence[_PackedStep]) -> None:
+        """Commit a batch and leave in ``checks`` how its copies compare with what was packed."""
+        packed = [one for packed_step in batch for one in packed_step.packed]
+        try:
+            checks = writer.read_back(packed, self._write(writer, batch, packed))
+        except (RetentionError, sqlite3.Error, OSError, ValueError) as error:
+            # ValueError: text that a database cannot take. The batch stays in the store, the sweep goes on.
+            trouble = vault_trouble(error)
+            checks = [lambda: trouble] * len(packed)
+        waiting = iter(checks)
+        for packed_step in batch:
+            packed_step.checks = [next(waiting) for _ in packed_step.packed]
+            packed_step.packed = []
+
+    def _write(
+        self, writer: PartitionWriter, batch: Sequence[_PackedStep], packed: Sequence[Packed]
+    ) -> list[int]:
+        if not packed:
+            return []
+        entries = [
+            SessionEntry(
+                packed_step.step.session_id,
+                packed_step.step.session_class,
+                packed_step.step.last_activity,
+                packed_step.metadata,
+            )
+            for packed_step in batch
+            if packed_step.packed
+        ]
+        return writer.write(entries, packed, sweep=self._sweep, archived_at=self._now)
+
+
+def _check_all(committed: Sequence[_PackedStep]) -> None:
+    """Leave in each step the artifacts whose copy is good; the others stay, with an error.
+
+    Where the copy of an index entry is not good, all of the session stays.
+    """
+    for packed_step in committed:
+        good: list[Artifact] = []
+        for artifact, check in zip(packed_step.artifacts, packed_step.checks, strict=True):
+            error = check()
+            if error is None:
+                good.append(artifact)
+            elif error not in packed_step.errors:
+                packed_step.errors.append(error)
+        entries = (it for it in packed_step.artifacts if it.kind is ArtifactKind.ENTRY)
+        packed_step.artifacts = good if all(entry in good for entry in entries) else []
+        packed_step.checks = []
+
+
+def deleted(files: StoreFiles, steps: Sequence[Step], stop: Stop = never) -> Iterator[Outcome]:
+    """Remove the artifacts of these steps for good, and say what became of each step until ``stop``."""
+    for start in range(0, len(steps), BATCH_STEPS):
+        if stop():
+            return
+        some = steps[start : start + BATCH_STEPS]
+        needed = files.let_go({step.session_id: step.artifacts for step in some})
+        for step in some:
+            error = needed.get(step.session_id)
+            yield Outcome(step, (error,)) if error is not None else removed_by(files, step, step.artifacts)
+
+
+def removed_by(
+    files: StoreFiles, step: Step, artifacts: Sequence[Artifact], errors: Sequence[RetentionError] = ()
+) -> Outcome:
+    """Remove ``artifacts`` and say what became of ``step``, of which ``errors`` are known already."""
+    freed, met = 0, list(errors)
+    for artifact in artifacts:
+        try:
+            files.remove(step.session_id, artifact)
+        except ArtifactVanished:
+            continue  # somebody else removed it; there is nothing left to do or to lose
+        except RetentionError as error:
+            met.append(error)
+        else:
+            freed += artifact.allocated_bytes
+    return Outcome(step, tuple(met), freed)
+
+
+def vault_trouble(error: Exception) -> RetentionError:
+    """``error`` as one that people understand; the files and rows that it concerns were kept."""
+    if isinstance(error, RetentionError):
+        return error.with_traceback(None)  # a traceback would keep cursors and buffers alive
+    reason = (
+        (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    ).lower()
+    is_full = "full" in reason or "no space" in reason
+    return VaultUnwritable(
+        "the vault",
+        f"it could not be written ({reason})",
+        consequence="what it was to take was kept",
+        cure=_SPACE if is_full else "",
+    )
+
+
+def _month(step: Step) -> str:
+    return partition_name(step.last_activity)
+
+
+def _plain_bytes(step: Step) -> int:
+    return sum(artifact.size_bytes for artifact in step.artifacts)
+
+
+def _gathered(futures: Sequence[Future[list[_PackedStep]]]) -> list[_PackedStep]:
+    return [packed_step for future in futures for packed_step in future.result()]
+
+
+def _slices(items: Sequence[_Item], number: int) -> Iterator[Sequence[_Item]]:
+    """``items`` in at most ``number`` runs of about the same length."""
+    length = max(1, -(-len(items) // number))
+    return (items[start : start + length] for start in range(0, len(items), length))
+
+
+def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Runs of steps of at most ``BATCH_BYTES`` together; a larger step is a batch of its own."""
+    batch: list[Step] = []
+    size = 0
+    for step in steps:
+        own = _plain_bytes(step)
+        if batch and (size + own > BATCH_BYTES or len(batch) >= BATCH_STEPS):
+            yield batch
+            batch, size = [], 0
+        batch.append(step)
+        size += own
+    if batch:
+        yield batch

@@ -1,0 +1,204 @@
+"""Plan to effects. What happens was decided before; here is only in which order, and by whom.
+
+A dry run uses ``NoEffects``, which does nothing and says that it is done. What must not live here: reasons,
+output, the ledger.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+
+from hermes_retention.actions.sweep.archive_files import Archiver, deleted, vault_trouble
+from hermes_retention.actions.sweep.archive_rows import RowArchiver
+from hermes_retention.actions.sweep.low_space import in_rounds
+from hermes_retention.archive.vault import Vault
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.home.workspace import free_bytes
+from hermes_retention.model.errors import ArtifactChanged, RetentionError
+from hermes_retention.model.plan import Step, Verdict
+from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.text import printable
+from hermes_retention.stores.base import Store, StoreFiles
+
+
+class Effects(Protocol):
+    """What can be done with the steps of a plan. Each method yields one outcome for each step."""
+
+    def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove archived copies for good."""
+
+    def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove the artifacts of these steps for good."""
+
+    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move the artifacts of these steps into the vault."""
+
+    def delete_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove messages from the host's database for good."""
+
+    def archive_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move messages into the vault."""
+
+    def archive_tool_output(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move long bodies of tool messages into the vault."""
+
+    def delete_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove records, and what else is left of these sessions, for good."""
+
+    def archive_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Move records, and what else is left of these sessions, into the vault."""
+
+
+class NoEffects:
+    """The effects of a dry run: none."""
+
+    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Every step is done, as far as anybody can tell without doing it."""
+        for step in steps:
+            yield Outcome(step, freed_bytes=step.bytes)
+
+    expire = delete = archive
+    delete_messages = archive_messages = archive_tool_output = delete_records = archive_records = archive
+
+
+def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
+    """Carry out ``steps``: first what frees space without needing any, then what is archived; records last.
+
+    Yields an outcome for each step but the kept ones, and those that effects leave out because they were
+    stopped; whatever comes after them is left out too. A failure concerns its own session only: its record
+    stays, for what is left in the store must not become nobody's.
+    """
+    chosen: dict[Verdict, list[Step]] = {verdict: [] for verdict in Verdict}
+    for step in steps:
+        chosen[step.verdict].append(step)
+    failed: set[str] = set()
+    for verdict, carry_out in (
+        (Verdict.EXPIRE_ARCHIVE, effects.expire),
+        (Verdict.DELETE_FILES, effects.delete),
+        (Verdict.ARCHIVE_FILES, effects.archive),
+        (Verdict.DELETE_MESSAGES, effects.delete_messages),
+        (Verdict.ARCHIVE_MESSAGES, effects.archive_messages),
+        (Verdict.ARCHIVE_TOOL_OUTPUT, effects.archive_tool_output),
+    ):
+        for outcome in carry_out(chosen[verdict]) if chosen[verdict] else ():
+            if outcome.errors:
+                failed.add(outcome.step.session_id)
+            yield outcome
+    for verdict, carry_out in (
+        (Verdict.DELETE_RECORD, effects.delete_records),
+        (Verdict.ARCHIVE_RECORD, effects.archive_records),
+    ):
+        yield from (Outcome(step, (_stays(step),)) for step in chosen[verdict] if step.session_id in failed)
+        able = [step for step in chosen[verdict] if step.session_id not in failed]
+        yield from carry_out(able) if able else ()
+
+
+def _stays(step: Step) -> ArtifactChanged:
+    return ArtifactChanged(
+        f"record of {printable(step.session_id)}",
+        "something else of the session could not be removed",
+        consequence="it was kept",
+    )
+
+
+class _Expire(Protocol):
+    """Removes archived sessions from a partition; whether it did."""
+
+    def __call__(self, session_ids: Sequence[str], *, partition: str) -> bool: ...
+
+
+class StoreEffects:
+    """Effects on a real store and vault. Use it only while the lock of the home is held."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a home that effects touch
+        self,
+        store: Store,
+        vault: Vault,
+        files: StoreFiles,
+        *,
+        tool_output_above: int,
+        changed_rows: int,
+        sweep: str,
+        now: float,
+        archived_at: float,
+        stop: Stop = never,
+    ) -> None:
+        """``tool_output_above`` is in bytes, times in Unix seconds; ``sweep`` is the id of the sweep.
+
+        ``changed_rows`` is how many rows earlier sweeps changed since the database was last tidied.
+        """
+        self._vault = vault
+        self._free_bytes = partial(free_bytes, store.home)
+        self._files = files
+        self._archiver = Archiver(vault, files, store.metadata, sweep=sweep, now=archived_at, stop=stop)
+        self._tool_output_above = tool_output_above
+        self._stop = stop
+        rows = RowArchiver(
+            vault,
+            store,
+            sweep=sweep,
+            now=now,
+            archived_at=archived_at,
+            changed_rows=changed_rows,
+            stop=stop,
+        )
+        self._rows = rows
+        self.delete_messages, self.archive_messages = rows.delete_messages, rows.archive_messages
+        self.delete_records, self.archive_records = rows.delete_records, rows.archive_records
+
+    @property
+    def changed_rows(self) -> int:
+        """The same, these steps included."""
+        return self._rows.changed_rows
+
+    def archive_tool_output(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Put markers in the place of long bodies."""
+        return self._rows.archive_tool_output(steps, longer_than_bytes=self._tool_output_above)
+
+    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Archive, commit, read back, and only then remove; a little at a time while there is little room."""
+        return in_rounds(
+            steps,
+            self._archiver.archive,
+            free_bytes=self._free_bytes,
+            has_month=lambda name: (self._vault.root / f"{name}.db").exists(),
+        )
+
+    def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove files whose class asks for it (``archive=false``, or ``on_reset=delete``)."""
+        return deleted(self._files, steps, self._stop)
+
+    def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Remove archived copies, a partition at a time; first whole ones, which needs no space."""
+        left: list[list[Step]] = []
+        for _, group in groupby(steps, key=lambda step: step.partition):
+            members = list(group)
+            if self._stop():
+                return
+            outcomes = self._expire(members, self._vault.drop_partition)
+            yield from outcomes
+            left += [] if outcomes else [members]
+        for members in left:
+            if self._stop():
+                return
+            yield from self._expire(members, self._remove_some)
+
+    def _expire(self, members: Sequence[Step], remove: _Expire) -> list[Outcome]:
+        """What became of the steps of one partition; nothing when ``remove`` has nothing to do with them."""
+        partition = members[0].partition or ""
+        try:
+            # Its age may be what is damaged.
+            self._vault.require_as_archived([step.session_id for step in members], partition=partition)
+            if not remove([step.session_id for step in members], partition=partition):
+                return []
+        except (RetentionError, sqlite3.Error, OSError) as error:
+            return [Outcome(step, (vault_trouble(error),)) for step in members]
+        return [Outcome(step, freed_bytes=step.bytes) for step in members]
+
+    def _remove_some(self, session_ids: Sequence[str], *, partition: str) -> bool:
+        self._vault.remove_sessions(session_ids, partition=partition)
+        return True

@@ -1,0 +1,95 @@
+"""What a process that died left half done: files aside, temporary ones, copies of a database.
+
+Whoever changes something in a home calls ``recover`` first, with the lock of the home held. What must not
+live here: what sweeps left to do, which the next one finds by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hermes_retention.actions.upkeep import compact
+from hermes_retention.archive.vault import Vault
+from hermes_retention.disk import moving, originals
+from hermes_retention.disk.directories import Directory
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import FIRST_REMOVAL, RebuiltSweep
+from hermes_retention.home.workspace import ASIDE, FOLDER
+from hermes_retention.model.errors import CompactionRefused, LedgerDamaged
+from hermes_retention.model.session import ArtifactKind, ClockMemory
+from hermes_retention.model.text import printable
+from hermes_retention.stores.base import Folder
+
+_COUNTED_AS = {
+    ArtifactKind.MESSAGES: "messages_archived",
+    ArtifactKind.TOOL_OUTPUT: "tool_output_archived",
+    ArtifactKind.RECORD: "records_archived",
+}
+
+
+def recover(site: Site) -> list[str]:
+    """Put right what a dead process left half done; a line for each thing that a person must settle."""
+    return [*_recover_ledger(site), *_recover_files(site), *_recover_database(site)]
+
+
+def _recover_ledger(site: Site) -> list[str]:
+    """A damaged ledger is set aside, and what the vault knows of sweeps is the beginning of a new one."""
+    workspace = site.workspace
+    try:
+        ledger = workspace.ledger_if_any()
+        if ledger is None:
+            return []
+        with ledger:
+            ledger.check()
+            return []
+    except LedgerDamaged as error:
+        kept = moving.set_aside(workspace.ledger_path, ("", "-journal"))
+        with workspace.ledger() as fresh:
+            sweeps = sweeps_in(workspace.vault)
+            latest = max((it.started_at for it in sweeps), default=0.0)
+            if sweeps:
+                fresh.rebuild(sweeps, clock=ClockMemory(last=latest, latest=latest))
+                fresh.remember(FIRST_REMOVAL, sweeps[0].id)
+        told = (
+            f"{error.what}: {error.why}; it is kept as {printable(kept.name)}. A new one knows the sweeps "
+            "that the archive tells of. Holds are not affected; what was put back lately counts as old again."
+        )
+        return [told]
+
+
+def sweeps_in(vault: Vault) -> list[RebuiltSweep]:
+    """The sweeps of which the readable part of the vault has copies, oldest first."""
+    started: dict[str, float] = {}
+    totals: dict[str, Counter[str]] = {}
+    for artifact in vault.find([]):
+        at = started.setdefault(artifact.sweep, artifact.archived_at)
+        started[artifact.sweep] = min(at, artifact.archived_at)
+        totals.setdefault(artifact.sweep, Counter())[_COUNTED_AS.get(artifact.kind, "files_archived")] += 1
+    order = sorted(started, key=lambda sweep: (started[sweep], sweep))
+    return [RebuiltSweep(sweep, started[sweep], dict(totals[sweep])) for sweep in order]
+
+
+def _recover_database(site: Site) -> list[str]:
+    """A compaction that died leaves copies as large as the database: they must not wait for the next one."""
+    try:
+        compact.recover(site)
+    except CompactionRefused as error:
+        return [str(error)]
+    return []
+
+
+def _recover_files(site: Site) -> list[str]:
+    for below in (FOLDER,), (FOLDER, "archive"):
+        with Directory.open(site.home, *below) as own:
+            moving.sweep_temporaries(own)
+    return [line for folder in site.store.folders() for line in _recover_folder(site, folder)]
+
+
+def _recover_folder(site: Site, folder: Folder) -> list[str]:
+    try:
+        files = Directory.open(site.home, *folder.below)
+    except FileNotFoundError:
+        return []
+    with files, Directory.create(site.home, *ASIDE, *folder.aside) as aside:
+        moving.sweep_temporaries(files)
+        return originals.recover(files, aside)

@@ -1,0 +1,162 @@
+"""The report of a sweep: what met which end, and how much is stored before and after.
+
+What must not live here: words for people, and doing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from hermes_retention.actions.sweep.spot_check import Drill
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.model.errors import ExitCode, VaultDamaged
+from hermes_retention.model.plan import Plan, Step, Verdict
+from hermes_retention.model.session import Inventory, Unknown
+from hermes_retention.policy.decide import decide
+from hermes_retention.policy.lifecycle import Policy
+from hermes_retention.stores.base import DatabaseSpace
+
+_COUNTED_AS = {
+    Verdict.ARCHIVE_FILES: "files_archived",
+    Verdict.DELETE_FILES: "deleted",
+    Verdict.ARCHIVE_TOOL_OUTPUT: "tool_output_archived",
+    Verdict.ARCHIVE_MESSAGES: "messages_archived",
+    Verdict.DELETE_MESSAGES: "deleted",
+    Verdict.ARCHIVE_RECORD: "records_archived",
+    Verdict.DELETE_RECORD: "deleted",
+    Verdict.EXPIRE_ARCHIVE: "expired",
+}
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many sessions met which end: each once under every name, but kept ones under no other."""
+
+    kept: int = 0
+    files_archived: int = 0
+    tool_output_archived: int = 0
+    messages_archived: int = 0
+    records_archived: int = 0
+    deleted: int = 0
+    expired: int = 0
+    failed: int = 0
+
+
+class SweepReport(msgspec.Struct, frozen=True):
+    """What a sweep did, or what a dry run would do.
+
+    Sizes are bytes that the file system allocates, and bytes of pages that the host's database uses.
+    """
+
+    sweep: str | None
+    """Its id for ``undo``; ``None`` for a dry run and when there was nothing to do."""
+    dry_run: bool
+    home: str
+    seconds: float
+    sessions: int
+    bytes_before: int
+    bytes_after: int
+    """Measured after a sweep; estimated, with a cautious guess at compression, after a dry run."""
+    counts: Counts
+    steps: tuple[Step, ...]
+    """After a sweep without those that turned out to have nothing to do; their sessions may be kept instead.
+    """
+    outcomes: tuple[Outcome, ...]
+    unknown: tuple[Unknown, ...]
+    warnings: tuple[str, ...]
+    drill: Drill | None = None
+    """What reading back a few archived sessions found; ``None`` without any."""
+    database: DatabaseSpace | None = None
+    """How full the host's database is afterwards; ``None`` without one."""
+    routes_dropped: int = 0
+    """Dead routes that left the host's index, or would leave it."""
+
+    @property
+    def bytes_freed(self) -> int:
+        """What the file system has got back; negative when the vault grew by more than was removed."""
+        return self.bytes_before - self.bytes_after
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes that kept something which the plan wanted gone."""
+        return tuple(outcome for outcome in self.outcomes if outcome.errors)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 when all went well, 5 when a partition of the vault is damaged, 1 for any other failure."""
+        errors = [error for outcome in self.outcomes for error in outcome.errors]
+        drilled_badly = self.drill is not None and self.drill.damages
+        if drilled_badly or any(isinstance(error, VaultDamaged) for error in errors):
+            return ExitCode.VAULT_DAMAGED
+        return ExitCode.SOME_FAILED if errors else ExitCode.DONE
+
+
+def report_on(  # noqa: PLR0913 - a report is all of these
+    plan: Plan,
+    inventory: Inventory,
+    policy: Policy,
+    outcomes: Sequence[Outcome],
+    *,
+    sweep: str | None,
+    dry_run: bool,
+    after: int,
+    database: DatabaseSpace | None,
+    seconds: float,
+    also: Iterable[str] = (),
+    routes_dropped: int = 0,
+) -> SweepReport:
+    """What became of ``plan``. ``after`` is what is stored now, in bytes; ``also`` are further warnings."""
+    steps = _settled(plan, inventory, policy, outcomes)
+    return SweepReport(
+        sweep=sweep,
+        dry_run=dry_run,
+        home=plan.home,
+        seconds=seconds,
+        sessions=len(inventory.sessions),
+        bytes_before=inventory.usage.total_bytes,
+        bytes_after=after,
+        counts=_count(steps, outcomes),
+        steps=steps,
+        outcomes=tuple(outcomes),
+        unknown=inventory.unknown,
+        warnings=(*also, *plan.warnings),
+        database=database,
+        routes_dropped=routes_dropped,
+    )
+
+
+def _settled(
+    plan: Plan, inventory: Inventory, policy: Policy, outcomes: Sequence[Outcome]
+) -> tuple[Step, ...]:
+    """The steps of ``plan`` as they turned out: tool output with its size, and without idle ones.
+
+    What has no other step is kept, for the reason that it has now.
+    """
+    looked = {it.step.session_id: it for it in outcomes if it.step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT}
+    idle = {session_id for session_id, outcome in looked.items() if outcome.idle}
+    left = [
+        looked[step.session_id].step if step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT else step
+        for step in plan.steps
+        if step.verdict is not Verdict.ARCHIVE_TOOL_OUTPUT or step.session_id not in idle
+    ]
+    if not idle:
+        return tuple(left)
+    others = {step.session_id for step in left if step.verdict is not Verdict.EXPIRE_ARCHIVE}
+    sessions = tuple(
+        msgspec.structs.replace(session, tool_output_done=True) if session.id in idle else session
+        for session in inventory.sessions
+    )
+    again = decide(msgspec.structs.replace(inventory, sessions=sessions), policy, now=plan.now)
+    alone = idle - others
+    return (*left, *(it for it in again.steps if it.session_id in alone and it.verdict is Verdict.KEEP))
+
+
+def _count(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> Counts:
+    met: dict[str, set[tuple[str, str | None]]] = {name: set() for name in (*_COUNTED_AS.values(), "failed")}
+    for outcome in outcomes:
+        if not outcome.idle:
+            name = "failed" if outcome.errors else _COUNTED_AS[outcome.step.verdict]
+            met[name].add((outcome.step.session_id, outcome.step.partition))
+    kept = sum(step.verdict is Verdict.KEEP for step in steps)
+    return Counts(kept=kept, **{name: len(sessions) for name, sessions in met.items()})

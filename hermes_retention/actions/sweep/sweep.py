@@ -1,0 +1,294 @@
+"""One sweep: scan, plan, execute, and note it. A dry run walks the same way with no effects.
+
+What must not live here: output, questions to people, settings.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import msgspec
+
+from hermes_retention.actions.inspect.stats import take_picture
+from hermes_retention.actions.sweep.backlog import settle
+from hermes_retention.actions.sweep.execute import Effects, NoEffects, StoreEffects, execute
+from hermes_retention.actions.sweep.recovery import recover
+from hermes_retention.actions.sweep.report import SweepReport, report_on
+from hermes_retention.actions.sweep.spot_check import LAST_DRILL, drill
+from hermes_retention.actions.sweep.sweep_listeners import Observer, Silent, TellingPlugins
+from hermes_retention.actions.sweep.sweep_notes import SweepNotes
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import DONE, FIRST_REMOVAL, STOPPED, STORE, Ledger, LookedThrough, Outcome
+from hermes_retention.home.workspace import ASIDE
+from hermes_retention.model.errors import RetentionError, StoreUnreadable
+from hermes_retention.model.plan import Plan, Step, Verdict
+from hermes_retention.model.session import Inventory, Usage
+from hermes_retention.model.stop import Stop, never
+from hermes_retention.policy.budget import expected_gain
+from hermes_retention.policy.clock import judge, stamp
+from hermes_retention.policy.decide import dead_routes, decide
+from hermes_retention.stores.base import DatabaseSpace, RouteIndex
+
+CHANGED_ROWS = "changed_rows"
+"""The fact in the ledger that says how many rows were changed since the host's database was last tidied."""
+_NOTED_EVERY = 2.0
+"""Seconds. Each note is synced to disk; what a killed sweep did not note is in the vault all the same."""
+
+
+Clock = Callable[[], float]
+"""Gives Unix seconds; ``time.time`` but in tests."""
+
+
+class _Stopwatch:
+    """How long something takes, by a clock that nobody can set."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return round(time.perf_counter() - self._start, 3)
+
+
+def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
+    """What ``sweep`` would do now. Changes nothing, makes no folder, takes no lock."""
+    watch, now = _Stopwatch(), clock()
+    inventory, plan = _plan(site, now=now)
+    observer = observer or Silent()
+    observer.planned(inventory, plan)
+    outcomes = _carry_out(plan.removals(), NoEffects(), observer)
+    gain = sum(map(expected_gain, plan.steps))
+    after = inventory.usage.total_bytes - gain
+    return report_on(
+        plan,
+        inventory,
+        site.policy,
+        outcomes,
+        sweep=None,
+        dry_run=True,
+        after=after,
+        database=site.store.database_space(),
+        seconds=watch.seconds(),
+        routes_dropped=len(dead_routes(inventory, plan)),
+    )
+
+
+def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
+    site: Site,
+    *,
+    clock: Clock,
+    origin: str,
+    observer: Observer | None = None,
+    index: RouteIndex | None = None,
+    stop: Stop = never,
+) -> SweepReport:
+    """Scan, decide, archive, remove, note it all in the ledger, and tell plugins and the queue.
+
+    Dead routes then leave ``index``. A stop ends it between two batches: the report then has no steps but
+    those that were carried out, and the next sweep goes on.
+
+    Raises ``SweepRunning`` when another process is at it, ``StoreUnreadable`` when liveness cannot be read
+    (nothing was removed), ``RetentionError`` when the workspace cannot be used. One bad file is an outcome,
+    not an error. If the process dies, the next sweep completes the work.
+    """
+    watch, observer = _Stopwatch(), observer or Silent()
+    site.workspace.check()
+    with site.workspace.locked(), SweepNotes(site.workspace) as notes:
+        stuck = recover(site)
+        now = clock()
+        inventory, plan = _plan(site, now=now)
+        observer.planned(inventory, plan)
+        run = Run(site, inventory, plan, notes, origin, observer, index, stop)
+        chance = random.Random()  # noqa: S311 - chooses a sample, keeps no secret
+        drilled = drill(site.workspace.vault, site.policy.drill_sample, chance=chance, now=now)
+        report = _swept(run, stuck)
+        known = judge(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
+        notes.write(lambda ledger: ledger.remember_clock(known.memory))
+        if drilled is not None:
+            notes.write(lambda ledger: ledger.remember(LAST_DRILL, msgspec.json.encode(drilled).decode()))
+        if report.sweep is not None:
+            _finish(run, report, finished_at=clock())
+        damages = () if drilled is None else drilled.damages
+        warnings = (*stuck, *report.warnings, *map(_of_drill, damages), *notes.complaints())
+        return msgspec.structs.replace(report, warnings=warnings, drill=drilled, seconds=watch.seconds())
+
+
+def _of_drill(damage: str) -> str:
+    return f"restore drill: {damage} 'hermes-retention archive verify' looks at all of the archive."
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What a sweep is made of, once its plan stands."""
+
+    site: Site
+    inventory: Inventory
+    plan: Plan
+    notes: SweepNotes
+    origin: str
+    observer: Observer
+    index: RouteIndex | None
+    stop: Stop
+
+
+def _swept(run: Run, stuck: list[str]) -> SweepReport:
+    """Carry the plan out and measure what is left; without removals nothing is touched."""
+    site, inventory, plan = run.site, run.inventory, run.plan
+    sweep_id, outcomes = None, tuple[Outcome, ...]()
+    if plan.removals():
+        sweep_id = run.notes.begin(started_at=plan.now, origin=run.origin)
+        outcomes = _removed(run, sweep_id)
+    settle_time = site.policy.settle_time
+    run.notes.write(lambda ledger: settle(ledger.queue, plan, outcomes, settle_time=settle_time))
+    forgotten = 0 if run.stop() else _forget_routes(run.index, inventory, plan, stuck)
+    if outcomes:
+        # Once before measuring, so that the ledger has the room for it, and once more with the figures.
+        _keep_picture(run.notes, inventory, plan, outcomes)
+        usage, space = _measured(site, inventory, outcomes)
+    else:
+        usage, space = inventory.usage, site.store.database_space()
+    _keep_picture(run.notes, msgspec.structs.replace(inventory, usage=usage), plan, outcomes)
+    return report_on(
+        _without_what_was_left(plan, outcomes),
+        inventory,
+        site.policy,
+        outcomes,
+        sweep=sweep_id,
+        dry_run=False,
+        after=usage.total_bytes,
+        database=space,
+        seconds=0.0,
+        routes_dropped=forgotten,
+    )
+
+
+def _removed(run: Run, sweep_id: str) -> tuple[Outcome, ...]:
+    site, notes, plan = run.site, run.notes, run.plan
+    if notes.fact(FIRST_REMOVAL) is None:
+        notes.write(lambda ledger: ledger.remember(FIRST_REMOVAL, sweep_id))
+    if notes.fact(STORE) != site.store.name:
+        notes.write(lambda ledger: ledger.remember(STORE, site.store.name))
+    with site.store.moving_files(*ASIDE) as files:
+        effects = StoreEffects(
+            site.store,
+            site.workspace.vault,
+            files,
+            tool_output_above=site.policy.tool_output_above,
+            changed_rows=int(notes.fact(CHANGED_ROWS) or 0),
+            sweep=sweep_id,
+            now=plan.now,
+            archived_at=stamp(run.inventory.clock, now=plan.now),
+            stop=run.stop,
+        )
+        observer = TellingPlugins(run.observer, site, run.inventory)
+        outcomes = _carry_out(plan.removals(), effects, observer, notes, sweep_id)
+    notes.write(lambda ledger: ledger.remember(CHANGED_ROWS, str(effects.changed_rows)))
+    looked = tuple(_looked_through(outcomes, site.policy.tool_output_above))
+    notes.write(lambda ledger: ledger.note_looked_through(looked))
+    return outcomes
+
+
+def _finish(run: Run, report: SweepReport, *, finished_at: float) -> None:
+    sweep_id = report.sweep or ""
+    totals = {
+        **msgspec.structs.asdict(report.counts),
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+    }
+    state = STOPPED if _left_out(run.plan, report.outcomes) else DONE
+    run.notes.write(
+        lambda ledger: ledger.finish_sweep(sweep_id, finished_at=finished_at, totals=totals, state=state)
+    )
+
+
+def _left_out(plan: Plan, outcomes: Sequence[Outcome]) -> list[Step]:
+    """The removals that have no outcome, because the sweep was stopped."""
+    told = {(it.step.session_id, it.step.verdict, it.step.partition) for it in outcomes}
+    return [it for it in plan.removals() if (it.session_id, it.verdict, it.partition) not in told]
+
+
+def _without_what_was_left(plan: Plan, outcomes: Sequence[Outcome]) -> Plan:
+    left = set(map(id, _left_out(plan, outcomes)))
+    if not left:
+        return plan
+    return msgspec.structs.replace(plan, steps=tuple(it for it in plan.steps if id(it) not in left))
+
+
+def has_removed_before(site: Site) -> bool:
+    """Whether a sweep ever removed anything from this home; the first one asks before it does."""
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return False
+    with ledger:
+        return ledger.fact(FIRST_REMOVAL) is not None
+
+
+def _plan(site: Site, *, now: float) -> tuple[Inventory, Plan]:
+    inventory = site.take_inventory(now=now)
+    return inventory, decide(inventory, site.policy, now=now)
+
+
+def _carry_out(
+    steps: Sequence[Step],
+    effects: Effects,
+    observer: Observer,
+    notes: SweepNotes | None = None,
+    sweep_id: str = "",
+) -> tuple[Outcome, ...]:
+    outcomes: list[Outcome] = []
+    watch, noted, noted_at = _Stopwatch(), 0, 0.0
+    try:
+        for outcome in execute(steps, effects):
+            outcomes.append(outcome)
+            observer.done(outcome)
+            if notes is not None and watch.seconds() - noted_at >= _NOTED_EVERY:
+                notes.write(partial(Ledger.note, sweep=sweep_id, outcomes=outcomes[noted:]))
+                noted, noted_at = len(outcomes), watch.seconds()
+    finally:
+        if notes is not None and noted < len(outcomes):
+            notes.write(partial(Ledger.note, sweep=sweep_id, outcomes=outcomes[noted:]))
+    return tuple(outcomes)
+
+
+def _forget_routes(index: RouteIndex | None, inventory: Inventory, plan: Plan, complaints: list[str]) -> int:
+    """How many dead routes left the index. They cost nobody a session, so trouble with them is a warning."""
+    routes = dead_routes(inventory, plan)
+    if index is None or not routes:
+        return 0
+    try:
+        return len(index.drop_routes(routes))
+    except RetentionError as error:
+        complaints.append(str(error))
+    except Exception as error:  # noqa: BLE001 - a host that is not what it was must not hide what was done
+        complaints.append(f"{len(routes)} dead routes stay in the host's index ({type(error).__name__})")
+    return 0
+
+
+def _measured(
+    site: Site, inventory: Inventory, outcomes: Sequence[Outcome]
+) -> tuple[Usage, DatabaseSpace | None]:
+    """What is stored after a sweep. A database that is locked just now must not hide what was done."""
+    try:
+        return site.usage(), site.store.database_space()
+    except StoreUnreadable:
+        freed = sum(outcome.freed_bytes for outcome in outcomes)
+        before = inventory.usage
+        return msgspec.structs.replace(before, sessions_bytes=before.sessions_bytes - freed), None
+
+
+def _keep_picture(notes: SweepNotes, inventory: Inventory, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Remember what the home looks like now. Warnings may name sessions; the picture holds numbers only."""
+    picture = msgspec.structs.replace(take_picture(inventory, plan, outcomes), warnings=())
+    content = msgspec.json.encode(picture).decode()
+    notes.write(lambda ledger: ledger.keep_picture(content, taken_at=plan.now))
+
+
+def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[LookedThrough]:
+    """The sessions in which no long tool output is left."""
+    for outcome in outcomes:
+        step = outcome.step
+        if step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT and not outcome.errors:
+            record = step.seen.record if step.seen is not None else None
+            if record is not None and record.last_message_at is not None:
+                yield LookedThrough(step.session_id, record.last_message_at, above_bytes)

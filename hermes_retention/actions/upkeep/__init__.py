@@ -1,0 +1,1 @@
+"""What changes a home outside a sweep: compact, forget, prune, prestart."""

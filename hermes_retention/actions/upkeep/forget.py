@@ -1,0 +1,259 @@
+"""Forgetting: all that is kept of a session or of a person, out of the store and out of the vault, for good.
+
+Files, rows, routes and archived copies go; what they leave in dictionaries, search tables and logs is
+overwritten. A list of what is to go is written down first: if the process dies, the next run goes on with it.
+The ledger keeps a receipt without content. What must not live here: output and questions to people.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
+
+from hermes_retention.actions.sweep.archive_files import vault_trouble
+from hermes_retention.actions.sweep.execute import StoreEffects, execute
+from hermes_retention.actions.sweep.recovery import recover
+from hermes_retention.actions.upkeep.targets import PENDING, Preview, Target, Wanted, look_at, pending_in
+from hermes_retention.archive.entries import SessionEntry
+from hermes_retention.archive.partition import Partition
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import Ledger, Outcome
+from hermes_retention.home.workspace import ASIDE
+from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError, VaultDamaged
+from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.session import Inventory, Session
+from hermes_retention.model.text import printable
+from hermes_retention.stores.erasing import ErasableStore
+
+ORIGIN = "forget"
+"""By whom the ledger says that it was done."""
+_REASON = "forgotten: a person asked for it"
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What was forgotten."""
+
+    sweep: str | None
+    """Under which id the ledger has it; ``None`` when there was nothing."""
+    sessions: int
+    files: int
+    rows_of: int
+    """Sessions whose record and messages left the database."""
+    archived: int
+    """Sessions whose archived copies are gone."""
+    routes: int
+    left: tuple[str, ...]
+    """Live sessions that were left out."""
+    errors: tuple[RetentionError, ...]
+    besides: tuple[str, ...]
+    """What the host has beside, named after these sessions, and nobody removed."""
+    has_free_pages: bool
+    """Whether the database has free pages in which earlier removals may have left something."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 when all is gone, 5 when a damaged partition may hold more, 1 for anything else that stayed."""
+        if any(isinstance(error, VaultDamaged) for error in self.errors):
+            return ExitCode.VAULT_DAMAGED
+        return ExitCode.SOME_FAILED if self.errors or self.left else ExitCode.DONE
+
+
+def forget(site: Site, wanted: Wanted, *, skip: Collection[str] = (), now: float) -> Receipt:
+    """Remove all that there is of these sessions, and what an earlier run left, but for those in ``skip``.
+
+    Raises ``UsageError`` when one is held, ``DatabaseInUse`` when one is live while somebody works with the
+    storage, ``SweepRunning``, ``StoreUnreadable``; nothing has been removed then. What fails later is told in
+    the receipt, and running it again goes on. No copy is kept: nothing can be put back.
+    """
+    site.workspace.check()
+    with site.workspace.locked():
+        recover(site)
+        inventory = site.take_inventory(now=now)
+        seen = look_at(site, inventory, wanted, now=now)
+        targets = [target for target in seen.targets if target.session_id not in skip]
+        left = tuple(target.session_id for target in seen.targets if target.session_id in skip)
+        _require_not_held(inventory, targets)
+        _require_not_live(seen, targets)
+        if not targets:
+            return _nothing_left(site, left, seen.damages)
+        with site.workspace.ledger() as ledger:
+            ids = [target.session_id for target in targets]
+            ledger.remember(
+                PENDING, msgspec.json.encode(sorted({*ids, *pending_in(ledger)} - {*left})).decode()
+            )
+            sweep = ledger.begin_sweep(started_at=now, origin=ORIGIN)
+            run = _Run(site, ledger, sweep, targets, now=now)
+            receipt = run.receipt(left, seen.damages)
+            ledger.forget_sessions(ids)
+            if not receipt.errors:
+                ledger.remember(PENDING, "[]")
+            totals = {
+                "forgotten": receipt.sessions,
+                "bytes_before": inventory.usage.total_bytes,
+                "bytes_after": site.usage().total_bytes,
+            }
+            ledger.finish_sweep(sweep, finished_at=now, totals=totals)
+            return receipt
+
+
+def _nothing_left(site: Site, left: tuple[str, ...], damages: tuple[VaultDamaged, ...]) -> Receipt:
+    """There is nothing to do; what an earlier run noted is done, unless it may lie where nobody can look."""
+    if not damages:
+        with site.workspace.ledger() as ledger:
+            ledger.remember(PENDING, "[]")
+    return Receipt(None, 0, 0, 0, 0, 0, left, damages, (), has_free_pages=False)
+
+
+class _Run:
+    """One run, with the lock of the home held."""
+
+    def __init__(
+        self, site: Site, ledger: Ledger, sweep: str, targets: Sequence[Target], *, now: float
+    ) -> None:
+        self._site, self._ledger, self._sweep, self._now = site, ledger, sweep, now
+        self._targets = targets
+        self._errors: list[RetentionError] = []
+
+    def receipt(self, left: tuple[str, ...], damages: Sequence[VaultDamaged]) -> Receipt:
+        """Do it: the store first, so that nothing is archived again that the vault has lost."""
+        site, targets = self._site, self._targets
+        ids = {target.session_id for target in targets}
+        self._errors.extend(damages)
+        besides = _besides(site, ids)
+        outcomes = self._clear_store()
+        routes = self._clear_routes(ids)
+        archived = self._clear_vault(ids)
+        failed = {outcome.step.session_id for outcome in outcomes if outcome.errors}
+        done = [outcome for outcome in outcomes if not outcome.errors]
+        space = site.store.database_space()
+        return Receipt(
+            sweep=self._sweep,
+            sessions=len(ids - failed),
+            files=sum(len(one.step.artifacts) for one in done),
+            rows_of=sum(one.step.verdict is Verdict.DELETE_RECORD for one in done),
+            archived=archived,
+            routes=routes,
+            left=left,
+            errors=tuple({str(error): error for error in self._errors}.values()),
+            besides=tuple(besides),
+            has_free_pages=space is not None and space.free_bytes > 0,
+        )
+
+    def _clear_store(self) -> list[Outcome]:
+        site = self._site
+        store = site.store.erasing() if isinstance(site.store, ErasableStore) else site.store
+        steps = [step for target in self._targets for step in _steps(target)]
+        with site.store.moving_files(*ASIDE) as files:
+            effects = StoreEffects(
+                store,
+                site.workspace.vault,
+                files,
+                tool_output_above=0,
+                changed_rows=0,
+                sweep=self._sweep,
+                now=self._now,
+                archived_at=self._now,
+            )
+            outcomes = list(execute(steps, effects))
+        self._ledger.note(self._sweep, outcomes)
+        self._errors.extend(error for outcome in outcomes for error in outcome.errors)
+        return outcomes
+
+    def _clear_routes(self, ids: Collection[str]) -> int:
+        store = self._site.store
+        if not isinstance(store, ErasableStore):
+            return 0
+        try:
+            routes = store.drop_routes(ids) if store.in_use_by() is None else 0
+            store.wipe()
+        except RetentionError as error:
+            self._errors.append(error)
+            return 0
+        return routes
+
+    def _clear_vault(self, ids: Collection[str]) -> int:
+        """Partition by partition: a damaged one keeps its own sessions only."""
+        vault, gone = self._site.workspace.vault, set[str]()
+        for path in vault.partition_paths():
+            try:
+                with Partition.open(path) as partition:
+                    there = {entry.id: entry for entry in partition.sessions() if entry.id in ids}
+                vault.remove_sessions(ids, partition=path.stem)
+            except (RetentionError, sqlite3.Error, OSError) as error:
+                self._errors.append(vault_trouble(error))
+            else:
+                gone.update(there)
+                self._ledger.note(self._sweep, [_expired(entry, path.stem) for entry in there.values()])
+        return len(gone)
+
+
+def _steps(target: Target) -> Iterator[Step]:
+    session = target.session
+    if session is None:
+        return
+    if session.artifacts:
+        yield _step(target, Verdict.DELETE_FILES, session)
+    if session.record is not None:
+        yield _step(target, Verdict.DELETE_RECORD, session)
+
+
+def _step(target: Target, verdict: Verdict, session: Session) -> Step:
+    is_files = verdict is Verdict.DELETE_FILES
+    return Step(
+        session_id=target.session_id,
+        session_class=target.session_class,
+        liveness=Liveness.ENDED if target.live is None else Liveness.LIVE,
+        verdict=verdict,
+        rule=Rule.FORGOTTEN,
+        reason=_REASON,
+        artifacts=session.artifacts if is_files else (),
+        bytes=session.allocated_bytes if is_files else 0,
+        last_activity=target.last_activity,
+        seen=None if is_files else session,
+    )
+
+
+def _expired(entry: SessionEntry, partition: str) -> Outcome:
+    step = Step(
+        session_id=entry.id,
+        session_class=entry.session_class,
+        liveness=Liveness.ARCHIVED,
+        verdict=Verdict.EXPIRE_ARCHIVE,
+        rule=Rule.FORGOTTEN,
+        reason=_REASON,
+        partition=partition,
+    )
+    return Outcome(step)
+
+
+def _besides(site: Site, ids: Collection[str]) -> list[str]:
+    return site.store.named_after(ids) if isinstance(site.store, ErasableStore) else []
+
+
+def _require_not_held(inventory: Inventory, targets: Sequence[Target]) -> None:
+    """Neither by a person nor by a plugin, which may know of a duty to keep."""
+    for target in targets:
+        reason = inventory.holds.get(target.session_id)
+        if reason is not None:
+            raise UsageError(
+                f"session {printable(target.session_id)}",
+                f"it is held{f' ({printable(reason)})' if reason else ''}",
+                consequence="nothing was removed",
+                cure="'hermes-retention hold remove' lets go of it, unless a plugin holds it.",
+            )
+
+
+def _require_not_live(seen: Preview, targets: Sequence[Target]) -> None:
+    live = [target for target in targets if target.live is not None]
+    if not live or seen.in_use_by is None:
+        return
+    first = live[0]
+    raise DatabaseInUse(
+        f"session {printable(first.session_id)}" + (f" and {len(live) - 1} more" if len(live) > 1 else ""),
+        f"it is live ({first.live}) and {seen.in_use_by}: a running host holds it in memory and would write "
+        "it again",
+        consequence="nothing was removed",
+        cure="Stop the gateway and run it again, or leave live sessions out with --skip-live.",
+    )

@@ -1,0 +1,87 @@
+"""``compact``: free pages of the host's database back to the file system."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import msgspec
+
+from hermes_retention.actions.upkeep.compact import CompactReport, Stage, compact, preview
+from hermes_retention.cli.context import Context
+from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.cli.output.page import Style
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_size
+
+
+def run_compact(context: Context, arguments: argparse.Namespace) -> int:
+    """Look, and unless ``--dry-run`` was given, compact."""
+    above = context.settings.compact_above if arguments.above is None else arguments.above
+    act = look if arguments.dry_run else rewrite
+    return act(context, above)
+
+
+def look(context: Context, above: float) -> int:
+    """Say what compacting would do."""
+    return _tell(context, preview(context.site, above=above, environ=context.environ))
+
+
+def rewrite(context: Context, above: float) -> int:
+    """Compact, and say what became of it."""
+    report = compact(
+        context.site,
+        above=above,
+        environ=context.environ,
+        observer=lambda stage: _show_stage(context, stage),
+    )
+    return _tell(context, report)
+
+
+def _tell(context: Context, report: CompactReport) -> int:
+    if context.json:
+        print_object(as_object(report))
+    else:
+        show_compact(context, report)
+    context.warn(report.warnings)
+    return ExitCode.DONE
+
+
+def show_compact(context: Context, report: CompactReport) -> None:
+    """What became of the database, in one or two lines."""
+    page, database = context.page, printable(report.database)
+    page.line(f"{database}: {format_size(report.bytes_before)}, {report.free_share:.0%} of it free.")
+    if not report.worthwhile:
+        page.line(
+            f"Not worth it below {report.above:.0%} (COMPACT_ABOVE, or --above): the host fills free pages "
+            "first. Nothing was changed.",
+            Style.GOOD,
+        )
+    elif report.compacted:
+        freed = format_size(report.bytes_before - report.bytes_after)
+        page.line(
+            f"Now {format_size(report.bytes_after)}: {freed} freed in {report.seconds:.1f} s. "
+            "Every table and search index was compared.",
+            Style.GOOD,
+        )
+    else:
+        page.line(
+            f"Compacting would leave {format_size(report.bytes_after)} or less. "
+            "This is a dry run: nothing was changed.",
+            Style.WARNING,
+        )
+
+
+def as_object(report: CompactReport) -> dict[str, Any]:
+    """The report as data."""
+    return {
+        **msgspec.structs.asdict(report),
+        "database": printable(report.database),
+        "warnings": [printable(warning) for warning in report.warnings],
+    }
+
+
+def _show_stage(context: Context, stage: Stage) -> None:
+    if context.verbose:
+        context.notes.line(f"{stage} …", Style.FAINT)

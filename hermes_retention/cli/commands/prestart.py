@@ -1,0 +1,126 @@
+"""``prestart``: what to run before a gateway starts, while nothing uses its home."""
+
+from __future__ import annotations
+
+import argparse
+
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import has_removed_before
+from hermes_retention.actions.upkeep.prestart import PrestartReport, ResumeLimits, prestart, preview_prestart
+from hermes_retention.cli.commands.compact import look, rewrite
+from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
+from hermes_retention.cli.context import Context
+from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.cli.output.page import Style
+from hermes_retention.cli.output.sweep import show_failures
+from hermes_retention.cli.output.words import counted
+from hermes_retention.model.errors import ExitCode, UsageError
+from hermes_retention.model.text import printable
+from hermes_retention.settings.forms import Mode
+from hermes_retention.stores.openclaw.starting import StartingStore
+
+_NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
+
+
+def run_prestart(context: Context, arguments: argparse.Namespace) -> int:
+    """Put the home in order, or say what that would change."""
+    if context.settings.mode is Mode.OFF:
+        return _nothing_done(context, SWITCHED_OFF)
+    before = _before_openclaw if context.store.name == "openclaw" else _before_hermes
+    return before(context, arguments)
+
+
+def _before_hermes(context: Context, arguments: argparse.Namespace) -> int:
+    """Compact the database. What to resume, the plugin tells the gateway itself."""
+    if arguments.resume_max is not None:
+        raise UsageError(
+            "--resume-max",
+            "it is for OpenClaw gateways: Hermes Agent is told by the plugin what to resume",
+            consequence="nothing was done",
+            cure="Set HERMES_RETENTION_RESUME_MAX instead.",
+        )
+    if not context.settings.compact_on_start:
+        return _nothing_done(context, _NOT_COMPACTED)
+    only_look = arguments.dry_run or context.settings.mode is Mode.OBSERVE
+    act = look if only_look else rewrite
+    return act(context, context.settings.compact_above)
+
+
+def _before_openclaw(context: Context, arguments: argparse.Namespace) -> int:
+    site = context.site
+    store = StartingStore(site.home, cache_max_bytes=context.settings.index_cache_max_bytes)
+    values = context.settings.values
+    limits = ResumeLimits(
+        most=values.resume_max if arguments.resume_max is None else arguments.resume_max,
+        max_age=values.resume_max_age,
+    )
+    why = _why_not(context, arguments)
+    act = prestart if why is None else preview_prestart
+    report = act(site, store, limits=limits, clock=context.clock)
+    if context.json:
+        print_object(_as_object(report, why))
+        return report.exit_code
+    _show(context, report)
+    if why is not None:
+        context.page.line(sentence(why), Style.WARNING)
+    context.warn(_warnings(report))
+    return report.exit_code
+
+
+def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
+    """Why nothing may be removed; the same rules as for a sweep."""
+    mode = context.settings.mode
+    if arguments.dry_run:
+        return DRY_RUN
+    if mode is Mode.OBSERVE:
+        return OBSERVING
+    allowed = arguments.yes or mode is Mode.ENFORCE or has_removed_before(context.site)
+    return None if allowed else UNASKED
+
+
+def _nothing_done(context: Context, why: str) -> int:
+    if context.json:
+        print_object({"home": str(context.site.home), "dry_run": True, "warnings": [why]})
+    else:
+        context.page.line(sentence(why), Style.WARNING)
+    return ExitCode.DONE
+
+
+def _removed(report: SweepReport) -> int:
+    return report.counts.files_archived + report.counts.deleted
+
+
+def _show(context: Context, report: PrestartReport) -> None:
+    would = "would " if report.dry_run else ""
+    page = context.page
+    page.line(f"Before the gateway of {printable(report.home)} starts", Style.TITLE)
+    page.line(f"{counted(_removed(report.swept), 'session')} {would}leave: over, and old enough.")
+    dropped = counted(_removed(report.dropped), "session")
+    page.line(f"{dropped} {would}leave: ended in error, or with a broken transcript.")
+    page.line(
+        f"{counted(len(report.resumed), 'interrupted session')} may be resumed; "
+        f"{counted(len(report.cleared), 'older one')} {would}{'lose' if would else 'lost'} the mark."
+    )
+    for one in (report.swept, report.dropped):
+        show_failures(page, one, every=context.verbose)
+        if one.sweep is not None:
+            page.line(f"To put it back: hermes-retention undo {one.sweep}")
+
+
+def _warnings(report: PrestartReport) -> list[str]:
+    return list(dict.fromkeys((*report.swept.warnings, *report.dropped.warnings)))
+
+
+def _as_object(report: PrestartReport, why: str | None) -> dict[str, object]:
+    warnings = _warnings(report)
+    return {
+        "home": report.home,
+        "dry_run": report.dry_run,
+        "sweeps": [one.sweep for one in (report.swept, report.dropped) if one.sweep is not None],
+        "expired": _removed(report.swept),
+        "dropped": _removed(report.dropped),
+        "failed": report.swept.counts.failed + report.dropped.counts.failed,
+        "resumed": list(report.resumed),
+        "cleared": list(report.cleared),
+        "warnings": warnings if why in (None, DRY_RUN) else [why, *warnings],
+    }

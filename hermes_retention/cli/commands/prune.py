@@ -1,0 +1,105 @@
+"""``prune``: one sweep of files with an age of its own, shown before it is done."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.actions.upkeep.prune import prune_policy
+from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, sentence, watched
+from hermes_retention.cli.context import Context
+from hermes_retention.cli.output.page import Style
+from hermes_retention.cli.output.progress import Watch
+from hermes_retention.cli.output.sweep import Details, show_failures, show_sweep, show_totals
+from hermes_retention.cli.output.words import counted
+from hermes_retention.home.home import Site
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.plan import Verdict
+from hermes_retention.model.session import SessionClass
+from hermes_retention.model.units import format_duration
+from hermes_retention.settings.forms import Mode
+
+STILL_KEPT = (
+    "Live and held sessions stay, and what KEEP_LAST, KEEP_FAILED and MIN_AGE keep; request dumps of live "
+    "sessions, state.db and archived copies are not touched by this run."
+)
+
+
+def run_prune(context: Context, arguments: argparse.Namespace) -> int:
+    """Preview, ask, sweep."""
+    mode = context.settings.mode
+    if mode is Mode.OFF:
+        context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
+        return ExitCode.DONE
+    site = _one_off(context.site, arguments)
+    watch = Watch()
+    report = preview(site, clock=context.clock, observer=watch)
+    show_totals(context.page, report, watch.found)
+    context.page.line()
+    context.page.line(_age_of_this_run(arguments))
+    context.page.line(STILL_KEPT)
+    if all(step.verdict is Verdict.KEEP for step in report.steps):
+        context.page.line(
+            f"Nothing is older than {format_duration(arguments.older_than)} and free to go.", Style.GOOD
+        )
+        return _finish(context, report)
+    if arguments.dry_run or mode is Mode.OBSERVE:
+        context.page.line(sentence(DRY_RUN if arguments.dry_run else OBSERVING), Style.WARNING)
+        return _finish(context, report)
+    _name_final_removals(context, report)
+    cure = "Look with --dry-run, then run it with --yes."
+    if not context.require_yes(yes=arguments.yes, question=_question(report), cure=cure):
+        return ExitCode.DONE
+    return _sweep(context, site)
+
+
+def _one_off(site: Site, arguments: argparse.Namespace) -> Site:
+    classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
+    policy = prune_policy(site.policy, classes, older_than=arguments.older_than)
+    return msgspec.structs.replace(site, policy=policy)
+
+
+def _age_of_this_run(arguments: argparse.Namespace) -> str:
+    """The reasons above speak of ``FILES_AFTER``, and in this run that is not what the settings say."""
+    age = format_duration(arguments.older_than)
+    if not arguments.classes:
+        return f"In this run FILES_AFTER is {age} for every class."
+    chosen = ", ".join(dict.fromkeys(arguments.classes))
+    return f"In this run FILES_AFTER is {age} for {chosen} and never for every other class."
+
+
+def _name_final_removals(context: Context, report: SweepReport) -> None:
+    if report.counts.deleted:
+        context.page.line(
+            f"{counted(report.counts.deleted, 'session')} would be deleted for good (ARCHIVE=false).",
+            Style.BAD,
+        )
+
+
+def _question(report: SweepReport) -> str:
+    number = report.counts.files_archived + report.counts.deleted
+    return f"Remove the files of {counted(number, 'session')} from the store?"
+
+
+def _sweep(context: Context, site: Site) -> int:
+    context.page.line()
+    with watched(context) as watch:
+        report = sweep(site, clock=context.clock, origin="prune", observer=watch)
+    show_sweep(
+        context.page,
+        report,
+        watch.found,
+        Details(every_failure=context.verbose, steps=context.verbose),
+        compact_above=context.settings.compact_above,
+    )
+    context.warn([*report.warnings, *context.store.host_warnings()])
+    return report.exit_code
+
+
+def _finish(context: Context, report: SweepReport) -> int:
+    show_failures(context.page, report, every=context.verbose)
+    context.warn([*report.warnings, *context.store.host_warnings()])
+    return report.exit_code

@@ -1,0 +1,184 @@
+"""``restore`` and ``undo``: from the archive back into the store, or elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from hermes_retention.actions.inspect.lookup import resolve_archived
+from hermes_retention.actions.restore.place_files import Restored
+from hermes_retention.actions.restore.restore import (
+    RestoreReport,
+    export_sessions,
+    restore_sessions,
+    undo,
+    undoable_sweeps,
+)
+from hermes_retention.archive.entries import ArchivedArtifact
+from hermes_retention.cli.context import Context
+from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.sweep import show_some
+from hermes_retention.cli.output.words import counted, files_counted, minute
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import SweepRow
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.session import ArtifactKind
+from hermes_retention.model.text import printable
+from hermes_retention.model.units import format_size
+
+
+def run_restore(context: Context, arguments: argparse.Namespace) -> int:
+    """Put sessions back, or write them into a directory."""
+    if arguments.to is not None:
+        return export(context, arguments.sessions, arguments.to)
+    site = context.site
+    report = restore_sessions(site, resolve_archived(site, arguments.sessions), now=context.clock())
+    show_restore(context.page, report, every=context.verbose)
+    if report.sessions == 1:
+        context.page.line("Its time starts anew: no sweep takes it until it is due again.")
+    elif report.sessions:
+        context.page.line("Their time starts anew: no sweep takes them until they are due again.")
+    return report.exit_code
+
+
+def export(context: Context, sessions: Sequence[str], directory: str) -> int:
+    """Write archived sessions into ``directory``; the store stays as it is."""
+    site = context.site
+    report = export_sessions(site, resolve_archived(site, sessions), Path(directory).expanduser())
+    show_restore(context.page, report, done="exported", every=context.verbose)
+    return report.exit_code
+
+
+def run_undo(context: Context, arguments: argparse.Namespace) -> int:
+    """Show what would come back, ask, and put it back."""
+    site = context.site
+    sweeps = undoable_sweeps(site, arguments.sweep, all_sweeps=arguments.all)
+    _show_sweeps(context.page, site, sweeps)
+    cure = "Run it with --yes to put all of this back."
+    if not context.require_yes(yes=arguments.yes, question="Put all of this back?", cure=cure):
+        return ExitCode.DONE
+    report = undo(site, sweeps, now=context.clock())
+    show_restore(context.page, report, every=context.verbose)
+    return report.exit_code
+
+
+def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
+    """What is back, what was there already, and what could not be written."""
+    came = [*_written_files(report), *_written_rows(report)]
+    there = [*_known_files(report), *_known_rows(report)]
+    if came or not there:
+        style = Style.GOOD if not report.failures else Style.NORMAL
+        what = f": {'; '.join(came)}" if came else ""
+        page.line(f"{counted(report.sessions, 'session')} {done}{what}.", style)
+    if there:
+        nothing = "" if came else "Nothing was written: "
+        page.line(f"{nothing}{'; '.join(there)}.")
+    show_some(page, report.rows.notes, every=every)
+    _show_failures(page, report, every=every)
+    for damage in report.damages:
+        page.line(f"A part of the archive could not be searched: {damage}", Style.BAD)
+
+
+def _written_files(report: RestoreReport) -> Iterator[str]:
+    placed = [one for one in report.files if one.error is None and not one.already_there]
+    if placed:
+        size = format_size(sum(one.artifact.size_bytes for one in placed))
+        yield (
+            f"{_counted(placed)} ({size}) written into {printable(report.directory)}, "
+            "each compared with its checksum"
+        )
+
+
+def _written_rows(report: RestoreReport) -> Iterator[str]:
+    rows = report.rows
+    words = [
+        counted(number, one, many)
+        for number, one, many in (
+            (rows.records, "record", "records"),
+            (rows.messages, "message", "messages"),
+            (rows.tool_output, "output of a tool", "outputs of tools"),
+        )
+        if number
+    ]
+    if words:
+        yield f"{', '.join(words)} put back into the host's database, each with the values that it had"
+
+
+def _known_files(report: RestoreReport) -> Iterator[str]:
+    there = [one for one in report.files if one.already_there]
+    if there:
+        yield f"{_counted(there)} had the same content there already"
+
+
+def _counted(some: Iterable[Restored]) -> str:
+    return files_counted(one.artifact.kind for one in some)
+
+
+def _known_rows(report: RestoreReport) -> Iterator[str]:
+    results = report.rows.results
+    new = {one.artifact.session_id for one in results if not one.already_there}
+    there = {one.artifact.session_id for one in results} - new
+    if there:
+        yield f"the database had the rows of {counted(len(there), 'session')} already"
+
+
+def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
+    failed_files = [one for one in report.files if one.error is not None]
+    if failed_files:
+        files = Counter(str(one.error) for one in failed_files)
+        page.line(f"{_counted(failed_files)} could not be written:", Style.BAD)
+        lines = [f"{error} ({times:,} files)" if times > 1 else error for error, times in files.items()]
+        show_some(page, lines, every=every)
+    failed = {
+        (str(one.error), one.artifact.session_id) for one in report.rows.results if one.error is not None
+    }
+    if failed:
+        sessions = len({session_id for _, session_id in failed})
+        page.line(f"The rows of {counted(sessions, 'session')} could not be put back:", Style.BAD)
+        rows = Counter(error for error, _ in sorted(failed))
+        lines = [f"{error} ({times:,} sessions)" if times > 1 else error for error, times in rows.items()]
+        show_some(page, lines, every=every)
+
+
+def _show_sweeps(page: Page, site: Site, sweeps: Sequence[SweepRow]) -> None:
+    rows = []
+    for sweep in sweeps:
+        artifacts = site.workspace.vault.find([], sweep=sweep.id)
+        rows.append(
+            (
+                sweep.id,
+                minute(sweep.started_at),
+                sweep.origin,
+                f"{len({artifact.session_id for artifact in artifacts}):,}",
+                format_size(sum(artifact.size_bytes for artifact in artifacts)),
+                _contents(artifacts),
+            )
+        )
+    columns = (
+        Column("sweep"),
+        Column("when"),
+        Column("by"),
+        Column("sessions", right=True),
+        Column("size", right=True),
+        Column("what", fit=Fit.WORDS),
+    )
+    page.table(Table(columns, rows))
+
+
+def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
+    """``3 files, messages of 2 sessions, 1 record``."""
+    kinds = Counter(artifact.kind for artifact in artifacts)
+    outputs, messages = kinds.pop(ArtifactKind.TOOL_OUTPUT, 0), kinds.pop(ArtifactKind.MESSAGES, 0)
+    records = kinds.pop(ArtifactKind.RECORD, 0)
+    words = [
+        files_counted(kinds.elements()),
+        f"tool output of {counted(outputs, 'session')}" if outputs else "",
+        f"messages of {counted(messages, 'session')}" if messages else "",
+        counted(records, "record") if records else "",
+    ]
+    return ", ".join(filter(None, words))
+
+
+HANDLERS = {"restore": run_restore, "undo": run_undo}

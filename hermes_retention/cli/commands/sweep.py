@@ -1,0 +1,146 @@
+"""``sweep``: whether it may remove anything, the sweep itself, and its report."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hermes_retention.actions.sweep.report import Counts, SweepReport
+from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
+from hermes_retention.cli.commands.doctor import write_after_sweep
+from hermes_retention.cli.context import Context
+from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.cli.output.page import Style
+from hermes_retention.cli.output.progress import BarWatch, Found, Watch
+from hermes_retention.cli.output.sweep import Details, show_sweep, show_totals
+from hermes_retention.cli.output.sweep_json import sweep_object
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.plan import Verdict
+from hermes_retention.settings.forms import Mode
+
+if TYPE_CHECKING:
+    from hermes_retention.home.home import Site
+
+OBSERVING = "nothing was removed: HERMES_RETENTION_MODE is observe, so sweeps only report"
+SWITCHED_OFF = "nothing was done: HERMES_RETENTION_MODE is off, so there are no sweeps"
+UNASKED = (
+    "nothing was removed: the first sweep of a home needs a person's word, and there is no terminal to ask "
+    "on. Look at this report, then run it with --yes once, or set HERMES_RETENTION_MODE=enforce"
+)
+DRY_RUN = "nothing was removed: this is a dry run"
+
+
+def run_sweep(context: Context, arguments: argparse.Namespace) -> int:
+    """Sweep, or say why not."""
+    site = context.site
+    mode = context.settings.mode
+    if mode is Mode.OFF and not context.json:
+        context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
+        return ExitCode.DONE
+    if mode is Mode.OFF:
+        return _finish(context, arguments, _no_sweep(site), Found(), why=SWITCHED_OFF)
+    if arguments.dry_run:
+        return _preview(context, arguments, why=DRY_RUN)
+    if mode is Mode.OBSERVE:
+        return _preview(context, arguments, why=OBSERVING)
+    if arguments.yes or mode is Mode.ENFORCE or has_removed_before(site):
+        return _sweep(context, arguments)
+    return _first_sweep(context, arguments)
+
+
+def watched(context: Context) -> Watch:
+    """Who watches a sweep: a progress bar where colours are welcome."""
+    from hermes_retention.cli.output.page import RichPage
+
+    if context.json or not isinstance(context.page, RichPage):
+        return Watch()
+    return BarWatch(context.page.console)
+
+
+def sentence(words: str) -> str:
+    """``words`` with a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
+    """Before anything is removed from this home for the first time, a person looks at it."""
+    watch = Watch()
+    report = preview(context.site, clock=context.clock, observer=watch)
+    if all(step.verdict is Verdict.KEEP for step in report.steps):
+        # Nothing to agree to. What became due in this very moment waits for the next sweep.
+        return _finish(context, arguments, msgspec.structs.replace(report, dry_run=False), watch.found)
+    if not context.is_interactive:
+        return _finish(context, arguments, report, watch.found, why=UNASKED)
+    show_totals(context.page, report, watch.found)
+    context.page.line()
+    context.page.line(
+        "This would be the first sweep of this home. 'hermes-retention undo' can put it all back."
+    )
+    context.warn(report.warnings)
+    if not context.ask("Go on?"):
+        context.page.line("Nothing was removed.", Style.WARNING)
+        return ExitCode.DONE
+    context.page.line()
+    return _sweep(context, arguments)
+
+
+def _sweep(context: Context, arguments: argparse.Namespace) -> int:
+    with watched(context) as watch:
+        report = sweep(
+            context.site, clock=context.clock, origin="command line", observer=watch, index=context.index
+        )
+    write_after_sweep(context)
+    return _finish(context, arguments, report, watch.found)
+
+
+def _preview(context: Context, arguments: argparse.Namespace, *, why: str) -> int:
+    watch = Watch()
+    report = preview(context.site, clock=context.clock, observer=watch)
+    return _finish(context, arguments, report, watch.found, why=why)
+
+
+def _finish(
+    context: Context,
+    arguments: argparse.Namespace,
+    report: SweepReport,
+    found: Found,
+    *,
+    why: str | None = None,
+) -> int:
+    """Show the report; ``why`` says why nothing was removed."""
+    warnings = [*report.warnings, *context.store.host_warnings()]
+    if context.json:
+        if why not in (None, DRY_RUN):  # who asked for a dry run need not be told; `dry_run` says it
+            warnings.insert(0, why)
+        report = msgspec.structs.replace(report, warnings=tuple(warnings))
+        print_object(sweep_object(report, kept_too=arguments.all))
+        return report.exit_code
+    details = Details(
+        every_failure=context.verbose, steps=context.verbose or arguments.all, kept_steps=arguments.all
+    )
+    show_sweep(context.page, report, found, details, compact_above=context.settings.compact_above)
+    if why is not None:
+        context.page.line(sentence(why), Style.WARNING)
+    context.warn(warnings)
+    return report.exit_code
+
+
+def _no_sweep(site: Site) -> SweepReport:
+    used = site.usage().total_bytes
+    return SweepReport(
+        sweep=None,
+        dry_run=True,
+        home=str(site.home),
+        seconds=0.0,
+        sessions=0,
+        bytes_before=used,
+        bytes_after=used,
+        counts=Counts(),
+        steps=(),
+        outcomes=(),
+        unknown=(),
+        warnings=(),
+        database=None,
+    )

@@ -1,1 +1,0 @@
-"""Forgetting: which sessions are meant, and removing all that is kept of them."""

@@ -1,0 +1,122 @@
+"""``register``: hangs hooks, a sub-command and a slash command onto the host.
+
+It runs in every process of the host, in some more than once, and before a process knows what it will be. So
+it imports nothing that costs time and decides nothing; a thread of its own does the rest. What must not live
+here: what any of it does.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hermes_retention.gateway.hermes.callbacks import Tap
+from hermes_retention.gateway.hermes.inbox import Inbox
+from hermes_retention.gateway.hermes.pump import Pump
+from hermes_retention.gateway.hermes.stopping import MIDDLEWARE, Stopper
+from hermes_retention.gateway.hermes.tool import register_tool
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Coroutine
+
+    from hermes_retention.gateway.hermes.events import Bridge
+    from hermes_retention.stores.base import RouteIndex
+
+COMMAND = "retention"
+SUMMARY = "Keep session storage bounded: sweep, look, undo"
+CHAT_HINT = "status | preview | sweep | find TEXT"
+
+
+class Registrar(Protocol):
+    """As much of the host's ``PluginContext`` as is used; every version since 0.13 has it."""
+
+    def register_hook(self, hook_name: str, callback: Callable[..., object]) -> None:
+        """Call this at that hook."""
+
+    def register_cli_command(
+        self,
+        name: str,
+        help: str,  # noqa: A002 - the host calls it so
+        setup_fn: Callable[[argparse.ArgumentParser], None],
+        handler_fn: Callable[[argparse.Namespace], None] | None = None,
+        description: str = "",
+    ) -> None:
+        """Offer ``hermes NAME``."""
+
+    def register_command(
+        self,
+        name: str,
+        handler: Callable[[str], Coroutine[object, object, str]],
+        description: str = "",
+        args_hint: str = "",
+    ) -> None:
+        """Offer ``/NAME`` in chats."""
+
+
+class _Process:
+    """What this process has of us, whatever number of times it registers."""
+
+    def __init__(self) -> None:
+        self.inbox = Inbox()
+        self.pump = Pump(self.inbox, _open_bridge)
+        self._tap: Tap | None = None
+
+    def new_tap(self) -> Tap:
+        """Callbacks to register. Those of an earlier registration fall silent."""
+        if self._tap is not None:
+            self._tap.close()
+        self._tap = Tap(self.inbox, self.pump.caps)
+        return self._tap
+
+
+def register(ctx: Registrar) -> None:
+    """Take part in this process of the host. A second call replaces what the first one registered."""
+    for hook, callback in _process.new_tap().callbacks().items():
+        ctx.register_hook(hook, callback)
+    if hasattr(ctx, "register_middleware"):  # hosts since 0.17
+        ctx.register_middleware(MIDDLEWARE, Stopper(_process.pump.caps).answer_instead)
+    ctx.register_cli_command(COMMAND, SUMMARY, _add_commands, _run_command)
+    ctx.register_command(COMMAND, _answer, SUMMARY, CHAT_HINT)
+    register_tool(ctx, home_of_this_process())
+    _process.pump.start()
+
+
+def gateway_index() -> RouteIndex | None:
+    """Where routes leave the gateway that this process is; ``None`` when it is none."""
+    return _process.pump.gateway_index()
+
+
+def home_of_this_process() -> Path:
+    """The home that the process was started for, which profiles also set."""
+    return Path(os.environ.get("HERMES_HOME", "").strip() or Path.home() / ".hermes")
+
+
+def _open_bridge() -> Bridge:
+    from hermes_retention.gateway.hermes.events import Bridge
+
+    return Bridge(home_of_this_process())
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    from hermes_retention.cli import add_commands
+
+    add_commands(parser)
+
+
+def _run_command(namespace: argparse.Namespace) -> None:
+    """End the process with our exit code: the host ignores what handlers return."""
+    from hermes_retention.cli import run
+
+    raise SystemExit(run(namespace))
+
+
+async def _answer(arguments: str) -> str:
+    """The answer to ``/retention``; found on a thread of its own, for this is the gateway's event loop."""
+    from hermes_retention.gateway.hermes.chat import answer_from_thread
+
+    return await answer_from_thread(arguments, home_of_this_process())
+
+
+_process = _Process()

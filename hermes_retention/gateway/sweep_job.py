@@ -1,0 +1,299 @@
+"""What the worker does for one home: it keeps the queue, and sweeps when something is due.
+
+What must not live here: threads, and what a host can do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from hermes_retention.actions.inspect.metrics import write_metrics
+from hermes_retention.actions.inspect.status import NEXT_SWEEP, announced
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
+from hermes_retention.gateway.complaints import Complaints
+from hermes_retention.gateway.courtesy import Yielding
+from hermes_retention.gateway.first_sweep import announce, postpone, text_of
+from hermes_retention.gateway.schedule import Schedule
+from hermes_retention.gateway.telling import tell_observed, tell_swept
+from hermes_retention.home.home import Site
+from hermes_retention.home.ledger import Outcome
+from hermes_retention.home.open import open_store
+from hermes_retention.home.queue import Occasion, Pending
+from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.errors import SweepRunning
+from hermes_retention.model.plan import Plan
+from hermes_retention.model.session import Inventory
+from hermes_retention.model.stop import Stop
+from hermes_retention.model.text import printable
+from hermes_retention.plugins import Extensions
+from hermes_retention.policy.lifecycle import OnReset, Policy
+from hermes_retention.settings.forms import Mode
+from hermes_retention.settings.load import Settings, load_settings
+from hermes_retention.stores.base import RouteIndex
+from hermes_retention.stores.hermes.detect import layouts_in
+
+ORIGIN = "gateway"
+"""What the ledger calls these sweeps."""
+_AFTER_WRONG_SETTINGS = 60.0
+"""Seconds. Somebody may be mending them."""
+_AFTER_ANOTHER = 60.0
+_ANOTHER = "another process is sweeping; it sees to what is due here, too"
+
+_log = logging.getLogger("hermes_retention")
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """A sweep that is over, as chores see it."""
+
+    site: Site
+    inventory: Inventory
+    """As it was before."""
+    plan: Plan
+    report: SweepReport
+
+
+Chore: TypeAlias = Callable[[Swept], object]
+"""Something to do on the worker's thread after each sweep. It may raise: that costs one warning."""
+
+
+class Rounds:
+    """The work of one home. All methods are called on one thread, but for ``keep`` at the end."""
+
+    def __init__(  # noqa: PLR0913 - one home, its clocks, and who else has a say
+        self,
+        home: Path,
+        *,
+        environ: Mapping[str, str],
+        clock: Callable[[], float],
+        stop: Stop,
+        wait: Callable[[float], object] = time.sleep,
+        extensions: Callable[[], Extensions] = Extensions,
+        index: RouteIndex | None = None,
+        chores: Sequence[Chore] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``clock`` gives Unix seconds; ``wait`` sleeps, but not beyond a stop.
+
+        ``index`` is where dead routes leave the host; without one they stay.
+        """
+        self._home, self._environ, self._clock, self._stop = home, environ, clock, stop
+        self._monotonic, self._wait, self._chores = monotonic, wait, chores
+        self._index = index
+        self._make_extensions = extensions
+        self._extensions: Extensions | None = None
+        self.schedule = Schedule(tick=monotonic())
+        self._complaints = Complaints(_log)
+        self._announced_tick: float | None = None
+        self._is_told = False
+        self._look_at_queue()
+
+    # -- the queue -----------------------------------------------------------------------------------
+
+    def keep(self, lines: Sequence[Pending]) -> None:
+        """Write these lines to the queue, with the time at which each is due. Raises ``RetentionError``.
+
+        Where sweeps remove nothing (``MODE=off`` and ``observe``), nothing is written.
+        """
+        settings = self._settings()
+        if settings.mode in (Mode.OFF, Mode.OBSERVE):
+            return
+        policy = settings.policy()
+        workspace = Workspace(self._home)
+        workspace.check()
+        workspace.create()
+        with workspace.ledger() as ledger:
+            ledger.queue.add(
+                Pending(line.occasion, line.session_id, line.noted_at, due_at(line, policy)) for line in lines
+            )
+            self.schedule.pending_at(ledger.queue.next_due())
+
+    def _look_at_queue(self) -> None:
+        """Also for what other processes have put into it, or dead ones left there."""
+        workspace = Workspace(self._home)
+        with self._complaints.about(f"the queue of {self._name}"):
+            workspace.check()
+            ledger = workspace.ledger_if_any()
+            if ledger is not None:
+                with ledger:
+                    self.schedule.pending_at(ledger.queue.next_due())
+
+    # -- sweeps --------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """This process is the gateway: sweep regularly from now on. A second call changes nothing."""
+        after = _AFTER_WRONG_SETTINGS
+        with self._complaints.about(f"settings of {self._name}"):
+            after = self._settings().values.startup_delay
+        self.schedule.begin(tick=self._monotonic(), after=after)
+
+    def run_due(self) -> float | None:
+        """Sweep if it is time, and say how many seconds to sleep. Raises ``RetentionError``."""
+        self._look_at_queue()
+        if self._is_time() and not self._stop():
+            self._try_to_sweep()
+        return self.schedule.pause(tick=self._monotonic(), now=self._clock())
+
+    def _is_time(self) -> bool:
+        return self.schedule.is_time(tick=self._monotonic(), now=self._clock())
+
+    def _try_to_sweep(self) -> None:
+        """However it goes, the next try comes an interval later, and not at once."""
+        began, again_after = self._monotonic(), _AFTER_WRONG_SETTINGS
+        try:
+            settings = self._settings()
+            again_after = float(settings.values.sweep_interval)
+            again_after = min(again_after, self._round(settings) or again_after)
+        except SweepRunning:
+            _log.debug("%s: %s", self._name, _ANOTHER)
+            again_after = _AFTER_ANOTHER
+        finally:
+            tick = self._monotonic()
+            self.schedule.swept(tick=tick, took=tick - began, again_after=again_after)
+            self._look_at_queue()
+            self._tell_when_next()
+
+    def _round(self, settings: Settings) -> float | None:
+        """One sweep, or what takes its place; the seconds after which it wants another, if that is soon."""
+        if settings.mode is Mode.OFF or not self._holds_sessions(settings):
+            return None
+        site = self._site(settings)
+        if settings.mode is Mode.OBSERVE:
+            self._observe(site)
+            return None
+        if settings.mode is None and not has_removed_before(site):
+            if not self.schedule.is_regular:  # a short process is no place for announcements
+                return None
+            left = self._seconds_to_first_sweep(site, delay=settings.values.first_sweep_delay)
+            if left is None or left > 0:
+                return left
+        self._sweep(site)
+        self._write_metrics(site, settings.metrics_file)
+        return None
+
+    def _sweep(self, site: Site) -> None:
+        watch = _Watch(Yielding(self._wait))
+        report = sweep(
+            site, clock=self._clock, origin=ORIGIN, observer=watch, index=self._index, stop=self._stop
+        )
+        tell_swept(report, self._name, self._complaints)
+        if watch.inventory is None or watch.plan is None:
+            return
+        swept = Swept(site, watch.inventory, watch.plan, report)
+        for chore in self._chores:
+            if not self._stop():
+                with self._complaints.about(f"a task of retention after the sweep of {self._name}"):
+                    chore(swept)
+
+    def _write_metrics(self, site: Site, path: Path | None) -> None:
+        if path is not None and not self._stop():
+            with self._complaints.about(f"metrics of {self._name}"):
+                write_metrics(site, path, now=self._clock())
+
+    def _observe(self, site: Site) -> None:
+        tell_observed(preview(site, clock=self._clock), self._name)
+
+    def _seconds_to_first_sweep(self, site: Site, *, delay: float) -> float | None:
+        """Announce the first sweep, or see how long it waits still; ``None`` when there is nothing to do.
+
+        Two clocks have to agree that the time is over: one of them may have been set meanwhile.
+        """
+        watch = _Watch(Yielding(self._wait))
+        preview(site, clock=self._clock, observer=watch)
+        if watch.plan is None or not watch.plan.removals():
+            return None
+        site.workspace.check()
+        site.workspace.create()
+        with site.workspace.ledger() as ledger:
+            made = announced(ledger, now=self._clock())
+            if made is None:
+                made = announce(ledger, watch.plan, delay=delay)
+                self._announced_tick = self._monotonic()
+            made = postpone(ledger, made, delay=delay)
+        left = made.acts_at - self._clock()
+        if self._announced_tick is not None:
+            left = max(left, self._announced_tick + delay - self._monotonic())
+        if left > 0 and not self._is_told:
+            self._is_told = True
+            _log.warning("%s", text_of(watch.plan, made, home=self._name, now=self._clock()))
+        return left
+
+    # -- what is told --------------------------------------------------------------------------------
+
+    def _tell_when_next(self) -> None:
+        """For ``status``. Where nothing was written yet, nothing is."""
+        left = self.schedule.seconds_left(tick=self._monotonic())
+        if left is None:
+            return
+        with self._complaints.about(f"the ledger of {self._name}"):
+            ledger = Workspace(self._home).ledger_if_any()
+            if ledger is not None:
+                with ledger:
+                    ledger.remember(NEXT_SWEEP, str(self._clock() + left))
+
+    def close(self) -> None:
+        """This process sweeps no more."""
+        if self.schedule.is_regular:
+            ledger = Workspace(self._home).ledger_if_any()
+            if ledger is not None:
+                with ledger:
+                    ledger.remember(NEXT_SWEEP, "")
+
+    # -- parts ---------------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return printable(str(self._home))
+
+    def _settings(self) -> Settings:
+        """Read anew each time: what a person changes holds from the next sweep on."""
+        return load_settings(self._home, self._environ)
+
+    def _holds_sessions(self, settings: Settings) -> bool:
+        """Whether there is anything that we or a plugin could sweep: a new home is empty at first."""
+        if layouts_in(self._home):
+            return True
+        return any(offer.recognises(self._home) for offer in self._asked().store_offers(settings))
+
+    def _site(self, settings: Settings) -> Site:
+        extensions = self._asked()
+        store = open_store(self._home, "auto", offers=lambda: extensions.store_offers(settings))
+        return Site(store, Workspace(store.home), settings.policy(), extensions)
+
+    def _asked(self) -> Extensions:
+        """The plugins that are asked, loaded when they are needed first."""
+        if self._extensions is None:
+            self._extensions = self._make_extensions()
+        return self._extensions
+
+
+def due_at(line: Pending, policy: Policy) -> float | None:
+    """When a sweep for this line is worth it, in Unix seconds; ``None`` leaves it to a regular one."""
+    if line.occasion is Occasion.RESET and policy.on_reset is not OnReset.KEEP:
+        return line.noted_at + policy.settle_time
+    if line.occasion is Occasion.CRON and not all(it.persist for it in policy.lifecycles.values()):
+        return line.noted_at + policy.settle_time
+    return None
+
+
+class _Watch:
+    """Remembers what a sweep saw, and lets others have the machine in between."""
+
+    def __init__(self, yielding: Yielding) -> None:
+        self._yielding = yielding
+        self.inventory: Inventory | None = None
+        self.plan: Plan | None = None
+
+    def planned(self, inventory: Inventory, plan: Plan) -> None:
+        """Remember it."""
+        self.inventory, self.plan = inventory, plan
+
+    def done(self, outcome: Outcome) -> None:
+        """Pause if the machine is busy."""
+        self._yielding.yield_if_busy()

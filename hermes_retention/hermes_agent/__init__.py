@@ -1,9 +1,0 @@
-"""The plugin for Hermes Agent: what its entry point group ``hermes_agent.plugins`` leads to.
-
-The host imports this in every one of its processes, so it loads next to nothing: see ``registration``. What
-must not live here: anything but ``register``.
-"""
-
-from hermes_retention.hermes_agent.registration import register
-
-__all__ = ["register"]

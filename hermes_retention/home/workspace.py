@@ -1,0 +1,120 @@
+"""``<home>/retention``: where everything that this project writes below a home lies, and the lock over it.
+
+    archive/     the vault, one SQLite file per month
+    aside/       files between "archived" and "removed"; empty but while a sweep runs
+    compact/     copies of the host's database while it is compacted; empty otherwise
+    ledger.db    what the sweeps did
+    holds.json   what a person wants kept
+    sweep.lock   held by whoever changes anything
+
+What must not live here: the host's own files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from hermes_retention.archive.vault import Vault
+from hermes_retention.disk.directories import Directory, allocated_bytes
+from hermes_retention.disk.writing import make_private_file
+from hermes_retention.home.holds import Holds
+from hermes_retention.home.ledger import Ledger
+from hermes_retention.model.errors import RetentionError, SweepRunning
+from hermes_retention.model.system_errors import refusals_told
+from hermes_retention.model.text import printable, words
+
+FOLDER = "retention"
+ASIDE = (FOLDER, "aside")
+"""Where files wait, part by part from the home."""
+
+
+class Workspace:
+    """The retention folder of one home. Making the object touches nothing."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / FOLDER
+        self.vault = Vault(self.root / "archive")
+        self.holds = Holds(self.root / "holds.json")
+        self.ledger_path = self.root / "ledger.db"
+
+    def check(self) -> None:
+        """Raise ``StoreUnreadable`` when the folder, or the vault in it, is a link or no directory."""
+        for below in ((FOLDER,), (FOLDER, "archive"), ASIDE):
+            try:
+                Directory.open(self.home, *below).close()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise _unusable(self.home.joinpath(*below), error) from error
+
+    def create(self) -> None:
+        """Make the folder and what is in it, mode 0700. Raises ``RetentionError`` when that is impossible."""
+        try:
+            for part in ("archive", "aside"):
+                Directory.create(self.home, FOLDER, part).close()
+        except OSError as error:
+            raise _unusable(self.root, error) from error
+
+    def ledger(self) -> Ledger:
+        """The opened ledger; made when it is missing. ``create`` comes first."""
+        return Ledger.open(self.ledger_path)
+
+    def ledger_if_any(self) -> Ledger | None:
+        """The opened ledger, or ``None`` when this home has none yet. Makes nothing."""
+        return Ledger.open(self.ledger_path) if self.ledger_path.exists() else None
+
+    def allocated_bytes(self) -> int:
+        """What the file system gives to everything in the folder but the vault."""
+        return allocated_bytes(self.root, regular_only=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the one lock of this home. Raises ``SweepRunning`` at once when another process has it.
+
+        The lock goes with the process that holds it: a killed sweep leaves none behind. What the system or
+        SQLite refuses in the block is raised as ``RetentionError``.
+        """
+        self.create()
+        path = self.root / "sweep.lock"
+        try:
+            make_private_file(path)  # filelock would follow a link and empty what is behind it
+            lock = filelock.FileLock(path, timeout=0, mode=0o600)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise SweepRunning(
+                printable(str(self.home)),
+                "another process is sweeping, restoring or changing the archive of this home",
+                consequence="nothing was changed",
+                cure="Try again when it has finished.",
+            ) from error
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            with refusals_told():
+                yield
+        finally:
+            lock.release()
+
+
+def _unusable(path: Path, error: OSError) -> RetentionError:
+    return RetentionError(
+        printable(str(path)),
+        f"it cannot be made or opened ({words(error)})",
+        consequence="nothing was changed",
+        cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
+    )
+
+
+def free_bytes(home: Path) -> int | None:
+    """What ordinary users may still write on the home's file system; ``None`` when it cannot be told."""
+    try:
+        status = os.statvfs(home)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize

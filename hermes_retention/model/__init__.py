@@ -1,0 +1,1 @@
+"""Words and plain data: sessions, plans, errors, units. Nothing here decides or touches a disk."""

@@ -1,0 +1,1 @@
+"""Rewriting state.db as a whole, while nobody has it open."""

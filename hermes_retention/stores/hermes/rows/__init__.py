@@ -1,0 +1,1 @@
+"""Rows of state.db: reading, removing in short turns, putting back."""

@@ -1,0 +1,232 @@
+"""Full-text tables of the host: what merging the next write would set off, done in small pieces before.
+
+FTS5 appends a segment per write and merges segments of a level once there are four, but only in the
+transaction whose pages fill up the next 64, and then up to 64 pages for every level: after the host's
+``optimize`` there are some 25 levels, and 100 to 270 ms of merging fall into one of our transactions, or one
+of the host's. So after each turn the ``merge`` command does what is due in pieces of a few milliseconds, and
+a turn that could bring a fourth segment is kept from filling up those 64 pages. No setting is changed:
+``merge`` is what FTS5 offers for this. The counters are read from the structure record; one that cannot be
+understood only costs the steering. What must not live here: triggers, settings, and the texts that are
+searched.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from hermes_retention.model.stop import Stop, never
+from hermes_retention.stores.hermes.rows.pacing import Pace, Turns
+from hermes_retention.stores.hermes.rows.read import MESSAGES, quoted
+
+_WORK_UNIT_PAGES = 64
+_MERGE_AT_SEGMENTS = 4
+_STRUCTURE_ROWID = 10
+_VERSION_2 = b"\xff\x00\x00\x01"
+_VARINT_BYTES = 9
+_MARGIN = 1.4
+"""A turn may write this many times more pages than the last ones let expect."""
+_MOST_PAGES = 128
+_RESERVE_PAGES = 16
+_PAGES_OF_A_MESSAGE = 2
+_MOST_RESTARTS = 3
+
+
+class Structure(msgspec.Struct, frozen=True):
+    """The state of a full-text index: pages written since it was made, and its levels."""
+
+    written_pages: int
+    segments: tuple[int, ...]
+    merging_segments: int
+    """How many segments a merge is at that was begun, the largest of them; 0 when there is none."""
+
+    @property
+    def merging(self) -> bool:
+        """Whether a merge was begun and goes on with the next piece."""
+        return self.merging_segments > 0
+
+    @property
+    def is_merge_due(self) -> bool:
+        """Whether ``merge`` would find something to do."""
+        return self.merging or any(number >= _MERGE_AT_SEGMENTS for number in self.segments)
+
+    @property
+    def would_merge(self) -> bool:
+        """Whether one more segment makes a merge due."""
+        return self.is_merge_due or (bool(self.segments) and self.segments[0] >= _MERGE_AT_SEGMENTS - 1)
+
+    @property
+    def is_next_critical(self) -> bool:
+        """Whether one more segment makes ``would_merge`` true."""
+        return bool(self.segments) and self.segments[0] >= _MERGE_AT_SEGMENTS - 2
+
+    def with_more(self, segments: int) -> Structure:
+        """What it is after others have written so many segments."""
+        newest, *others = self.segments or (0,)
+        return msgspec.structs.replace(self, segments=(newest + segments, *others))
+
+    @property
+    def pages_left(self) -> int:
+        """How many pages can be written before FTS5 looks for merges."""
+        return _WORK_UNIT_PAGES - 1 - self.written_pages % _WORK_UNIT_PAGES
+
+
+def parse_structure(block: bytes) -> Structure | None:
+    """The structure record of FTS5 in either of its forms (see ``fts5_index.c``), else ``None``."""
+    try:
+        return _parse(block)
+    except IndexError:
+        return None
+
+
+def _parse(block: bytes) -> Structure | None:
+    newer = block[4:8] == _VERSION_2
+    at = 8 if newer else 4
+    levels, at = _varint(block, at)
+    _, at = _varint(block, at)
+    written, at = _varint(block, at)
+    segments, merging = [], 0
+    for _ in range(levels):
+        merged, at = _varint(block, at)
+        number, at = _varint(block, at)
+        merging = max(merging, merged)
+        segments.append(number)
+        for _ in range(number * (8 if newer else 3)):
+            _, at = _varint(block, at)
+    return Structure(written, tuple(segments), merging) if at == len(block) else None
+
+
+def _varint(block: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for position in range(at, at + _VARINT_BYTES - 1):
+        byte = block[position]
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:  # noqa: PLR2004 - the highest bit says that more follows
+            return value, position + 1
+    return value << 8 | block[at + _VARINT_BYTES - 1], at + _VARINT_BYTES
+
+
+class Index:
+    """One full-text table."""
+
+    def __init__(self, database: sqlite3.Connection, table: str) -> None:
+        self._database, self.table = database, table
+        self._merge = f"INSERT INTO {quoted(table)}({quoted(table)}, rank) VALUES('merge', ?)"
+        self._pages_per_byte = 1e-3
+        self._written: int | None = None
+        self._pace = Pace(start=32, least=4, most=_MOST_PAGES)
+
+    def structure(self) -> Structure | None:
+        """Read the counters; ``None`` when they cannot be read or understood."""
+        query = f"SELECT block FROM {quoted(self.table + '_data')} WHERE id = {_STRUCTURE_ROWID}"  # noqa: S608 - quoted
+        try:
+            found = self._database.execute(query).fetchone()
+        except sqlite3.OperationalError:
+            return None
+        return parse_structure(found[0]) if found and isinstance(found[0], bytes) else None
+
+    def limit(self, budget: int, *, between: int = 0) -> int:
+        """How much of ``budget`` (bytes of rows) the next turn can do without setting off a merge.
+
+        ``between`` is how many segments of others may come in before that turn begins.
+        """
+        structure = self.structure()
+        self._written = None if structure is None else structure.written_pages
+        if structure is None:
+            return budget
+        structure = structure.with_more(between)
+        room = structure.pages_left - 1 - between * _PAGES_OF_A_MESSAGE
+        if not structure.would_merge:
+            expected = budget * self._pages_per_byte
+            if not structure.is_next_critical or room < expected:
+                return budget  # those pages may fill up now: there is nothing to merge
+            room -= _RESERVE_PAGES  # the next turn may not fill them up, and has to take a long row too
+            if room <= 0:
+                return budget
+        return min(budget, int(room / (self._pages_per_byte * _MARGIN)))
+
+    def learn(self, weight: int) -> None:
+        """Note how many pages the turn wrote since ``limit`` was asked, for ``weight`` bytes of rows."""
+        structure = self.structure()
+        if structure is None or self._written is None:
+            return
+        pages = structure.written_pages - self._written
+        if pages > 0 and weight > 0:
+            self._pages_per_byte = 0.7 * self._pages_per_byte + 0.3 * pages / weight
+
+    def settle(self, turns: Turns) -> None:
+        """Do the merges that are due, in turns of their own. Nothing is lost when this is interrupted."""
+        while (structure := self.structure()) is not None and structure.is_merge_due:
+            pages = self._pace.budget
+            before = self._database.total_changes
+            with turns.turn():
+                self._database.execute(self._merge, (pages,))
+            if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
+                return
+            after = self.structure()
+            if (after is not None and after.is_merge_due) or turns.held_seconds > self._pace.budget * 1e-3:
+                self._pace.learn(pages, turns.held_seconds)  # a piece that came to its end early says nothing
+
+    def condense(self, turns: Turns, stop: Stop = never) -> bool:
+        """Merge everything, so that what was removed gives its pages back, in turns of their own.
+
+        Returns whether that came to its end, and not to a stop before one of the turns.
+
+        FTS5 notes a removal beside the entry that it takes back, and only a merge of both frees their pages.
+        A negative number asks for all segments at once, whatever their levels; the next pieces go on with
+        that. Nothing is lost when this is interrupted.
+        """
+        restarts = 0
+        while (structure := self.structure()) is not None and sum(structure.segments) > 1:
+            if stop():
+                return False
+            goes_on = structure.merging_segments >= _MERGE_AT_SEGMENTS
+            restarts += not goes_on and turns.contended
+            if restarts > _MOST_RESTARTS:
+                # Every restart beside a writer adds a level, and levels make the host's merges longer.
+                return True
+            pages = self._pace.budget
+            before = self._database.total_changes
+            with turns.turn():
+                self._database.execute(self._merge, (pages if goes_on else -pages,))
+            if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
+                return True
+            self._pace.learn(pages, turns.held_seconds)
+        return True
+
+
+class Indexes:
+    """All full-text tables that the triggers of ``messages`` write to."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        names = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
+        )
+        triggers = database.execute(
+            "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (MESSAGES,)
+        )
+        written = "\n".join(sql for (sql,) in triggers.fetchall() if sql)
+        self._indexes = [Index(database, name) for (name,) in names.fetchall() if name in written]
+
+    def limit(self, budget: int, turns: Turns) -> int:
+        """How much of ``budget`` the next turn should do; may be less than a single row.
+
+        While another process writes, one write of it may come between this look and the turn.
+        """
+        between = int(turns.contended)
+        return min([budget, *(index.limit(budget, between=between) for index in self._indexes)])
+
+    def settle(self, turns: Turns, weight: int) -> None:
+        """After a turn of ``weight`` bytes of rows: learn from it and do the merges that are due."""
+        for index in self._indexes:
+            index.learn(weight)
+        for index in self._indexes:
+            index.settle(turns)
+
+    def condense(self, turns: Turns, stop: Stop = never) -> bool:
+        """Give back the pages of what was removed, and say whether that came to its end.
+
+        Takes about as long as reading the search tables once.
+        """
+        return all(index.condense(turns, stop) for index in self._indexes)

@@ -1,0 +1,234 @@
+"""The store's side of a restore: archived rows back into the host's database.
+
+Versions are joined in ``row_versions`` and inserted by ``row_restore``; what belongs to which of the two, and
+what becomes of a parent that nobody has, is said here. What must not live here: the vault, and which sessions
+come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hermes_retention.model.errors import SessionGone, StoreUnreadable, VaultDamaged
+from hermes_retention.model.session import ArtifactKind
+from hermes_retention.model.text import printable
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows.format import (
+    FORMAT,
+    Header,
+    Row,
+    RowFormatError,
+    Value,
+    decode,
+    encode,
+    sections,
+)
+from hermes_retention.stores.hermes.rows.pacing import Turns
+from hermes_retention.stores.hermes.rows.read import SESSIONS, select
+from hermes_retention.stores.hermes.rows.record_writer import CHILDREN
+from hermes_retention.stores.hermes.rows.remove import RowWriter
+from hermes_retention.stores.hermes.rows.restore import RowRestorer as RowInserter
+from hermes_retention.stores.hermes.rows.versions import (
+    JoinedMessages,
+    Table,
+    Version,
+    joined_output,
+    newest_record,
+)
+from hermes_retention.stores.rows import ArchivedRows, RowsRestored, SessionRows
+
+_PARENT = "parent_session_id"
+_OUTPUT_COLUMNS = {"id", "session_id", "content"}
+_NOTHING = "nothing of it was changed"
+_ELSEWHERE = "Restore into a directory: `hermes-retention restore --to DIR`."
+
+
+@contextlib.contextmanager
+def restoring(path: Path) -> Iterator[RowsBack]:
+    """For putting rows back into the database at ``path``. Raises ``StoreUnreadable``, as the port says."""
+    if not os.path.lexists(path):
+        raise StoreUnreadable(
+            printable(str(path)),
+            "there is no such database to put rows back into",
+            consequence="they are in the archive as before",
+            cure=_ELSEWHERE,
+        )
+    with state_db.writing(path, durable=True) as database:
+        yield RowsBack(database)
+
+
+def joined(versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
+    """Versions of one kind as one, for reading. A single one stays as it is, byte for byte."""
+    reads = [version.read for version in versions]
+    if len(reads) == 1:
+        yield from reads[0]()
+        return
+    with _understood("the archived rows"):
+        if versions[-1].kind is ArtifactKind.TOOL_OUTPUT:
+            yield from encode(joined_output(reads))
+        else:
+            yield from encode(_items(newest_record(reads)))
+            yield from encode(JoinedMessages(reads)())
+
+
+class RowsBack:
+    """Puts rows back on a connection from ``state_db.writing(durable=True)``. For one thread."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        turns = Turns(database)
+        self._inserter = RowInserter(database, turns)
+        self._writer = RowWriter(database, turns)
+        self._children: list[Row] = []
+
+    def missing_parent(self, rows: SessionRows) -> str | None:
+        """The session that this one's record needs and that the database does not have; else ``None``."""
+        if self._present([rows.session_id]):
+            return None
+        with _understood(_of(rows)):
+            parents = _parents(newest_record(_reads(rows)))
+        missing = parents - self._present(sorted(parents))
+        return min(missing, default=None)
+
+    def insert(self, family: Sequence[SessionRows]) -> RowsRestored:
+        """Put back records and messages of sessions that need each other, all or none of them."""
+        back: list[Table] = []
+        known: list[Table] = []
+        messages: list[JoinedMessages] = []
+        present = self._present([rows.session_id for rows in family])
+        for rows in family:
+            with _understood(_of(rows)):
+                (known if rows.session_id in present else back).extend(newest_record(_reads(rows)))
+                self._children += _lost_children(rows)
+                messages.append(JoinedMessages(_reads(rows)))
+        # What went with a record that is there is the host's by now; only who it is has to be the same.
+        known = [table for table in known if table.header.table == SESSIONS]
+        back, notes = self._without_lost_parents(back)
+
+        def content() -> Iterator[Header | Row]:
+            yield from _items([*known, *back])
+            for one in messages:
+                yield from one()
+
+        with _understood(" and ".join(map(_of, family))):
+            restored = self._inserter.insert_rows(content)
+        notes += [_left_out(family[0], table) for table in restored.left_out]
+        return RowsRestored(restored.records, restored.messages, tuple(notes))
+
+    def put_tool_output_back(self, version: ArchivedRows) -> int:
+        """Put bodies back where their marker stands and return how many."""
+        with _understood("the archived tool output"):
+            self._require_sessions(version.read)  # reads all of it: nothing is written from a damaged copy
+            return sum(
+                self._writer.restore_tool_output(header, rows)
+                for header, rows in sections(decode(version.read()))
+            )
+
+    def link_children(self) -> None:
+        """A child may have come back after its parent, and as it was after that had gone."""
+        self._inserter.adopt(self._children)
+        self._children = []
+
+    def _require_sessions(self, version: Version) -> None:
+        owners: set[Value] = set()
+        for header, rows in sections(decode(version())):
+            if not set(header.columns) >= _OUTPUT_COLUMNS:
+                raise RowFormatError("tool output without the columns that tell whose it is")
+            at = header.columns.index("session_id")
+            owners.update(row[at] for row in rows)
+        missing = owners - self._present(list(owners))
+        if missing:
+            raise SessionGone(
+                f"tool output of session {printable(str(missing.pop()))}",
+                "the database has no such session, and the archive has no record of it",
+                consequence=_NOTHING,
+                cure=_ELSEWHERE,
+            )
+
+    def _present(self, session_ids: Sequence[Value]) -> set[Value]:
+        """Which of these have a record in the database."""
+        found = select(self._database, Header(SESSIONS, ("id",)), "id", session_ids)
+        return {session_id for (session_id,) in found}
+
+    def _without_lost_parents(self, tables: Sequence[Table]) -> tuple[list[Table], list[str]]:
+        """What the host itself does when a parent goes: the child stays, below nobody."""
+        own = {one for table in tables if table.header.table == SESSIONS for one in table.values("id")}
+        lost = _parents(tables) - own
+        lost -= self._present(sorted(lost))
+        if not lost:
+            return list(tables), []
+        notes = [
+            f"session {printable(str(child))} came back without its link to {printable(str(parent))}, which "
+            "neither the database nor the archive has"
+            for table in tables
+            for child, parent in zip(table.values("id"), table.values(_PARENT), strict=False)
+            if table.header.table == SESSIONS and parent in lost
+        ]
+        return [_cleared(table, lost) for table in tables], notes
+
+
+def _reads(rows: SessionRows) -> list[Version]:
+    """What holds records and messages. Tool output is a copy of some messages, and comes after them."""
+    return [version.read for version in rows.versions if version.kind is not ArtifactKind.TOOL_OUTPUT]
+
+
+def _lost_children(rows: SessionRows) -> Iterator[Row]:
+    """What lost this parent whenever its record left: a child may have been in the archive the last time."""
+    for version in rows.versions:
+        if version.kind is ArtifactKind.RECORD:
+            yield from (
+                row for it in newest_record([version.read]) if it.header == CHILDREN for row in it.rows
+            )
+
+
+def _items(tables: Sequence[Table]) -> Iterator[Header | Row]:
+    for table in tables:
+        yield table.header
+        yield from table.rows
+
+
+def _parents(tables: Sequence[Table]) -> set[str]:
+    return {
+        parent
+        for table in tables
+        if table.header.table == SESSIONS
+        for parent in table.values(_PARENT)
+        if isinstance(parent, str)
+    }
+
+
+def _cleared(table: Table, lost: set[str]) -> Table:
+    if table.header.table != SESSIONS or _PARENT not in table.header.columns:
+        return table
+    at = table.header.columns.index(_PARENT)
+    rows = [(*row[:at], None, *row[at + 1 :]) if row[at] in lost else row for row in table.rows]
+    return Table(table.header, tuple(rows))
+
+
+def _of(rows: SessionRows) -> str:
+    return f"the archived rows of session {printable(rows.session_id)}"
+
+
+def _left_out(rows: SessionRows, table: str) -> str:
+    return (
+        f"session {printable(rows.session_id)}: what table {printable(table)} had of it was left out where "
+        "something newer has its place"
+    )
+
+
+@contextlib.contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """Rows that this version cannot read are an error that people understand."""
+    try:
+        yield
+    except RowFormatError as error:
+        raise VaultDamaged(
+            what,
+            f"they are not in format {FORMAT} of rows ({error})",
+            consequence=_NOTHING,
+            cure="Install a newer hermes-retention, or see what 'hermes-retention archive verify' says.",
+        ) from error
