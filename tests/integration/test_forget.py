@@ -161,11 +161,11 @@ def test_held_session_is_refused(site: Site) -> None:
 @pytest.mark.parametrize(
     "dies_at",
     [
-        "ledger.Ledger.begin_sweep",
-        "ledger.Ledger.note",
+        "home.ledger.Ledger.begin_sweep",
+        "home.ledger.Ledger.note",
         "stores.hermes.store.HermesStore.drop_routes",
         "archive.vault.Vault.remove_sessions",
-        "ledger.Ledger.forget_sessions",
+        "home.ledger.Ledger.forget_sessions",
     ],
 )
 def test_run_that_died_is_finished_by_the_next(
