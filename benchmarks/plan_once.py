@@ -12,14 +12,14 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
-    from hermes_retention.home.home import Site
+    from hermes_retention.home.home import Home
     from hermes_retention.home.workspace import Workspace
     from hermes_retention.policy.decide import decide
     from hermes_retention.settings.load import load_settings
     from hermes_retention.stores.hermes.store import HermesStore
 
     home = Path(sys.argv[1]).resolve()
-    site = Site(HermesStore(home), Workspace(home), load_settings(home, {}).policy())
+    site = Home(HermesStore(home), Workspace(home), load_settings(home, {}).policy())
     now = time.time()
     start = time.perf_counter()
     inventory = site.take_inventory(now=now)

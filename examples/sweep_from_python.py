@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import RetentionError
 from hermes_retention.model.session import SessionClass
@@ -33,7 +33,7 @@ def cron_only() -> Policy:
 def main(home: Path, *, really: bool) -> int:
     """Sweep ``home`` and return the exit code that ``hermes-retention`` would return."""
     store = HermesStore(home)
-    site = Site(store, Workspace(store.home), cron_only())
+    site = Home(store, Workspace(store.home), cron_only())
     try:
         report = sweep(site, clock=time.time, origin="example") if really else preview(site, clock=time.time)
     except RetentionError as error:

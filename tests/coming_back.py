@@ -9,14 +9,14 @@ from typing import Protocol, TypeVar
 from fault_runs import Contents, Home, Scene
 
 from hermes_retention.actions.restore.restore import restore_sessions, undo, undoable_sweeps
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.model.errors import ExitCode, UsageError
 
 
 class SweptHome(Home, Protocol):
     """A home from which sessions have left."""
 
-    def site(self) -> Site:
+    def site(self) -> OpenHome:
         """The home under care."""
 
     def check_nothing_lost(self, before: Contents) -> None:

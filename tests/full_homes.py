@@ -23,7 +23,7 @@ from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import Vault
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ROW_KINDS, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
@@ -158,8 +158,8 @@ class FullHome:
         shutil.copy2(self.path / "state.db", path / "state.db")
         return FullHome(path)
 
-    def site(self, policy: Policy = POLICY) -> Site:
-        return Site(HermesStore(self.path), Workspace(self.path), policy)
+    def site(self, policy: Policy = POLICY) -> Home:
+        return Home(HermesStore(self.path), Workspace(self.path), policy)
 
     def sweep(self, *, now: float = NOW, policy: Policy = POLICY) -> SweepReport:
         return sweep(self.site(policy), clock=lambda: now, origin="test")

@@ -22,7 +22,7 @@ from openclaw_homes import OpenClawHome
 
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ArtifactKind, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
@@ -89,9 +89,9 @@ class FullOpenClawHome:
         """The same home elsewhere, times included."""
         return FullOpenClawHome(Path(shutil.copytree(self.path, path)))
 
-    def site(self) -> Site:
+    def site(self) -> Home:
         """The home under care. To it every lock looks a minute older, so that one of the dead is no one's."""
-        return Site(OpenClawStore(self.path, waiting=self._waiting()), Workspace(self.path), POLICY)
+        return Home(OpenClawStore(self.path, waiting=self._waiting()), Workspace(self.path), POLICY)
 
     def starting_store(self) -> StartingStore:
         return StartingStore(self.path, waiting=self._waiting())

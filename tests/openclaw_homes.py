@@ -19,7 +19,7 @@ from typing import Any
 
 from homes import HOUR, NOW
 
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
@@ -122,7 +122,7 @@ def due_policy(**fields: object) -> Policy:
     return Policy(**({"lifecycles": dict.fromkeys(SessionClass, lifecycle)} | fields))  # type: ignore[arg-type]  # one keyword per field
 
 
-def openclaw_site(home: OpenClawHome, policy: Policy | None = None) -> Site:
+def openclaw_site(home: OpenClawHome, policy: Policy | None = None) -> Home:
     """The home under care."""
     store = home.store()
-    return Site(store, Workspace(store.home), policy or due_policy())
+    return Home(store, Workspace(store.home), policy or due_policy())

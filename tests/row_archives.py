@@ -16,7 +16,7 @@ from host_databases import HostDatabase
 from vaults import MONTH, entry_of
 
 from hermes_retention.archive.vault import PartitionWriter, pack
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.ids import safe_name
@@ -36,7 +36,7 @@ from hermes_retention.stores.hermes.rows.row_queue import State
 class RowArchive:
     """Archives rows of ``database``, which is that of ``site``, and takes them out of it."""
 
-    def __init__(self, site: Site, database: HostDatabase) -> None:
+    def __init__(self, site: Home, database: HostDatabase) -> None:
         self._site, self._database = site, database
         self.archived_at = 1.8e9
         self.sweep = "s1"

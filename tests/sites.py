@@ -8,7 +8,7 @@ from pathlib import Path
 
 from homes import NOW, HomeBuilder
 
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
@@ -22,10 +22,10 @@ def policy_of(**fields: object) -> Policy:
     return Policy(**({"lifecycles": lifecycles} | fields))  # type: ignore[arg-type]  # one keyword per field
 
 
-def site_of(home: HomeBuilder, policy: Policy | None = None) -> Site:
+def site_of(home: HomeBuilder, policy: Policy | None = None) -> Home:
     """The site of a home, under ``policy_of()`` unless another policy is given."""
     store = home.store()
-    return Site(store, Workspace(store.home), policy or policy_of())
+    return Home(store, Workspace(store.home), policy or policy_of())
 
 
 def clock() -> float:

@@ -19,7 +19,7 @@ from hermes_retention.model.errors import UsageError
 from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
-    from hermes_retention.home.home import Site
+    from hermes_retention.home.home import Home
     from hermes_retention.plugins import Extensions, StoreOffer
     from hermes_retention.settings.fields import Values
     from hermes_retention.settings.load import Settings
@@ -124,13 +124,13 @@ class Context:
         return installed_extensions()
 
     @cached_property
-    def site(self) -> Site:
+    def site(self) -> Home:
         """The home with everything that a use case needs."""
-        from hermes_retention.home.home import Site
+        from hermes_retention.home.home import Home
         from hermes_retention.home.workspace import Workspace
 
         store = self.store
-        return Site(store, Workspace(store.home), self.settings.policy(), self.extensions)
+        return Home(store, Workspace(store.home), self.settings.policy(), self.extensions)
 
     @property
     def index(self) -> RouteIndex | None:

@@ -22,7 +22,7 @@ from hermes_retention.gateway.courtesy import Yielding
 from hermes_retention.gateway.first_sweep import announce, postpone, text_of
 from hermes_retention.gateway.schedule import Schedule
 from hermes_retention.gateway.telling import tell_observed, tell_swept
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.open import open_store
 from hermes_retention.home.queue import Occasion, Pending
@@ -52,7 +52,7 @@ _log = logging.getLogger("hermes_retention")
 class Swept(msgspec.Struct, frozen=True):
     """A sweep that is over, as chores see it."""
 
-    site: Site
+    site: Home
     inventory: Inventory
     """As it was before."""
     plan: Plan
@@ -177,7 +177,7 @@ class Rounds:
         self._write_metrics(site, settings.metrics_file)
         return None
 
-    def _sweep(self, site: Site) -> None:
+    def _sweep(self, site: Home) -> None:
         watch = _Watch(Yielding(self._wait))
         report = sweep(
             site, clock=self._clock, origin=ORIGIN, observer=watch, index=self._index, stop=self._stop
@@ -191,15 +191,15 @@ class Rounds:
                 with self._complaints.about(f"a task of retention after the sweep of {self._name}"):
                     chore(swept)
 
-    def _write_metrics(self, site: Site, path: Path | None) -> None:
+    def _write_metrics(self, site: Home, path: Path | None) -> None:
         if path is not None and not self._stop():
             with self._complaints.about(f"metrics of {self._name}"):
                 write_metrics(site, path, now=self._clock())
 
-    def _observe(self, site: Site) -> None:
+    def _observe(self, site: Home) -> None:
         tell_observed(preview(site, clock=self._clock), self._name)
 
-    def _seconds_to_first_sweep(self, site: Site, *, delay: float) -> float | None:
+    def _seconds_to_first_sweep(self, site: Home, *, delay: float) -> float | None:
         """Announce the first sweep, or see how long it waits still; ``None`` when there is nothing to do.
 
         Two clocks have to agree that the time is over: one of them may have been set meanwhile.
@@ -261,10 +261,10 @@ class Rounds:
             return True
         return any(offer.recognises(self._home) for offer in self._asked().store_offers(settings))
 
-    def _site(self, settings: Settings) -> Site:
+    def _site(self, settings: Settings) -> Home:
         extensions = self._asked()
         store = open_store(self._home, "auto", offers=lambda: extensions.store_offers(settings))
-        return Site(store, Workspace(store.home), settings.policy(), extensions)
+        return Home(store, Workspace(store.home), settings.policy(), extensions)
 
     def _asked(self) -> Extensions:
         """The plugins that are asked, loaded when they are needed first."""

@@ -31,7 +31,7 @@ class _History(msgspec.Struct, frozen=True):
     clock: ClockMemory | None
 
 
-class Site(msgspec.Struct, frozen=True):
+class Home(msgspec.Struct, frozen=True):
     """A home under this project's care."""
 
     store: Store
@@ -41,7 +41,7 @@ class Site(msgspec.Struct, frozen=True):
     """What plugins of other packages say about its sessions."""
 
     @property
-    def home(self) -> Path:
+    def path(self) -> Path:
         """The resolved home."""
         return self.store.home
 
@@ -58,7 +58,7 @@ class Site(msgspec.Struct, frozen=True):
         archived = self.workspace.vault.archived_sessions(damages) if expires else ()
         history = self._history()
         return Inventory(
-            home=str(self.home),
+            home=str(self.path),
             sessions=self._with_history(scan, history),
             usage=self._usage(_scanned_bytes(scan), scan.database_bytes),
             archived=archived,
@@ -78,8 +78,8 @@ class Site(msgspec.Struct, frozen=True):
 
     def _open_to_all(self) -> list[str]:
         """A line when anybody on this machine may put files into the home, or take them away."""
-        folders = (self.home.joinpath(*folder.below) for folder in self.store.folders())
-        places = (self.home, *folders, self.workspace.root)
+        folders = (self.path.joinpath(*folder.below) for folder in self.store.folders())
+        places = (self.path, *folders, self.workspace.root)
         found = [path for path in dict.fromkeys(places) if _is_open_to_all(path)]
         if not found:
             return []
@@ -93,7 +93,7 @@ class Site(msgspec.Struct, frozen=True):
         """
         space = self.store.database_space()
         if sessions_bytes is None:
-            folders = (self.home.joinpath(*folder.below) for folder in self.store.folders())
+            folders = (self.path.joinpath(*folder.below) for folder in self.store.folders())
             sessions_bytes = sum(map(allocated_bytes, folders))
         return self._usage(sessions_bytes, 0 if space is None else space.used_bytes)
 
@@ -103,7 +103,7 @@ class Site(msgspec.Struct, frozen=True):
             vault_bytes=self.workspace.vault.allocated_bytes(),
             ledger_bytes=self.workspace.allocated_bytes(),
             database_bytes=database_bytes,
-            free_bytes=free_bytes(self.home),
+            free_bytes=free_bytes(self.path),
         )
 
     def _history(self) -> _History:

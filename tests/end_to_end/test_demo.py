@@ -17,7 +17,7 @@ from hermes_retention.actions.sweep.sweep import sweep as real_sweep
 from hermes_retention.cli.demo import tour
 from hermes_retention.cli.demo.home import build_home
 from hermes_retention.cli.demo.proof import Print, compare, prints_of_files
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.stores.hermes.store import HermesStore
 
 
@@ -116,7 +116,7 @@ def test_kept_home_can_be_tried(temporary: Path) -> None:
 
 
 def test_a_file_that_is_not_what_it_was_fails_the_proof(mocker: MockerFixture) -> None:
-    def careless(site: Site, **how: object) -> SweepReport:
+    def careless(site: Home, **how: object) -> SweepReport:
         report = real_sweep(site, **how)  # type: ignore[arg-type]  # handed on as they came
         (site.store.files_directory / "notes.txt").write_bytes(b"")
         return report

@@ -10,7 +10,7 @@ from hosts import Host
 from sites import policy_of
 
 from hermes_retention.actions.upkeep.compact import CompactReport, compact
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import DatabaseInUse
 from hermes_retention.stores.hermes.store import HermesStore
@@ -36,7 +36,7 @@ SEARCH = """
 
 def run(host: Host) -> CompactReport:
     store = HermesStore(host.home)
-    return compact(Site(store, Workspace(store.home), policy_of()), environ={})
+    return compact(Home(store, Workspace(store.home), policy_of()), environ={})
 
 
 def test_host_lists_searches_and_chats_after_compacting(host: Host) -> None:

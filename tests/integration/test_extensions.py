@@ -12,7 +12,7 @@ from homes import HomeBuilder, name_of
 from sites import DAY, clock, policy_of, site_of
 
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.hookspecs import Location, hookimpl
 from hermes_retention.model.plan import Rule, Tier
 from hermes_retention.model.session import Session, SessionClass
@@ -59,7 +59,7 @@ def home(tmp_path: Path) -> HomeBuilder:
     return HomeBuilder(tmp_path / "home").session(KEPT, age=40 * DAY).session(GONE, age=40 * DAY)
 
 
-def site_with(home: HomeBuilder, *plugins: object, **policy: object) -> Site:
+def site_with(home: HomeBuilder, *plugins: object, **policy: object) -> Home:
     manager = bare_plugin_manager()
     for plugin in plugins:
         manager.register(plugin, name=type(plugin).__name__)

@@ -19,7 +19,7 @@ from hermes_retention.actions.upkeep.forget import forget
 from hermes_retention.actions.upkeep.targets import Wanted, pending, preview
 from hermes_retention.archive.vault import Vault
 from hermes_retention.home.holds import Hold
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
@@ -65,11 +65,11 @@ def home(tmp_path: Path) -> HomeBuilder:
 
 
 @pytest.fixture
-def site(home: HomeBuilder) -> Site:
+def site(home: HomeBuilder) -> Home:
     return site_of(home, POLICY)
 
 
-def archive(site: Site) -> None:
+def archive(site: Home) -> None:
     assert sweep(site, clock=clock, origin="test").exit_code == 0
 
 
@@ -100,7 +100,7 @@ def running_gateway(home: HomeBuilder) -> Iterator[None]:
         yield
 
 
-def test_no_byte_of_a_person_stays_and_others_lose_nothing(home: HomeBuilder, site: Site) -> None:
+def test_no_byte_of_a_person_stays_and_others_lose_nothing(home: HomeBuilder, site: Home) -> None:
     archive(site)
     assert places_of(home, SECRET)
     receipt = forget(site, ANN, now=NOW)
@@ -114,13 +114,13 @@ def test_no_byte_of_a_person_stays_and_others_lose_nothing(home: HomeBuilder, si
     assert all(not damages for _, damages in site.workspace.vault.verify())
 
 
-def test_session_in_the_store_only_is_forgotten_too(home: HomeBuilder, site: Site) -> None:
+def test_session_in_the_store_only_is_forgotten_too(home: HomeBuilder, site: Home) -> None:
     receipt = forget(site, Wanted((OLD,)), now=NOW)
     assert (receipt.sessions, receipt.files, receipt.rows_of, receipt.archived) == (2, 2, 2, 0)
     assert places_of(home, f"{SECRET}{OLD[7]}") == []
 
 
-def test_receipt_in_the_ledger_holds_no_content(site: Site) -> None:
+def test_receipt_in_the_ledger_holds_no_content(site: Home) -> None:
     archive(site)
     receipt = forget(site, ANN, now=NOW)
     with site.workspace.ledger() as ledger:
@@ -131,7 +131,7 @@ def test_receipt_in_the_ledger_holds_no_content(site: Site) -> None:
     assert b"ann" not in b"".join(step.reason.encode() for step in steps)
 
 
-def test_preview_says_why_each_session_is_meant_and_changes_nothing(home: HomeBuilder, site: Site) -> None:
+def test_preview_says_why_each_session_is_meant_and_changes_nothing(home: HomeBuilder, site: Home) -> None:
     archive(site)
     before = places_of(home, SECRET)
     why = {target.session_id: target.why for target in preview(site, ANN, now=NOW).targets}
@@ -139,7 +139,7 @@ def test_preview_says_why_each_session_is_meant_and_changes_nothing(home: HomeBu
     assert places_of(home, SECRET) == before
 
 
-def test_live_session_is_refused_while_a_gateway_runs(home: HomeBuilder, site: Site) -> None:
+def test_live_session_is_refused_while_a_gateway_runs(home: HomeBuilder, site: Home) -> None:
     with running_gateway(home):
         with pytest.raises(DatabaseInUse, match=r"it is live .* the gateway runs: .* would write"):
             forget(site, ANN, now=NOW)
@@ -151,7 +151,7 @@ def test_live_session_is_refused_while_a_gateway_runs(home: HomeBuilder, site: S
     assert pending(site) == []
 
 
-def test_held_session_is_refused(site: Site) -> None:
+def test_held_session_is_refused(site: Home) -> None:
     archive(site)
     site.workspace.holds.add(OLD, Hold("tax audit", NOW))
     with pytest.raises(UsageError, match="held"):
@@ -169,7 +169,7 @@ def test_held_session_is_refused(site: Site) -> None:
     ],
 )
 def test_run_that_died_is_finished_by_the_next(
-    home: HomeBuilder, site: Site, monkeypatch: pytest.MonkeyPatch, dies_at: str
+    home: HomeBuilder, site: Home, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
     archive(site)
 
@@ -188,7 +188,7 @@ def test_run_that_died_is_finished_by_the_next(
     assert pending(site) == []
 
 
-def test_damaged_partition_is_told_and_stays_pending(home: HomeBuilder, site: Site) -> None:
+def test_damaged_partition_is_told_and_stays_pending(home: HomeBuilder, site: Home) -> None:
     archive(site)
     (site.workspace.vault.root / "2026-01.db").write_bytes(b"garbage")
     receipt = forget(site, ANN, now=NOW)
@@ -200,22 +200,22 @@ def test_damaged_partition_is_told_and_stays_pending(home: HomeBuilder, site: Si
     assert pending(site) == []
 
 
-def test_what_the_host_named_after_a_session_is_told(home: HomeBuilder, site: Site) -> None:
+def test_what_the_host_named_after_a_session_is_told(home: HomeBuilder, site: Home) -> None:
     (home.path / "hook_outputs" / OLD).mkdir(parents=True)
     assert forget(site, Wanted((OLD,)), now=NOW).besides == (f"hook_outputs/{OLD}",)
 
 
-def test_unknown_session_is_wrong_usage(site: Site) -> None:
+def test_unknown_session_is_wrong_usage(site: Home) -> None:
     with pytest.raises(UsageError, match="neither the store nor the archive"):
         forget(site, Wanted(("nobody",)), now=NOW)
 
 
-def test_user_of_whom_there_is_nothing(site: Site) -> None:
+def test_user_of_whom_there_is_nothing(site: Home) -> None:
     receipt = forget(site, Wanted(user="eve"), now=NOW)
     assert (receipt.sweep, receipt.sessions) == (None, 0)
 
 
-def test_session_that_was_written_to_just_now_is_refused(home: HomeBuilder, site: Site) -> None:
+def test_session_that_was_written_to_just_now_is_refused(home: HomeBuilder, site: Home) -> None:
     home.session("20261120_115900_bbbbbbbb", age=30, user_id="eve")
     with pytest.raises(RetentionError, match="within the last minute"):
         forget(site, Wanted(user="eve"), now=NOW)

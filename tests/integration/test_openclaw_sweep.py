@@ -23,7 +23,7 @@ from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.archive.vault import Vault
 from hermes_retention.disk import effects
 from hermes_retention.disk.originals import Remover
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.model.session import Artifact, ArtifactKind, SessionClass
@@ -257,7 +257,7 @@ def test_no_update_is_lost_beside_a_gateway_that_rewrites_its_index(tmp_path: Pa
     command = [sys.executable, openclaw_writer.__file__, str(home.directory())]
     writer = subprocess.Popen([*command, str(times), str(pause), str(int((now - DAY) * 1000))])
     store = OpenClawStore(home.path, waiting=Waiting(sleep=lambda _: time.sleep(0.002)))
-    site = Site(store, Workspace(store.home), due_policy())
+    site = Home(store, Workspace(store.home), due_policy())
     sweeps = 0
     try:
         while writer.poll() is None:

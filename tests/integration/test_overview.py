@@ -12,7 +12,7 @@ from sites import policy_of, site_of
 from hermes_retention.actions.inspect.history import read_history
 from hermes_retention.actions.inspect.report_data import Overview, Part, take_overview
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
@@ -34,7 +34,7 @@ def home_of(path: Path) -> HomeBuilder:
     return home.session(RUN, source="cron", age=12 * DAY, ended="cron_complete", messages=3)
 
 
-def swept(path: Path, policy: Policy, *, age: float = 5 * DAY) -> Site:
+def swept(path: Path, policy: Policy, *, age: float = 5 * DAY) -> Home:
     site = site_of(home_of(path), policy)
     sweep(site, clock=lambda: NOW - age, origin="test")
     return site
@@ -74,7 +74,7 @@ def test_what_was_archived_moves_from_place_to_place(tmp_path: Path) -> None:
 
 def test_what_was_put_back_lies_in_the_store_again(tmp_path: Path) -> None:
     site = swept(tmp_path, ROWS_TOO)
-    assert run(site.home, "restore", "a").code == 0
+    assert run(site.path, "restore", "a").code == 0
     overview = take_overview(site, days=30, now=NOW)
     assert last(overview, "files") == {"chat": 53_248, "cron": 0}
     assert last(overview, "messages")["chat"] > 0

@@ -19,7 +19,7 @@ from hermes_retention.actions.restore.restore import (
     undoable_sweeps,
 )
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode, RestoreConflict, UsageError, VaultDamaged
 
 OLD = "20261010_080000_bbbbbbbb"
@@ -38,21 +38,21 @@ def home(tmp_path: Path) -> HomeBuilder:
 
 
 @pytest.fixture
-def site(home: HomeBuilder) -> Site:
+def site(home: HomeBuilder) -> Home:
     return site_of(home)
 
 
-def run(site: Site, *, now: float = NOW) -> str:
+def run(site: Home, *, now: float = NOW) -> str:
     report = sweep(site, clock=lambda: now, origin="test")
     assert report.sweep is not None
     return report.sweep
 
 
-def undo_last(site: Site) -> RestoreReport:
+def undo_last(site: Home) -> RestoreReport:
     return undo(site, undoable_sweeps(site, None, all_sweeps=False), now=NOW)
 
 
-def test_session_comes_back_with_bytes_time_and_mode(home: HomeBuilder, site: Site) -> None:
+def test_session_comes_back_with_bytes_time_and_mode(home: HomeBuilder, site: Home) -> None:
     before = snapshot_of(home.files)
     run(site)
     report = restore_sessions(site, [OLD, OLDER], now=NOW)
@@ -60,7 +60,7 @@ def test_session_comes_back_with_bytes_time_and_mode(home: HomeBuilder, site: Si
     assert (report.sessions, report.exit_code) == (2, ExitCode.DONE)
 
 
-def test_next_sweep_leaves_a_restored_session_alone(home: HomeBuilder, site: Site) -> None:
+def test_next_sweep_leaves_a_restored_session_alone(home: HomeBuilder, site: Home) -> None:
     before = snapshot_of(home.files)
     run(site)
     restore_sessions(site, [OLD, OLDER], now=NOW)
@@ -68,7 +68,7 @@ def test_next_sweep_leaves_a_restored_session_alone(home: HomeBuilder, site: Sit
     assert snapshot_of(home.files) == before
 
 
-def test_restored_session_is_due_again_when_its_time_has_passed_anew(home: HomeBuilder, site: Site) -> None:
+def test_restored_session_is_due_again_when_its_time_has_passed_anew(home: HomeBuilder, site: Home) -> None:
     run(site)
     restore_sessions(site, [OLD], now=NOW)
     run(site, now=NOW + 2 * DAY)
@@ -76,7 +76,7 @@ def test_restored_session_is_due_again_when_its_time_has_passed_anew(home: HomeB
     assert len(site.workspace.vault.artifacts(session_id=OLD)) == 2
 
 
-def test_newest_version_comes_back(home: HomeBuilder, site: Site) -> None:
+def test_newest_version_comes_back(home: HomeBuilder, site: Home) -> None:
     run(site)
     home.file(name_of("snapshot", OLD), b"a later version", age=30 * DAY)
     run(site, now=NOW + 1)
@@ -85,7 +85,7 @@ def test_newest_version_comes_back(home: HomeBuilder, site: Site) -> None:
 
 
 def test_newest_version_comes_back_also_after_a_sweep_by_a_clock_in_the_future(
-    home: HomeBuilder, site: Site
+    home: HomeBuilder, site: Home
 ) -> None:
     run(site, now=NOW + 3650 * DAY)
     home.file(name_of("snapshot", OLD), b"a later version", age=30 * DAY)
@@ -94,7 +94,7 @@ def test_newest_version_comes_back_also_after_a_sweep_by_a_clock_in_the_future(
     assert (home.files / name_of("snapshot", OLD)).read_bytes() == b"a later version"
 
 
-def test_existing_file_is_never_overwritten(home: HomeBuilder, site: Site) -> None:
+def test_existing_file_is_never_overwritten(home: HomeBuilder, site: Home) -> None:
     run(site)
     home.file(name_of("snapshot", OLD), b"written since")
     report = restore_sessions(site, [OLD], now=NOW)
@@ -104,7 +104,7 @@ def test_existing_file_is_never_overwritten(home: HomeBuilder, site: Site) -> No
     assert (home.files / name_of("request_dump", OLD)).exists()
 
 
-def test_restoring_twice_is_no_conflict(site: Site) -> None:
+def test_restoring_twice_is_no_conflict(site: Home) -> None:
     run(site)
     restore_sessions(site, [OLD], now=NOW)
     report = restore_sessions(site, [OLD], now=NOW)
@@ -112,14 +112,14 @@ def test_restoring_twice_is_no_conflict(site: Site) -> None:
     assert all(result.already_there for result in report.results)
 
 
-def test_unknown_session_writes_nothing(home: HomeBuilder, site: Site) -> None:
+def test_unknown_session_writes_nothing(home: HomeBuilder, site: Home) -> None:
     run(site)
     with pytest.raises(UsageError, match="the vault has no copy of it"):
         restore_sessions(site, [OLD, "nobody"], now=NOW)
     assert os.listdir(home.files) == []
 
 
-def test_damaged_copy_leaves_no_file_behind(home: HomeBuilder, site: Site) -> None:
+def test_damaged_copy_leaves_no_file_behind(home: HomeBuilder, site: Home) -> None:
     run(site)
     home.execute("UPDATE frames SET frame = x'00'", database="retention/archive/2026-10.db")
     report = restore_sessions(site, [OLD], now=NOW)
@@ -127,7 +127,7 @@ def test_damaged_copy_leaves_no_file_behind(home: HomeBuilder, site: Site) -> No
     assert report.exit_code is ExitCode.VAULT_DAMAGED
 
 
-def test_damaged_month_does_not_keep_the_others_from_coming_back(home: HomeBuilder, site: Site) -> None:
+def test_damaged_month_does_not_keep_the_others_from_coming_back(home: HomeBuilder, site: Home) -> None:
     run(site)
     (site.workspace.vault.root / "2026-09.db").write_bytes(b"garbage " * 5000)
     report = restore_sessions(site, [OLD], now=NOW)
@@ -139,7 +139,7 @@ def test_damaged_month_does_not_keep_the_others_from_coming_back(home: HomeBuild
 
 @pytest.mark.parametrize("table", ["sessions", "artifacts"])
 def test_month_with_a_damaged_page_hides_its_own_sessions_only(
-    home: HomeBuilder, site: Site, table: str
+    home: HomeBuilder, site: Home, table: str
 ) -> None:
     home.session("20260921_080000_dddddddd", age=60 * DAY)
     run(site)
@@ -154,7 +154,7 @@ def test_month_with_a_damaged_page_hides_its_own_sessions_only(
         site.workspace.vault.summary()
 
 
-def test_undo_over_a_damaged_month_can_be_tried_again(home: HomeBuilder, site: Site) -> None:
+def test_undo_over_a_damaged_month_can_be_tried_again(home: HomeBuilder, site: Home) -> None:
     last = run(site)
     damaged = site.workspace.vault.root / "2026-09.db"
     damaged.write_bytes(b"garbage " * 5000)
@@ -164,7 +164,7 @@ def test_undo_over_a_damaged_month_can_be_tried_again(home: HomeBuilder, site: S
     assert undo_last(site).sweeps == (last,)
 
 
-def test_archived_name_that_leads_elsewhere_is_refused(home: HomeBuilder, site: Site, tmp_path: Path) -> None:
+def test_archived_name_that_leads_elsewhere_is_refused(home: HomeBuilder, site: Home, tmp_path: Path) -> None:
     run(site)
     evil = os.fsencode(tmp_path / "escaped")
     home.execute("UPDATE artifacts SET name = ?", evil, database="retention/archive/2026-10.db")
@@ -173,7 +173,7 @@ def test_archived_name_that_leads_elsewhere_is_refused(home: HomeBuilder, site: 
     assert not (tmp_path / "escaped").exists()
 
 
-def test_export_leaves_the_store_as_it_is(home: HomeBuilder, site: Site, tmp_path: Path) -> None:
+def test_export_leaves_the_store_as_it_is(home: HomeBuilder, site: Home, tmp_path: Path) -> None:
     before = snapshot_of(home.files)
     run(site)
     report = export_sessions(site, [OLD], tmp_path / "out" / "deep")
@@ -183,14 +183,14 @@ def test_export_leaves_the_store_as_it_is(home: HomeBuilder, site: Site, tmp_pat
     assert report.directory == str(tmp_path / "out" / "deep")
 
 
-def test_export_into_something_that_is_no_directory_is_an_error(site: Site, tmp_path: Path) -> None:
+def test_export_into_something_that_is_no_directory_is_an_error(site: Home, tmp_path: Path) -> None:
     run(site)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="files cannot be written there"):
         export_sessions(site, [OLD], tmp_path / "file")
 
 
-def test_undo_puts_back_the_last_sweep(home: HomeBuilder, site: Site) -> None:
+def test_undo_puts_back_the_last_sweep(home: HomeBuilder, site: Home) -> None:
     run(site)
     home.session("20261012_080000_dddddddd", age=38 * DAY)
     between = snapshot_of(home.files)
@@ -200,7 +200,7 @@ def test_undo_puts_back_the_last_sweep(home: HomeBuilder, site: Site) -> None:
     assert snapshot_of(home.files) == between
 
 
-def test_undo_again_goes_to_the_sweep_before(home: HomeBuilder, site: Site) -> None:
+def test_undo_again_goes_to_the_sweep_before(home: HomeBuilder, site: Home) -> None:
     before = snapshot_of(home.files)
     first = run(site)
     home.session("20261012_080000_dddddddd", age=38 * DAY)
@@ -212,7 +212,7 @@ def test_undo_again_goes_to_the_sweep_before(home: HomeBuilder, site: Site) -> N
         undo_last(site)
 
 
-def test_undo_all_is_the_identity(home: HomeBuilder, site: Site) -> None:
+def test_undo_all_is_the_identity(home: HomeBuilder, site: Home) -> None:
     run(site)
     home.session("20261012_080000_dddddddd", age=38 * DAY)
     run(site, now=NOW + 1)
@@ -221,12 +221,12 @@ def test_undo_all_is_the_identity(home: HomeBuilder, site: Site) -> None:
     assert len(os.listdir(home.files)) == 4
 
 
-def test_undo_of_an_unknown_sweep_is_an_error(site: Site) -> None:
+def test_undo_of_an_unknown_sweep_is_an_error(site: Home) -> None:
     with pytest.raises(UsageError, match="knows no sweep of that id"):
         undoable_sweeps(site, "20200101-000000", all_sweeps=False)
 
 
-def test_undo_with_a_conflict_can_be_tried_again(home: HomeBuilder, site: Site) -> None:
+def test_undo_with_a_conflict_can_be_tried_again(home: HomeBuilder, site: Home) -> None:
     last = run(site)
     path = home.files / name_of("snapshot", OLD)
     path.write_bytes(b"in the way")
@@ -235,7 +235,7 @@ def test_undo_with_a_conflict_can_be_tried_again(home: HomeBuilder, site: Site) 
     assert undo_last(site).sweeps == (last,)
 
 
-def test_sweep_that_was_interrupted_can_be_undone(home: HomeBuilder, site: Site) -> None:
+def test_sweep_that_was_interrupted_can_be_undone(home: HomeBuilder, site: Home) -> None:
     run(site)
     home.execute("UPDATE sweeps SET state = 'interrupted', totals = NULL", database="retention/ledger.db")
     undo_last(site)

@@ -23,7 +23,7 @@ from hermes_retention.actions.restore.restore import (
     undo,
     undoable_sweeps,
 )
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode, FrameCorrupt, RestoreConflict, StoreUnreadable, UsageError
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.stores.hermes.rows import pacing as turns
@@ -55,21 +55,21 @@ def newest(home: HomeBuilder) -> Iterator[HostDatabase]:
 
 
 @pytest.fixture
-def site(home: HomeBuilder) -> Site:
+def site(home: HomeBuilder) -> Home:
     return site_of(home)
 
 
 @pytest.fixture
-def archive(site: Site, request: pytest.FixtureRequest) -> RowArchive:
+def archive(site: Home, request: pytest.FixtureRequest) -> RowArchive:
     name = "newest" if "newest" in request.fixturenames else "database"
     return RowArchive(site, request.getfixturevalue(name))
 
 
-def restore(site: Site, *session_ids: str) -> RestoreReport:
+def restore(site: Home, *session_ids: str) -> RestoreReport:
     return restore_sessions(site, session_ids, now=NOW)
 
 
-def restore_all(site: Site, *session_ids: str) -> RestoreReport:
+def restore_all(site: Home, *session_ids: str) -> RestoreReport:
     report = restore(site, *session_ids)
     assert [str(failure.error) for failure in report.failures] == []
     return report
@@ -79,7 +79,7 @@ def counts(report: RestoreReport) -> tuple[int, int, int]:
     return report.rows.records, report.rows.messages, report.rows.tool_output
 
 
-def begin_sweep(site: Site, started_at: float) -> str:
+def begin_sweep(site: Home, started_at: float) -> str:
     with site.workspace.ledger() as ledger:
         return ledger.begin_sweep(started_at=started_at, origin="test")
 
@@ -97,7 +97,7 @@ def errors(report: RestoreReport) -> str:
 
 
 def test_messages_come_back_and_search_finds_them(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = database.session("s1", ["alpha", "beta"]).session("s2", ["gamma"]).dump()
     archive.messages("s1")
@@ -107,10 +107,10 @@ def test_messages_come_back_and_search_finds_them(
     assert database.found("alpha") == database.found("alpha", "messages_fts_trigram") == [1]
     assert counts(report) == (0, 2, 0)
     assert (report.sessions, report.exit_code) == (1, ExitCode.DONE)
-    assert not (site.home / "sessions" / "messages_s1.rows.jsonl").exists()
+    assert not (site.path / "sessions" / "messages_s1.rows.jsonl").exists()
 
 
-def test_every_value_comes_back_as_it_was(site: Site, newest: HostDatabase, archive: RowArchive) -> None:
+def test_every_value_comes_back_as_it_was(site: Home, newest: HostDatabase, archive: RowArchive) -> None:
     newest.session("s1", ["a\0b"], title=None, system_prompt="prompt")
     for value in ("CAST(x'ff00' AS TEXT)", "x'00ff'", "1e999", "-0.0", "9223372036854775807", "NULL", "''"):
         newest.execute(
@@ -126,7 +126,7 @@ def test_every_value_comes_back_as_it_was(site: Site, newest: HostDatabase, arch
 
 
 def test_record_comes_back_with_everything_that_went_with_it(
-    site: Site, newest: HostDatabase, archive: RowArchive
+    site: Home, newest: HostDatabase, archive: RowArchive
 ) -> None:
     newest.session("s1", ["alpha"]).session("branch", parent_session_id="s1", model_config=BRANCHED % "s1")
     newest.insert("session_model_usage", {"session_id": "s1", "model": "m", "input_tokens": 7})
@@ -140,7 +140,7 @@ def test_record_comes_back_with_everything_that_went_with_it(
 
 
 def test_record_that_is_still_there_gets_its_messages_only(
-    site: Site, newest: HostDatabase, archive: RowArchive
+    site: Home, newest: HostDatabase, archive: RowArchive
 ) -> None:
     newest.session("s1", ["alpha"]).insert("state_meta", {"key": "goal:s1", "value": "win"})
     newest.insert(
@@ -160,7 +160,7 @@ def test_record_that_is_still_there_gets_its_messages_only(
 
 
 def test_tool_output_comes_back_in_the_place_of_its_marker(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = database.session("s1", ["question", LONG]).dump()
     archive.tool_output("s1")
@@ -169,7 +169,7 @@ def test_tool_output_comes_back_in_the_place_of_its_marker(
 
 
 def test_tool_output_and_then_messages_both_come_back(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = database.session("s1", ["question", LONG, "more", LONG + "!"]).dump()
     archive.tool_output("s1", longer_than_bytes=len(LONG))
@@ -183,7 +183,7 @@ def test_tool_output_and_then_messages_both_come_back(
 
 
 def test_tool_output_of_a_session_that_is_gone_is_an_error_that_undo_gets_past(
-    site: Site, database: HostDatabase, archive: RowArchive, tmp_path: Path
+    site: Home, database: HostDatabase, archive: RowArchive, tmp_path: Path
 ) -> None:
     database.session("s1", ["question", LONG])
     archive.sweep = begin(site, tool_output_archived=1)
@@ -203,7 +203,7 @@ def test_tool_output_of_a_session_that_is_gone_is_an_error_that_undo_gets_past(
 
 
 def test_removal_that_was_interrupted_and_continued_comes_back_whole(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = database.session("s1", list("abcdef")).dump()
     archive.interrupted_messages("s1", removed=3)
@@ -214,7 +214,7 @@ def test_removal_that_was_interrupted_and_continued_comes_back_whole(
 
 
 def test_interrupted_removal_is_undone_before_it_is_continued(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = database.session("s1", list("abcdef")).dump()
     archive.interrupted_messages("s1", removed=3)
@@ -223,7 +223,7 @@ def test_interrupted_removal_is_undone_before_it_is_continued(
 
 
 def test_session_that_went_on_after_its_messages_left_comes_back_whole(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     insert = "INSERT INTO messages(session_id, role, content, timestamp) VALUES ('s1', 'user', ?, 5)"
     database.session("s1", ["alpha", "beta"])
@@ -242,7 +242,7 @@ def test_session_that_went_on_after_its_messages_left_comes_back_whole(
 
 
 def test_clock_that_was_wrong_does_not_hide_what_was_archived_later(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     insert = "INSERT INTO messages(session_id, role, content, timestamp) VALUES ('s1', 'user', ?, 5)"
     database.session("s1", ["alpha", "beta"])
@@ -259,7 +259,7 @@ def test_clock_that_was_wrong_does_not_hide_what_was_archived_later(
 
 
 def test_messages_that_the_host_deleted_do_not_come_back(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1", list("abcd"))
     archive.month = "2026-12"
@@ -272,7 +272,7 @@ def test_messages_that_the_host_deleted_do_not_come_back(
 
 
 def test_record_is_the_one_that_was_archived_last(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1", ["alpha"], title="old")
     archive.messages("s1")
@@ -294,7 +294,7 @@ def family(database: HostDatabase) -> HostDatabase:
 
 
 def test_session_brings_along_what_it_hangs_on(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = family(database).dump()
     archive.tool_output("next")
@@ -310,7 +310,7 @@ def test_session_brings_along_what_it_hangs_on(
 
 
 def test_session_leaves_what_hangs_on_it_in_the_archive(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     family(database)
     archive.all_of("root", "next", "helper")
@@ -319,7 +319,7 @@ def test_session_leaves_what_hangs_on_it_in_the_archive(
 
 
 def test_whole_family_comes_back_in_any_order(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = family(database).dump()
     archive.all_of("root", "next", "helper")
@@ -330,7 +330,7 @@ def test_whole_family_comes_back_in_any_order(
 
 @pytest.mark.parametrize("order", [("s1", "s2"), ("s2", "s1")])
 def test_child_that_was_archived_after_its_parent_comes_back_below_it(
-    site: Site, database: HostDatabase, archive: RowArchive, order: Sequence[str]
+    site: Home, database: HostDatabase, archive: RowArchive, order: Sequence[str]
 ) -> None:
     database.session("s1").session("s2", ["alpha"], parent_session_id="s1", model_config=BRANCHED % "s1")
     before = database.dump()
@@ -340,7 +340,7 @@ def test_child_that_was_archived_after_its_parent_comes_back_below_it(
 
 
 def test_child_comes_back_below_a_parent_that_left_twice(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1").session("s2", ["alpha"], parent_session_id="s1", model_config=BRANCHED % "s1")
     before = database.dump()
@@ -352,7 +352,7 @@ def test_child_comes_back_below_a_parent_that_left_twice(
 
 
 def test_parent_that_nobody_has_is_left_out_and_told(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1").session("s2", ["alpha"], parent_session_id="s1")
     archive.all_of("s2")
@@ -365,7 +365,7 @@ def test_parent_that_nobody_has_is_left_out_and_told(
 
 
 def test_parent_that_may_be_in_a_damaged_month_is_waited_for(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     before = database.session("s1").session("s2", ["alpha"], parent_session_id="s1").dump()
     archive.all_of("s2")
@@ -395,7 +395,7 @@ def test_parent_that_may_be_in_a_damaged_month_is_waited_for(
     ],
 )
 def test_id_that_was_taken_meanwhile_changes_nothing_and_others_come_back(
-    site: Site, database: HostDatabase, archive: RowArchive, taken: str, what: str
+    site: Home, database: HostDatabase, archive: RowArchive, taken: str, what: str
 ) -> None:
     database.session("parent", ["alpha"]).session("child", ["beta"], parent_session_id="parent")
     database.session("other").session("third", ["gamma"])
@@ -411,7 +411,7 @@ def test_id_that_was_taken_meanwhile_changes_nothing_and_others_come_back(
     assert (report.sessions, ids(database, "third")) == (1, [3])
 
 
-def test_restoring_twice_changes_nothing(site: Site, database: HostDatabase, archive: RowArchive) -> None:
+def test_restoring_twice_changes_nothing(site: Home, database: HostDatabase, archive: RowArchive) -> None:
     family(database)
     archive.all_of("root", "next", "helper")
     restore_all(site, "helper")
@@ -430,7 +430,7 @@ class Death(BaseException):
 @pytest.mark.parametrize("swept", [False, True], ids=["", "after a sweep took what was back"])
 @pytest.mark.parametrize("at", range(1, 8))
 def test_restore_that_dies_is_completed_by_the_next(  # noqa: PLR0917 - fixtures
-    site: Site,
+    site: Home,
     newest: HostDatabase,
     archive: RowArchive,
     monkeypatch: pytest.MonkeyPatch,
@@ -467,7 +467,7 @@ def test_restore_that_dies_is_completed_by_the_next(  # noqa: PLR0917 - fixtures
 
 def test_locked_database_is_an_error_and_files_come_back(
     home: HomeBuilder,
-    site: Site,
+    site: Home,
     database: HostDatabase,
     archive: RowArchive,
     monkeypatch: pytest.MonkeyPatch,
@@ -498,7 +498,7 @@ def _damage(path: Path) -> None:
 
 @pytest.mark.parametrize(("harm", "said"), [(_remove, "restore --to DIR"), (_damage, "damaged")])
 def test_database_that_cannot_be_used_is_an_error_for_its_rows(
-    home: HomeBuilder, site: Site, harm: Callable[[Path], None], said: str
+    home: HomeBuilder, site: Home, harm: Callable[[Path], None], said: str
 ) -> None:
     archive = RowArchive(site, HostDatabase(home.path / "state.db").session("s1", ["alpha"]))
     archive.put_bytes("s1", ArtifactKind.SNAPSHOT, b"{}")
@@ -513,7 +513,7 @@ def test_database_that_cannot_be_used_is_an_error_for_its_rows(
 
 
 def test_damaged_copy_changes_nothing(
-    home: HomeBuilder, site: Site, newest: HostDatabase, archive: RowArchive
+    home: HomeBuilder, site: Home, newest: HostDatabase, archive: RowArchive
 ) -> None:
     newest.session("s1", [f"{number} {LONG}" for number in range(8)]).session("s2", ["beta", LONG])
     archive.all_of("s1")
@@ -532,7 +532,7 @@ def test_damaged_copy_changes_nothing(
 
 
 def test_error_of_the_archive_is_not_taken_for_one_of_the_database(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1", ["alpha"]).session("s2", ["beta"])
     archive.messages("s1")
@@ -545,7 +545,7 @@ def test_error_of_the_archive_is_not_taken_for_one_of_the_database(
     assert report.exit_code is ExitCode.VAULT_DAMAGED
 
 
-def test_rows_of_a_newer_format_are_refused(site: Site, database: HostDatabase, archive: RowArchive) -> None:
+def test_rows_of_a_newer_format_are_refused(site: Home, database: HostDatabase, archive: RowArchive) -> None:
     database.session("s1", ["alpha"])
     archive.put_bytes("s1", ArtifactKind.MESSAGES, b'{"format":2,"table":"messages","columns":["id"]}\n')
     before = database.dump()
@@ -556,7 +556,7 @@ def test_rows_of_a_newer_format_are_refused(site: Site, database: HostDatabase, 
 # -- undo ---------------------------------------------------------------------------------------------------
 
 
-def begin(site: Site, **totals: int) -> str:
+def begin(site: Home, **totals: int) -> str:
     site.workspace.create()
     with site.workspace.ledger() as ledger:
         sweep = ledger.begin_sweep(started_at=NOW, origin="test")
@@ -566,7 +566,7 @@ def begin(site: Site, **totals: int) -> str:
 
 @pytest.mark.parametrize("total", ["tool_output_archived", "messages_archived", "records_archived"])
 def test_sweep_that_archived_rows_can_be_undone(
-    site: Site, database: HostDatabase, archive: RowArchive, total: str
+    site: Home, database: HostDatabase, archive: RowArchive, total: str
 ) -> None:
     before = database.session("s1", ["question", LONG]).session("s2", ["beta"]).dump()
     begin(site, messages_archived=1)
@@ -584,7 +584,7 @@ def test_sweep_that_archived_rows_can_be_undone(
 
 
 def test_undo_leaves_sessions_of_other_sweeps_in_the_archive(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1", ["alpha"]).session("s2", ["beta"])
     archive.messages("s1")
@@ -595,7 +595,7 @@ def test_undo_leaves_sessions_of_other_sweeps_in_the_archive(
 
 
 def test_undo_with_a_taken_id_can_be_tried_again(
-    site: Site, database: HostDatabase, archive: RowArchive
+    site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1", ["alpha"])
     archive.sweep = begin(site, records_archived=1)
@@ -614,7 +614,7 @@ def test_undo_with_a_taken_id_can_be_tried_again(
 
 
 def test_export_writes_joined_rows_and_leaves_the_database_alone(
-    site: Site, database: HostDatabase, archive: RowArchive, tmp_path: Path
+    site: Home, database: HostDatabase, archive: RowArchive, tmp_path: Path
 ) -> None:
     database.session("s1", ["question", LONG, "more"])
     archive.tool_output("s1")
@@ -639,7 +639,7 @@ def test_export_writes_joined_rows_and_leaves_the_database_alone(
 
 
 def test_session_without_files_makes_no_folder_for_them(
-    home: HomeBuilder, site: Site, database: HostDatabase, archive: RowArchive
+    home: HomeBuilder, site: Home, database: HostDatabase, archive: RowArchive
 ) -> None:
     database.session("s1", ["alpha"])
     archive.messages("s1")

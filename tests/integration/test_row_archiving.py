@@ -18,7 +18,7 @@ from hermes_retention.actions.sweep import archive_rows as row_archiving
 from hermes_retention.actions.sweep import row_loading
 from hermes_retention.actions.sweep.archive_rows import RowArchiver
 from hermes_retention.archive.vault import PartitionWriter, partition_name
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import (
@@ -395,7 +395,7 @@ def test_record_and_those_that_point_to_it_go_in_one_sweep(home: Home, marks: st
     outcomes = list(home.archiver.archive_records(steps))
     assert errors_of(outcomes) == {"parent": [], "child": [], "grandchild": []}
     assert home.records() == ["a", "b"]
-    site = Site(home.store, home.workspace, policy_of())
+    site = OpenHome(home.store, home.workspace, policy_of())
     restore_sessions(site, ["parent", "grandchild", "child"], now=NOW)
     assert home.database.execute("SELECT id, parent_session_id FROM sessions ORDER BY id") == links
 

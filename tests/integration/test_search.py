@@ -14,7 +14,7 @@ from sites import clock, policy_of, site_of
 from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest, search
 from hermes_retention.actions.inspect.search.query import text_query
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
 
@@ -29,13 +29,13 @@ def snapshot(*texts: str) -> bytes:
     return json.dumps({"system_prompt": "refund policy", "messages": messages}, indent=2).encode()
 
 
-def archived(home: HomeBuilder) -> Site:
+def archived(home: HomeBuilder) -> Home:
     site = site_of(home, EVERYTHING)
     assert sweep(site, clock=clock, origin="test").exit_code == 0
     return site
 
 
-def find(site: Site, text: str, **fields: object) -> SearchReport:
+def find(site: Home, text: str, **fields: object) -> SearchReport:
     request = SearchRequest(**{"query": text_query(text), "limit": 20} | fields)  # type: ignore[arg-type]  # one keyword per field
     return search(site, request, now=NOW)
 
@@ -45,7 +45,7 @@ def ids(report: SearchReport) -> list[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> Home:
     home = (
         HomeBuilder(tmp_path / "home")
         .session(OLD, age=41 * DAY, user_id="ann", files=())
@@ -60,7 +60,7 @@ def site(tmp_path: Path) -> Site:
     return archived(home)
 
 
-def test_newest_session_comes_first_each_once_with_its_hits(site: Site) -> None:
+def test_newest_session_comes_first_each_once_with_its_hits(site: Home) -> None:
     report = find(site, "refund")
     assert ids(report) == [NEWER, CRON, OLD]
     assert [found.hits for found in report.sessions] == [1, 1, 1]
@@ -68,16 +68,16 @@ def test_newest_session_comes_first_each_once_with_its_hits(site: Site) -> None:
     assert (report.sessions[0].excerpts[0].before, report.sessions[0].excerpts[0].match) == ("The ", "Refund")
 
 
-def test_quotes_and_accents_are_found_though_json_escapes_them(site: Site) -> None:
+def test_quotes_and_accents_are_found_though_json_escapes_them(site: Home) -> None:
     assert ids(find(site, 'naïve "x"')) == [OLD]
     assert ids(find(site, 'NAÏVE "x"')) == []
 
 
-def test_system_prompt_is_no_conversation(site: Site) -> None:
+def test_system_prompt_is_no_conversation(site: Home) -> None:
     assert ids(find(site, "refund policy")) == []
 
 
-def test_only_sessions_that_were_asked_for(site: Site) -> None:
+def test_only_sessions_that_were_asked_for(site: Home) -> None:
     assert ids(find(site, "refund", classes=frozenset({SessionClass.CRON}))) == [CRON]
     assert ids(find(site, "refund", user="ann")) == [OLD]
     assert ids(find(site, "refund", user="ann", platform="discord")) == []
@@ -85,20 +85,20 @@ def test_only_sessions_that_were_asked_for(site: Site) -> None:
     assert ids(find(site, "refund", until=NOW - 40 * DAY)) == [OLD]
 
 
-def test_search_stops_at_the_limit_and_says_so(site: Site) -> None:
+def test_search_stops_at_the_limit_and_says_so(site: Home) -> None:
     report = find(site, "refund", limit=2)
     assert ids(report) == [NEWER, CRON]
     assert report.has_more
 
 
-def test_damaged_partition_costs_its_own_month_and_is_told(site: Site) -> None:
+def test_damaged_partition_costs_its_own_month_and_is_told(site: Home) -> None:
     (site.workspace.vault.root / "2026-10.db").write_bytes(b"garbage")
     report = find(site, "refund")
     assert ids(report) == [NEWER]
     assert len(report.damages) == 1
 
 
-def test_damaged_copy_costs_itself_and_is_told(site: Site) -> None:
+def test_damaged_copy_costs_itself_and_is_told(site: Home) -> None:
     with closing(sqlite3.connect(site.workspace.vault.root / "2026-10.db")) as partition, partition:
         partition.execute(
             "UPDATE frames SET frame = zeroblob(length(frame)) WHERE artifact_id IN (SELECT a.id FROM "

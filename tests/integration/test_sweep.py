@@ -23,7 +23,7 @@ from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
 from hermes_retention.disk.originals import Remover
 from hermes_retention.home.holds import Hold
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import ExitCode, StoreUnreadable, SweepRunning
 from hermes_retention.model.plan import Plan, Verdict
@@ -62,7 +62,7 @@ def home(tmp_path: Path) -> HomeBuilder:
     )
 
 
-def run(site: Site, observer: Observer | None = None) -> SweepReport:
+def run(site: Home, observer: Observer | None = None) -> SweepReport:
     return sweep(site, clock=clock, origin="test", observer=observer)
 
 
@@ -70,7 +70,7 @@ def hot(home: HomeBuilder) -> set[str]:
     return set(os.listdir(home.files))
 
 
-def archived(site: Site, session_id: str) -> list[bytes]:
+def archived(site: Home, session_id: str) -> list[bytes]:
     vault = site.workspace.vault
     with vault.reader() as reader:
         return [b"".join(reader.read(artifact)) for artifact in vault.artifacts(session_id=session_id)]
@@ -162,7 +162,7 @@ def test_class_without_archive_is_deleted_for_good(home: HomeBuilder) -> None:
     assert site.workspace.vault.artifacts(session_id="cron_news_20261015_080000") == []
 
 
-def a_month_later(site: Site) -> SweepReport:
+def a_month_later(site: Home) -> SweepReport:
     """A sweep after one that had to believe first that all this time has passed."""
     first = sweep(site, clock=lambda: NOW + 30 * DAY, origin="test")
     assert first.counts.expired == 0
@@ -493,7 +493,7 @@ def with_deliveries(home: HomeBuilder) -> HomeBuilder:
 def test_dead_routes_leave_with_a_sweep_and_the_preview_tells(home: HomeBuilder) -> None:
     site = site_of(with_deliveries(home))
     assert preview(site, clock=clock).routes_dropped == 2
-    report = sweep(site, clock=clock, origin="test", index=OfflineRoutes(site.home, clock))
+    report = sweep(site, clock=clock, origin="test", index=OfflineRoutes(site.path, clock))
     assert report.routes_dropped == 2
     assert json.loads((home.files / "sessions.json").read_text()).keys() == {"_README", LIVE_KEY}
     assert preview(site, clock=clock).routes_dropped == 0
@@ -501,7 +501,7 @@ def test_dead_routes_leave_with_a_sweep_and_the_preview_tells(home: HomeBuilder)
 
 def test_dead_routes_leave_also_when_nothing_else_is_due(tmp_path: Path) -> None:
     site = site_of(HomeBuilder(tmp_path).route("agent:main:webhook:x:push:1", "d1", age=30 * DAY))
-    report = sweep(site, clock=clock, origin="test", index=OfflineRoutes(site.home, clock))
+    report = sweep(site, clock=clock, origin="test", index=OfflineRoutes(site.path, clock))
     assert (report.sweep, report.routes_dropped) == (None, 1)
 
 

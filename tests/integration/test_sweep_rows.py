@@ -14,7 +14,7 @@ from hermes_retention.actions.restore.restore import restore_sessions, undo, und
 from hermes_retention.actions.sweep import row_loading
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import ArtifactUnreadable, ExitCode
 from hermes_retention.model.plan import Rule, Verdict
@@ -39,8 +39,8 @@ class Home:
         self.path = path
         self.database = HostDatabase(path / "state.db", host=host)
 
-    def site(self, policy: Policy | None = None) -> Site:
-        return Site(HermesStore(self.path), Workspace(self.path), policy or policy_of())
+    def site(self, policy: Policy | None = None) -> OpenHome:
+        return OpenHome(HermesStore(self.path), Workspace(self.path), policy or policy_of())
 
     def sweep(self, policy: Policy | None = None, *, now: float = NOW) -> SweepReport:
         return sweep(self.site(policy), clock=lambda: now, origin="test")

@@ -19,7 +19,7 @@ from hermes_retention.actions.restore.restore import undo, undoable_sweeps
 from hermes_retention.actions.sweep import archive_rows as row_archiving
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.archive.partition import _Transaction
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.session import SessionClass
@@ -78,10 +78,10 @@ class Home:
         made.path = self.path / "state.db"
         return made
 
-    def site(self, tier: str) -> Site:
+    def site(self, tier: str) -> OpenHome:
         lifecycle = Lifecycle(files_after=None, idle_after=DAY, **TIERS[tier])  # type: ignore[arg-type]
         policy = Policy(dict.fromkeys(SessionClass, lifecycle))
-        return Site(HermesStore(self.path), Workspace(self.path), policy)
+        return OpenHome(HermesStore(self.path), Workspace(self.path), policy)
 
     def sweep(self, tier: str, *, now: float = NOW) -> None:
         report = sweep(self.site(tier), clock=lambda: now, origin="test")

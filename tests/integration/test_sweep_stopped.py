@@ -14,7 +14,7 @@ from hermes_retention.actions.sweep import archive_rows as row_archiving
 from hermes_retention.actions.sweep import execute
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import STOPPED, Outcome
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.model.plan import Plan, Verdict
@@ -56,12 +56,12 @@ def home(tmp_path: Path) -> HomeBuilder:
     return home
 
 
-def everything_goes(home: HomeBuilder, *, archive: bool = True) -> Site:
+def everything_goes(home: HomeBuilder, *, archive: bool = True) -> Home:
     lifecycle = Lifecycle(DAY, messages_after=DAY, record_after=DAY, archive=archive)
     return site_of(home, policy_of(lifecycles=dict.fromkeys(SessionClass, lifecycle)))
 
 
-def stopped(site: Site, verdict: Verdict, number: int) -> SweepReport:
+def stopped(site: Home, verdict: Verdict, number: int) -> SweepReport:
     stop = StopAfter(verdict, number)
     return sweep(site, clock=clock, origin="test", observer=stop, stop=stop.wanted)
 

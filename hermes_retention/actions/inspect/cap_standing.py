@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.caps import Alert, Cap, Caps, CapSettings, nearest
 from hermes_retention.stores.hermes.counts import Counter
@@ -24,7 +24,7 @@ class CapStanding(msgspec.Struct, frozen=True):
 
 
 def stand_with_caps(
-    site: Site, session_id: str, session_class: SessionClass | None, caps: CapSettings, *, now: float
+    site: Home, session_id: str, session_class: SessionClass | None, caps: CapSettings, *, now: float
 ) -> CapStanding:
     """How a session stands now. Reads only; raises ``StoreUnreadable`` and ``LedgerUnusable``."""
     alerts = alerts_of(site, session_id)
@@ -39,7 +39,7 @@ def stand_with_caps(
     return CapStanding(alerts, cap, counts[cap], _limit(limits, cap))
 
 
-def alerts_of(site: Site, session_id: str | None = None) -> tuple[Alert, ...]:
+def alerts_of(site: Home, session_id: str | None = None) -> tuple[Alert, ...]:
     """Those of one session, or of all; none without a ledger."""
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
@@ -52,9 +52,9 @@ def _limit(limits: Caps, cap: Cap) -> float:
     return limits.limits[cap].at
 
 
-def _counts(site: Site, session_id: str, *, now: float) -> dict[Cap, float]:
+def _counts(site: Home, session_id: str, *, now: float) -> dict[Cap, float]:
     """What the host's database tells; nothing of a session that has left it."""
-    counter = Counter(site.home)
+    counter = Counter(site.path)
     try:
         size = counter.look(session_id, None, now=now)
     finally:

@@ -15,7 +15,7 @@ import filelock
 
 from hermes_retention.actions.upkeep.targets import pending
 from hermes_retention.archive.partition import Partition
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.workspace import free_bytes
 from hermes_retention.model.errors import ExitCode, RetentionError, VaultDamaged
@@ -30,10 +30,10 @@ _SILENT_DAYS = 3
 """After so many days without a sweep somebody should ask why."""
 _SHARED_BITS = stat.S_IRWXG | stat.S_IRWXO
 
-Examine = Callable[[Site], Iterator[Finding]]
+Examine = Callable[[Home], Iterator[Finding]]
 
 
-def examine(site: Site, *, mode: Mode | None, now: float) -> Iterator[Finding]:
+def examine(site: Home, *, mode: Mode | None, now: float) -> Iterator[Finding]:
     """Look at everything, in an order that goes from causes to consequences."""
     checks: tuple[tuple[str, Examine], ...] = (
         ("mode", lambda _: _mode(mode)),
@@ -91,8 +91,8 @@ def _mode(mode: Mode | None) -> Iterator[Finding]:
         yield Finding("mode", Level.NOTE, what, "Set it to enforce when you are sure.")
 
 
-def _rights(site: Site) -> Iterator[Finding]:
-    home, me = site.home, os.geteuid()
+def _rights(site: Home) -> Iterator[Finding]:
+    home, me = site.path, os.geteuid()
     owner = home.stat().st_uid
     if me != owner:
         yield Finding(
@@ -112,7 +112,7 @@ def _rights(site: Site) -> Iterator[Finding]:
         yield Finding("rights", Level.GOOD, "the home is yours, and nobody else may read the archive")
 
 
-def _own_paths(site: Site) -> Iterator[Path]:
+def _own_paths(site: Home) -> Iterator[Path]:
     workspace = site.workspace
     for path in (
         workspace.root,
@@ -124,8 +124,8 @@ def _own_paths(site: Site) -> Iterator[Path]:
             yield path
 
 
-def _disk(site: Site) -> Iterator[Finding]:
-    free, wanted = free_bytes(site.home), site.policy.keep_free or _LITTLE_FREE_BYTES
+def _disk(site: Home) -> Iterator[Finding]:
+    free, wanted = free_bytes(site.path), site.policy.keep_free or _LITTLE_FREE_BYTES
     if free is None:
         yield Finding("disk", Level.NOTE, "nobody can tell how much of the disk is free")
     elif free < wanted:
@@ -139,7 +139,7 @@ def _disk(site: Site) -> Iterator[Finding]:
         yield Finding("disk", Level.GOOD, f"{format_size(free)} are free")
 
 
-def _store(site: Site, *, now: float) -> Iterator[Finding]:
+def _store(site: Home, *, now: float) -> Iterator[Finding]:
     scan = site.store.scan(now=now)
     yield Finding("store", Level.GOOD, f"{len(scan.sessions):,} sessions can be read")
     for warning in scan.warnings:
@@ -153,12 +153,12 @@ def _store(site: Site, *, now: float) -> Iterator[Finding]:
         yield Finding("database", Level.NOTE, what, cure)
 
 
-def _host(site: Site) -> Iterator[Finding]:
+def _host(site: Home) -> Iterator[Finding]:
     if isinstance(site.store, CheckedStore):
         yield from site.store.checkup()
 
 
-def _lock(site: Site) -> Iterator[Finding]:
+def _lock(site: Home) -> Iterator[Finding]:
     path = site.workspace.root / "sweep.lock"
     if not path.exists():
         return
@@ -172,7 +172,7 @@ def _lock(site: Site) -> Iterator[Finding]:
     yield Finding("lock", Level.GOOD, "nobody else changes this home just now")
 
 
-def _ledger(site: Site, mode: Mode | None, *, now: float) -> Iterator[Finding]:
+def _ledger(site: Home, mode: Mode | None, *, now: float) -> Iterator[Finding]:
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
         yield Finding("ledger", Level.NOTE, "no sweep has changed anything here yet")
@@ -206,7 +206,7 @@ def _last_sweep(last: SweepRow, mode: Mode | None, *, now: float) -> Iterator[Fi
         yield Finding("last sweep", Level.GOOD, when)
 
 
-def _archive(site: Site) -> Iterator[Finding]:
+def _archive(site: Home) -> Iterator[Finding]:
     site.workspace.check()
     damages: list[VaultDamaged] = []
     sessions = sum(1 for _ in site.workspace.vault.from_readable(damages, Partition.sessions))
@@ -217,7 +217,7 @@ def _archive(site: Site) -> Iterator[Finding]:
         yield Finding("archive", Level.GOOD, what if months else "it is empty")
 
 
-def _left_over(site: Site) -> Iterator[Finding]:
+def _left_over(site: Home) -> Iterator[Finding]:
     root = site.workspace.root
     for below, what in (
         ("aside", "files that a sweep took aside when it died"),
@@ -234,6 +234,6 @@ def _left_over(site: Site) -> Iterator[Finding]:
         yield Finding("left over", Level.WARNING, what, "Run the same 'hermes-retention forget' again.")
 
 
-def _holds(site: Site) -> Iterator[Finding]:
+def _holds(site: Home) -> Iterator[Finding]:
     holds = site.workspace.holds.load()
     yield Finding("holds", Level.GOOD, f"sessions held: {len(holds):,}")

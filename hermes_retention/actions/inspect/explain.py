@@ -9,7 +9,7 @@ import msgspec
 
 from hermes_retention.actions.inspect.lookup import Copies, archived_copies, resolve, vault_ids
 from hermes_retention.home.holds import Hold
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import UsageError, VaultDamaged
 from hermes_retention.model.plan import Rule, Step, Tier, Verdict
@@ -61,7 +61,7 @@ class Explanation(msgspec.Struct, frozen=True):
     damages: tuple[VaultDamaged, ...]
 
 
-def explain(site: Site, wanted: str, *, now: float) -> Explanation:
+def explain(site: Home, wanted: str, *, now: float) -> Explanation:
     """All about the session that ``wanted`` means, an id or the beginning of one.
 
     Raises ``UsageError`` when neither store nor vault nor ledger knows it, ``StoreUnreadable`` when the store
@@ -132,7 +132,7 @@ def never_due(explanation: Explanation) -> tuple[Tier, ...]:
     return tuple(tier for tier, is_there, coming in parts if is_there and coming is None)
 
 
-def _known_id(site: Site, wanted: str, known: set[str]) -> str:
+def _known_id(site: Home, wanted: str, known: set[str]) -> str:
     try:
         return resolve(wanted, known, where="neither the store nor the archive knows it")
     except UsageError:
@@ -141,7 +141,7 @@ def _known_id(site: Site, wanted: str, known: set[str]) -> str:
         raise
 
 
-def _metadata(site: Site, session_id: str, copies: list[Copies]) -> SessionMetadata:
+def _metadata(site: Home, session_id: str, copies: list[Copies]) -> SessionMetadata:
     known = site.store.metadata([session_id]).get(session_id)
     if known is not None:
         return known
@@ -163,7 +163,7 @@ def _archived(session_id: str, copies: Copies) -> ArchivedSession:
     )
 
 
-def _history(site: Site, session_id: str) -> tuple[StepRow, ...]:
+def _history(site: Home, session_id: str) -> tuple[StepRow, ...]:
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
         return ()

@@ -12,7 +12,7 @@ import msgspec
 
 from hermes_retention.archive.entries import ArchivedArtifact, SessionEntry
 from hermes_retention.archive.partition import Partition
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, Artifact, ArtifactKind, Inventory, Record, Session
 from hermes_retention.policy.budget import ARCHIVED_SHARE
@@ -40,7 +40,7 @@ class History(msgspec.Struct, frozen=True):
     """Months that cannot be read: what is in them is missing here."""
 
 
-def read_history(site: Site, *, now: float) -> History:
+def read_history(site: Home, *, now: float) -> History:
     """The history of ``site``. Reads only. Raises ``StoreUnreadable`` when the store cannot be read."""
     inventory = site.take_inventory(now=now)
     damages: list[VaultDamaged] = []
@@ -53,7 +53,7 @@ def read_history(site: Site, *, now: float) -> History:
     return History(inventory, tuple(past), archived, _scale(inventory, archived.values()), tuple(damages))
 
 
-def _archived(site: Site, damages: list[VaultDamaged]) -> dict[str, Archived]:
+def _archived(site: Home, damages: list[VaultDamaged]) -> dict[str, Archived]:
     found: dict[str, Archived] = {}
     read = site.workspace.vault.from_readable(damages, lambda it: [_both(it)])
     for entries, artifacts in read:

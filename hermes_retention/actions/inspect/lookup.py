@@ -14,7 +14,7 @@ import msgspec
 
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.partition import Partition
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import UsageError, VaultDamaged
 from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import printable
@@ -104,14 +104,14 @@ def require(wanted: str, known: Collection[str], *, where: str) -> str:
     return exact
 
 
-def vault_ids(site: Site) -> VaultIds:
+def vault_ids(site: Home) -> VaultIds:
     """Every id in the vault. A damaged partition hides its own only."""
     damages: list[VaultDamaged] = []
     ids = frozenset(entry.id for entry in _from_vault(site, damages, Partition.sessions))
     return VaultIds(ids, tuple(damages))
 
 
-def resolve_archived(site: Site, wanted: Sequence[str]) -> list[str]:
+def resolve_archived(site: Home, wanted: Sequence[str]) -> list[str]:
     """The archived sessions that ``wanted`` means, each once. Raises ``UsageError``.
 
     Raises ``VaultDamaged`` instead when one is missing while a partition cannot be read.
@@ -119,19 +119,19 @@ def resolve_archived(site: Site, wanted: Sequence[str]) -> list[str]:
     return _each(site, wanted, resolve)
 
 
-def require_archived(site: Site, wanted: Sequence[str]) -> list[str]:
+def require_archived(site: Home, wanted: Sequence[str]) -> list[str]:
     """Like ``resolve_archived`` for whole ids only."""
     return _each(site, wanted, require)
 
 
-def archived_copies(site: Site, session_id: str) -> tuple[list[Copies], list[VaultDamaged]]:
+def archived_copies(site: Home, session_id: str) -> tuple[list[Copies], list[VaultDamaged]]:
     """What each partition has of a session, oldest month first, and the partitions that cannot be read."""
     damages: list[VaultDamaged] = []
     copies = list(_from_vault(site, damages, lambda partition: _copies(partition, session_id)))
     return copies, damages
 
 
-def list_archive(site: Site, classes: Collection[str] = ()) -> Listing:
+def list_archive(site: Home, classes: Collection[str] = ()) -> Listing:
     """Every archived session of these classes, or of all."""
     damages: list[VaultDamaged] = []
     found: dict[str, ArchiveEntry] = {}
@@ -144,7 +144,7 @@ def list_archive(site: Site, classes: Collection[str] = ()) -> Listing:
 
 
 def _from_vault(
-    site: Site, damages: list[VaultDamaged], read: Callable[[Partition], Iterable[_Found]]
+    site: Home, damages: list[VaultDamaged], read: Callable[[Partition], Iterable[_Found]]
 ) -> Iterator[_Found]:
     """What ``read`` finds in each partition; what is wrong with the others is added to ``damages``."""
     site.workspace.check()
@@ -194,7 +194,7 @@ def _joined_entry(older: ArchiveEntry, newer: ArchiveEntry) -> ArchiveEntry:
     )
 
 
-def _each(site: Site, wanted: Sequence[str], find: _Find) -> list[str]:
+def _each(site: Home, wanted: Sequence[str], find: _Find) -> list[str]:
     known = vault_ids(site)
     try:
         return list(

@@ -14,7 +14,7 @@ import msgspec
 from hermes_retention import __version__
 from hermes_retention.actions.upkeep.targets import pending
 from hermes_retention.disk.writing import replace_public_file
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import RetentionError, VaultDamaged
 from hermes_retention.model.plan import Verdict
@@ -33,7 +33,7 @@ class Metric(msgspec.Struct, frozen=True):
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
-def measure(site: Site, *, now: float) -> list[Metric]:
+def measure(site: Home, *, now: float) -> list[Metric]:
     """Everything that is measured of a home. Reads only.
 
     Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
@@ -63,12 +63,12 @@ def text_of(metrics: Iterable[Metric], home: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def write_metrics(site: Site, path: Path, *, now: float) -> None:
+def write_metrics(site: Home, path: Path, *, now: float) -> None:
     """Put the metrics into ``path``, all at once or not at all; everybody may read the file.
 
     Raises ``RetentionError`` when they cannot be measured or written; the file is as it was then.
     """
-    text = text_of(measure(site, now=now), site.home)
+    text = text_of(measure(site, now=now), site.path)
     try:
         replace_public_file(path, text.encode())
     except OSError as error:
@@ -84,7 +84,7 @@ def _one(name: str, about: str, value: float, **labels: str) -> Metric:
     return Metric(name, about, ((labels, value),))
 
 
-def _store(site: Site, inventory: Inventory, *, now: float) -> Iterator[Metric]:
+def _store(site: Home, inventory: Inventory, *, now: float) -> Iterator[Metric]:
     plan = decide(inventory, site.policy, now=now)
     there: dict[str, tuple[str, str]] = {}
     due: Counter[str] = Counter()
@@ -117,7 +117,7 @@ def _store(site: Site, inventory: Inventory, *, now: float) -> Iterator[Metric]:
         yield _one("database_free_page_bytes", "Free pages in that file.", space.free_bytes)
 
 
-def _vault(site: Site) -> Iterator[Metric]:
+def _vault(site: Home) -> Iterator[Metric]:
     try:
         summary = site.workspace.vault.summary()
     except VaultDamaged:
@@ -128,7 +128,7 @@ def _vault(site: Site) -> Iterator[Metric]:
     yield _one("archived_original_bytes", "What archived things took before.", summary.original_bytes)
 
 
-def _ledger(site: Site) -> Iterator[Metric]:
+def _ledger(site: Home) -> Iterator[Metric]:
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
         return

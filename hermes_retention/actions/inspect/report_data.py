@@ -19,7 +19,7 @@ from hermes_retention.actions.inspect.history import Archived, History, read_his
 from hermes_retention.actions.inspect.simulate import Simulation, simulate
 from hermes_retention.actions.inspect.status import NEVER_LARGE, Status, look_into_ledger, take_status
 from hermes_retention.archive.entries import ArchivedArtifact
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.session import ArtifactKind, SessionClass
 from hermes_retention.policy.caps import Alert
@@ -91,7 +91,7 @@ class Overview(msgspec.Struct, frozen=True):
     forecast: Simulation
 
 
-def take_overview(site: Site, *, days: int, now: float) -> Overview:
+def take_overview(site: Home, *, days: int, now: float) -> Overview:
     """The overview of ``site``, which looks ``days`` back and ahead. Reads only.
 
     Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
@@ -199,7 +199,7 @@ def _large(past: Past, history: History) -> Large:
     )
 
 
-def _named(site: Site, largest: Iterable[Large]) -> Iterator[Large]:
+def _named(site: Home, largest: Iterable[Large]) -> Iterator[Large]:
     """The same with the titles that the store knows, read for these few only."""
     some = list(largest)
     known = site.store.metadata([one.session_id for one in some])

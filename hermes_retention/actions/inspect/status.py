@@ -13,7 +13,7 @@ from hermes_retention.actions.inspect.growth import Growth, measure_growth
 from hermes_retention.actions.inspect.stats import WINDOW_DAYS, Picture, take_picture
 from hermes_retention.actions.sweep.spot_check import LAST_DRILL, Drill, noted_drill
 from hermes_retention.archive.vault import VaultSummary
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import FIRST_REMOVAL, Ledger, SweepRow
 from hermes_retention.home.queue import Pending
 from hermes_retention.model.errors import VaultDamaged
@@ -91,7 +91,7 @@ class Status(msgspec.Struct, frozen=True):
     """The first sweep that a gateway announced; ``None`` once there was one."""
 
 
-def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
+def take_status(site: Home, *, now: float, large: int = LARGE) -> Status:
     """The state of ``site``. Reads only.
 
     A home of at least ``large`` sessions is shown as the last sweep left it, if one kept a picture. Raises
@@ -105,7 +105,7 @@ def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
     usage = picture.usage if is_fresh else site.usage(sessions_bytes=picture.usage.sessions_bytes)
     vault, damage = _vault(site)
     return Status(
-        home=str(site.home),
+        home=str(site.path),
         store=site.store.name,
         picture=picture,
         is_fresh=is_fresh,
@@ -126,14 +126,14 @@ def take_status(site: Site, *, now: float, large: int = LARGE) -> Status:
     )
 
 
-def growth_of(site: Site, look: Look, picture: Picture, usage: Usage, *, now: float) -> Growth:
+def growth_of(site: Home, look: Look, picture: Picture, usage: Usage, *, now: float) -> Growth:
     """How fast the home grew over the last 30 days, archived things included."""
     archived = site.workspace.vault.written(days=WINDOW_DAYS, now=now)
     written = [sum(sizes) for sizes in zip(picture.written, archived, strict=True)]
     return measure_growth(look.sweeps, look.pictures, written, usage, now=now)
 
 
-def look_into_ledger(site: Site, *, now: float, days: float = WINDOW_DAYS) -> Look:
+def look_into_ledger(site: Home, *, now: float, days: float = WINDOW_DAYS) -> Look:
     """What the ledger remembers, with the pictures of the last ``days``."""
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
@@ -165,12 +165,12 @@ def _decoded(contents: Sequence[str]) -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def _fresh_picture(site: Site, *, now: float) -> Picture:
+def _fresh_picture(site: Home, *, now: float) -> Picture:
     inventory = site.take_inventory(now=now)
     return take_picture(inventory, decide(inventory, site.policy, now=now))
 
 
-def _vault(site: Site) -> tuple[VaultSummary | None, VaultDamaged | None]:
+def _vault(site: Home) -> tuple[VaultSummary | None, VaultDamaged | None]:
     try:
         return site.workspace.vault.summary(), None
     except VaultDamaged as error:

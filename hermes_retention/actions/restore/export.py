@@ -23,7 +23,7 @@ from hermes_retention.archive.entries import ArchivedArtifact, describe
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import place_file
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import RestoreConflict, RetentionError, UsageError
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.model.text import printable, words
@@ -64,7 +64,7 @@ class Exported(msgspec.Struct, frozen=True):
     error: RetentionError | None = None
 
 
-def export_as(site: Site, session_ids: Sequence[str], form: Form, directory: Path) -> list[Exported]:
+def export_as(site: Home, session_ids: Sequence[str], form: Form, directory: Path) -> list[Exported]:
     """Write each session into a file of its own in ``directory``, made if missing. Nothing is overwritten.
 
     Raises ``UsageError`` when files cannot be written there at all.
@@ -75,7 +75,7 @@ def export_as(site: Site, session_ids: Sequence[str], form: Form, directory: Pat
     return exported
 
 
-def _export(site: Site, session_id: str, form: Form, target: Directory) -> Exported:
+def _export(site: Home, session_id: str, form: Form, target: Directory) -> Exported:
     name = f"{safe_name(session_id)}{_SUFFIX[form]}"
     try:
         copies = _copies(site, session_id)
@@ -89,12 +89,12 @@ def _export(site: Site, session_id: str, form: Form, target: Directory) -> Expor
     return Exported(session_id, name)
 
 
-def export_text(site: Site, session_id: str, form: Form) -> Iterator[bytes]:
+def export_text(site: Home, session_id: str, form: Form) -> Iterator[bytes]:
     """The session in that form, piece by piece. Raises ``UsageError``, ``VaultDamaged``."""
     return written(site, _copies(site, session_id), session_id, form)
 
 
-def _copies(site: Site, session_id: str) -> list[Copies]:
+def _copies(site: Home, session_id: str) -> list[Copies]:
     copies, damages = archived_copies(site, session_id)
     if not copies:
         raise (
@@ -105,7 +105,7 @@ def _copies(site: Site, session_id: str) -> list[Copies]:
     return copies
 
 
-def written(site: Site, copies: Sequence[Copies], session_id: str, form: Form) -> Iterator[bytes]:
+def written(site: Home, copies: Sequence[Copies], session_id: str, form: Form) -> Iterator[bytes]:
     """What the vault has of a session in that form. Raises ``VaultDamaged`` for a damaged copy."""
     with site.workspace.vault.reader() as reader:
         messages = _messages(site, reader, [artifact for one in copies for artifact in one.artifacts])
@@ -117,7 +117,7 @@ def written(site: Site, copies: Sequence[Copies], session_id: str, form: Form) -
             yield from _json(session_id, copies, messages)
 
 
-def _messages(site: Site, reader: VaultReader, artifacts: Sequence[ArchivedArtifact]) -> Iterator[Fields]:
+def _messages(site: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtifact]) -> Iterator[Fields]:
     """The messages of the best source, with the output of tools in the place of its markers."""
     kinds = {artifact.kind for artifact in artifacts}
     kind = next((one for one in _SOURCES if one in kinds), None)
@@ -140,7 +140,7 @@ def _messages(site: Site, reader: VaultReader, artifacts: Sequence[ArchivedArtif
 
 
 def _rows(
-    site: Site, reader: VaultReader, artifacts: Sequence[ArchivedArtifact], kind: ArtifactKind
+    site: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtifact], kind: ArtifactKind
 ) -> Iterator[Fields]:
     same = [artifact for artifact in in_order_of_sweeps(site, artifacts) if artifact.kind is kind]
     versions = [ArchivedRows(kind, partial(reader.read, artifact)) for artifact in same]

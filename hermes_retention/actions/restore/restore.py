@@ -18,7 +18,7 @@ from hermes_retention.actions.sweep.recovery import recover
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.disk.directories import Directory
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import ExitCode, RetentionError, SessionGone, UsageError, VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind
@@ -66,7 +66,7 @@ class RestoreReport(msgspec.Struct, frozen=True):
         return ExitCode.SOME_FAILED if errors else ExitCode.DONE
 
 
-def restore_sessions(site: Site, session_ids: Sequence[str], *, now: float) -> RestoreReport:
+def restore_sessions(site: Home, session_ids: Sequence[str], *, now: float) -> RestoreReport:
     """Put the newest archived version of every file of these sessions back into the store, and their rows.
 
     Raises ``UsageError`` for an id that the vault does not have; nothing is written then. A file that exists
@@ -76,7 +76,7 @@ def restore_sessions(site: Site, session_ids: Sequence[str], *, now: float) -> R
         return _into_store(site, _find_all(site, session_ids), now=now)
 
 
-def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> RestoreReport:
+def export_sessions(site: Home, session_ids: Sequence[str], directory: Path) -> RestoreReport:
     """Write the files of these sessions into ``directory``, made if missing, and their rows as files.
 
     The store stays as it is.
@@ -87,7 +87,7 @@ def export_sessions(site: Site, session_ids: Sequence[str], directory: Path) -> 
         return RestoreReport(str(directory), tuple(place_all(target, placements)), damages=found.damages)
 
 
-def undo(site: Site, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport:
+def undo(site: Home, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport:
     """Put back everything that these sweeps archived, and mark them as undone unless doing it again may help.
 
     A session of which they archived rows gets back all its archived rows.
@@ -105,7 +105,7 @@ def undo(site: Site, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport
     return msgspec.structs.replace(report, sweeps=ids)
 
 
-def undoable_sweeps(site: Site, wanted: str | None, *, all_sweeps: bool) -> list[SweepRow]:
+def undoable_sweeps(site: Home, wanted: str | None, *, all_sweeps: bool) -> list[SweepRow]:
     """The sweeps that ``undo`` means: that one, every one, or the last that archived something and stands.
 
     Raises ``UsageError`` when there is no such sweep.
@@ -123,7 +123,7 @@ def undoable_sweeps(site: Site, wanted: str | None, *, all_sweeps: bool) -> list
     standing = [sweep for sweep in known if sweep.undone_at is None and _archived_something(site, sweep)]
     if not standing:
         raise _no_sweep(
-            printable(str(site.home)), "no sweep of this home archived anything that was not put back"
+            printable(str(site.path)), "no sweep of this home archived anything that was not put back"
         )
     return standing if all_sweeps else standing[:1]
 
@@ -138,7 +138,7 @@ class _Found(msgspec.Struct, frozen=True):
     damages: tuple[VaultDamaged, ...]
 
 
-def _find_all(site: Site, session_ids: Sequence[str]) -> _Found:
+def _find_all(site: Home, session_ids: Sequence[str]) -> _Found:
     """What the vault has of these sessions.
 
     Raises ``UsageError`` when it has nothing of one of them, ``VaultDamaged`` when it may be in a partition
@@ -157,7 +157,7 @@ def _find_all(site: Site, session_ids: Sequence[str]) -> _Found:
 
 
 def _all_rows(
-    site: Site, damages: list[VaultDamaged], some: Iterable[ArchivedArtifact]
+    site: Home, damages: list[VaultDamaged], some: Iterable[ArchivedArtifact]
 ) -> list[ArchivedArtifact]:
     """Every version of the rows of the sessions of which ``some`` are; the vault is read once."""
     wanted = {artifact.session_id for artifact in some}
@@ -194,7 +194,7 @@ def _newest(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
     return list({(artifact.session_id, artifact.name): artifact for artifact in files}.values())
 
 
-def _archived_something(site: Site, sweep: SweepRow) -> bool:
+def _archived_something(site: Home, sweep: SweepRow) -> bool:
     if sweep.state == "done":
         return any(sweep.totals.get(name, 0) > 0 for name in _ARCHIVED)
     return bool(site.workspace.vault.find([], sweep=sweep.id))
@@ -206,7 +206,7 @@ def _no_sweep(what: str, why: str) -> UsageError:
     )
 
 
-def _into_store(site: Site, found: _Found, *, now: float) -> RestoreReport:
+def _into_store(site: Home, found: _Found, *, now: float) -> RestoreReport:
     """Put what was found back into the store; the lock of the home is held."""
     site.workspace.check()
     recover(site)
@@ -220,7 +220,7 @@ def _into_store(site: Site, found: _Found, *, now: float) -> RestoreReport:
     return RestoreReport(str(site.store.files_directory), files, rows, _once(damages))
 
 
-def _place_files(site: Site, artifacts: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
+def _place_files(site: Home, artifacts: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
     """Files first: an index entry must never lead to a file that is not there yet."""
     results: list[Restored] = []
     by_folder: dict[Folder, list[ArchivedArtifact]] = {}
@@ -229,13 +229,13 @@ def _place_files(site: Site, artifacts: Sequence[ArchivedArtifact]) -> tuple[Res
             by_folder.setdefault(site.store.folder_of(artifact.session_id), []).append(artifact)
     with site.workspace.vault.reader() as reader:
         for folder, files in by_folder.items():
-            with Directory.create(site.home, *folder.below) as target:
+            with Directory.create(site.path, *folder.below) as target:
                 results += place_all(target, _placements(reader, files))
         results += _entries_back(site, reader, [it for it in artifacts if it.kind is ArtifactKind.ENTRY])
     return tuple(results)
 
 
-def _entries_back(site: Site, reader: VaultReader, entries: Sequence[ArchivedArtifact]) -> Iterator[Restored]:
+def _entries_back(site: Home, reader: VaultReader, entries: Sequence[ArchivedArtifact]) -> Iterator[Restored]:
     contents: dict[str, bytes] = {}
     for entry in entries:
         try:

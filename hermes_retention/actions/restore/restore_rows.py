@@ -14,7 +14,7 @@ import msgspec
 from hermes_retention.actions.restore.place_files import Placement, Restored
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import RetentionError, VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind
 from hermes_retention.model.text import printable
@@ -36,7 +36,7 @@ class RowsReport(msgspec.Struct, frozen=True):
 
 
 def put_rows_back(
-    site: Site, artifacts: Sequence[ArchivedArtifact], damages: list[VaultDamaged], *, now: float
+    site: Home, artifacts: Sequence[ArchivedArtifact], damages: list[VaultDamaged], *, now: float
 ) -> RowsReport:
     """Put rows back into the host's database; ``artifacts`` has every version of each session's rows.
 
@@ -66,7 +66,7 @@ def put_rows_back(
 
 
 def joined_placements(
-    site: Site, reader: VaultReader, artifacts: Iterable[ArchivedArtifact]
+    site: Home, reader: VaultReader, artifacts: Iterable[ArchivedArtifact]
 ) -> Iterator[Placement]:
     """Rows as files: one for each session and kind, its versions joined, named as the newest."""
     for versions in _by_session(artifacts, _order_of_sweeps(site)).values():
@@ -75,7 +75,7 @@ def joined_placements(
             yield Placement(newest, partial(site.store.joined_rows, same))
 
 
-def in_order_of_sweeps(site: Site, artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+def in_order_of_sweeps(site: Home, artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
     """Of ``artifacts`` the rows, each session's in the order in which they were archived."""
     found = _by_session(artifacts, _order_of_sweeps(site))
     return [artifact for versions in found.values() for artifact in versions]
@@ -86,7 +86,7 @@ class _Returning:
 
     def __init__(  # noqa: PLR0913, PLR0917 - from where, to where, and what is known
         self,
-        site: Site,
+        site: Home,
         restorer: RowRestorer,
         reader: VaultReader,
         wanted: dict[str, list[ArchivedArtifact]],
@@ -175,7 +175,7 @@ class _Returning:
         return count, met
 
 
-def _order_of_sweeps(site: Site) -> dict[str, int]:
+def _order_of_sweeps(site: Home) -> dict[str, int]:
     """Of the sweeps that the ledger knows. Those of a ledger that was lost came before them."""
     try:
         ledger = site.workspace.ledger_if_any()

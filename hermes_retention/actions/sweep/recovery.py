@@ -12,7 +12,7 @@ from hermes_retention.actions.upkeep import compact
 from hermes_retention.archive.vault import Vault
 from hermes_retention.disk import moving, originals
 from hermes_retention.disk.directories import Directory
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import FIRST_REMOVAL, RebuiltSweep
 from hermes_retention.home.workspace import ASIDE, FOLDER
 from hermes_retention.model.errors import CompactionRefused, LedgerDamaged
@@ -27,12 +27,12 @@ _COUNTED_AS = {
 }
 
 
-def recover(site: Site) -> list[str]:
+def recover(site: Home) -> list[str]:
     """Put right what a dead process left half done; a line for each thing that a person must settle."""
     return [*_recover_ledger(site), *_recover_files(site), *_recover_database(site)]
 
 
-def _recover_ledger(site: Site) -> list[str]:
+def _recover_ledger(site: Home) -> list[str]:
     """A damaged ledger is set aside, and what the vault knows of sweeps is the beginning of a new one."""
     workspace = site.workspace
     try:
@@ -69,7 +69,7 @@ def sweeps_in(vault: Vault) -> list[RebuiltSweep]:
     return [RebuiltSweep(sweep, started[sweep], dict(totals[sweep])) for sweep in order]
 
 
-def _recover_database(site: Site) -> list[str]:
+def _recover_database(site: Home) -> list[str]:
     """A compaction that died leaves copies as large as the database: they must not wait for the next one."""
     try:
         compact.recover(site)
@@ -78,18 +78,18 @@ def _recover_database(site: Site) -> list[str]:
     return []
 
 
-def _recover_files(site: Site) -> list[str]:
+def _recover_files(site: Home) -> list[str]:
     for below in (FOLDER,), (FOLDER, "archive"):
-        with Directory.open(site.home, *below) as own:
+        with Directory.open(site.path, *below) as own:
             moving.sweep_temporaries(own)
     return [line for folder in site.store.folders() for line in _recover_folder(site, folder)]
 
 
-def _recover_folder(site: Site, folder: Folder) -> list[str]:
+def _recover_folder(site: Home, folder: Folder) -> list[str]:
     try:
-        files = Directory.open(site.home, *folder.below)
+        files = Directory.open(site.path, *folder.below)
     except FileNotFoundError:
         return []
-    with files, Directory.create(site.home, *ASIDE, *folder.aside) as aside:
+    with files, Directory.create(site.path, *ASIDE, *folder.aside) as aside:
         moving.sweep_temporaries(files)
         return originals.recover(files, aside)

@@ -20,7 +20,7 @@ from hermes_retention.actions.sweep.report import SweepReport, report_on
 from hermes_retention.actions.sweep.spot_check import LAST_DRILL, drill
 from hermes_retention.actions.sweep.sweep_listeners import Observer, Silent, TellingPlugins
 from hermes_retention.actions.sweep.sweep_notes import SweepNotes
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import DONE, FIRST_REMOVAL, STOPPED, STORE, Ledger, LookedThrough, Outcome
 from hermes_retention.home.workspace import ASIDE
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
@@ -52,7 +52,7 @@ class _Stopwatch:
         return round(time.perf_counter() - self._start, 3)
 
 
-def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
+def preview(site: Home, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
     """What ``sweep`` would do now. Changes nothing, makes no folder, takes no lock."""
     watch, now = _Stopwatch(), clock()
     inventory, plan = _plan(site, now=now)
@@ -76,7 +76,7 @@ def preview(site: Site, *, clock: Clock, observer: Observer | None = None) -> Sw
 
 
 def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
-    site: Site,
+    site: Home,
     *,
     clock: Clock,
     origin: str,
@@ -122,7 +122,7 @@ def _of_drill(damage: str) -> str:
 class Run(msgspec.Struct, frozen=True):
     """What a sweep is made of, once its plan stands."""
 
-    site: Site
+    site: Home
     inventory: Inventory
     plan: Plan
     notes: SweepNotes
@@ -215,7 +215,7 @@ def _without_what_was_left(plan: Plan, outcomes: Sequence[Outcome]) -> Plan:
     return msgspec.structs.replace(plan, steps=tuple(it for it in plan.steps if id(it) not in left))
 
 
-def has_removed_before(site: Site) -> bool:
+def has_removed_before(site: Home) -> bool:
     """Whether a sweep ever removed anything from this home; the first one asks before it does."""
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
@@ -224,7 +224,7 @@ def has_removed_before(site: Site) -> bool:
         return ledger.fact(FIRST_REMOVAL) is not None
 
 
-def _plan(site: Site, *, now: float) -> tuple[Inventory, Plan]:
+def _plan(site: Home, *, now: float) -> tuple[Inventory, Plan]:
     inventory = site.take_inventory(now=now)
     return inventory, decide(inventory, site.policy, now=now)
 
@@ -266,7 +266,7 @@ def _forget_routes(index: RouteIndex | None, inventory: Inventory, plan: Plan, c
 
 
 def _measured(
-    site: Site, inventory: Inventory, outcomes: Sequence[Outcome]
+    site: Home, inventory: Inventory, outcomes: Sequence[Outcome]
 ) -> tuple[Usage, DatabaseSpace | None]:
     """What is stored after a sweep. A database that is locked just now must not hide what was done."""
     try:

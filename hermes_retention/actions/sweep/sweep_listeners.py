@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hermes_retention.archive.vault import partition_name
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.hookspecs import Location
 from hermes_retention.model.plan import Plan, Verdict
@@ -47,7 +47,7 @@ class Silent:
 class TellingPlugins:
     """An observer that also tells plugins what went to the archive."""
 
-    def __init__(self, observer: Observer, site: Site, inventory: Inventory) -> None:
+    def __init__(self, observer: Observer, site: Home, inventory: Inventory) -> None:
         self._observer, self._site = observer, site
         self._sessions: dict[str, Session] = {session.id: session for session in inventory.sessions}
 

@@ -17,7 +17,7 @@ import msgspec
 
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.moving import remove_own_entry
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import FOLDER, free_bytes
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
 from hermes_retention.model.text import printable, words
@@ -73,7 +73,7 @@ Observer = Callable[[Stage], None]
 
 
 def preview(
-    site: Site, *, above: float = COMPACT_ABOVE, environ: Mapping[str, str] = os.environ
+    site: Home, *, above: float = COMPACT_ABOVE, environ: Mapping[str, str] = os.environ
 ) -> CompactReport:
     """What ``compact`` would do now, and the errors that it would raise. Makes no file.
 
@@ -100,7 +100,7 @@ def preview(
 
 
 def compact(
-    site: Site,
+    site: Home,
     *,
     above: float = COMPACT_ABOVE,
     environ: Mapping[str, str] = os.environ,
@@ -120,7 +120,7 @@ def compact(
 
 
 def _compact(
-    site: Site, path: Path, above: float, environ: Mapping[str, str], observer: Observer
+    site: Home, path: Path, above: float, environ: Mapping[str, str], observer: Observer
 ) -> CompactReport:
     if not (site.workspace.root / _PART).exists():  # else something may be left to clear up
         first_look = preview(site, above=above, environ=environ)
@@ -132,32 +132,32 @@ def _compact(
         report = preview(site, above=above, environ=environ)
         if report.worthwhile:
             job = _examine(site, path, _figures(path), environ)
-            with _folder(site, path) as folder, Directory.open(site.home) as home:
+            with _folder(site, path) as folder, Directory.open(site.path) as home:
                 _replace(job, home, folder, observer)
                 _finish(job.path, folder)
             report = msgspec.structs.replace(report, compacted=True, bytes_after=_size(path))
     return report
 
 
-def recover(site: Site) -> None:
+def recover(site: Home) -> None:
     """Clear up what a killed ``compact`` left; the lock of the home is held.
 
     Raises ``CompactionRefused`` when a person must settle which database is the right one.
     """
     try:
-        folder = Directory.open(site.home, FOLDER, _PART)
+        folder = Directory.open(site.path, FOLDER, _PART)
     except FileNotFoundError:
         return
-    with folder, Directory.open(site.home) as home:
+    with folder, Directory.open(site.path) as home:
         swapping.recover(home, folder)
 
 
-def _database(site: Site) -> Path:
+def _database(site: Home) -> Path:
     if site.store.name != "hermes":
         raise CompactionRefused(
-            printable(str(site.home)), "its sessions are not in a database", consequence=NOTHING
+            printable(str(site.path)), "its sessions are not in a database", consequence=NOTHING
         )
-    return site.home / DATABASE
+    return site.path / DATABASE
 
 
 def _figures(path: Path) -> Figures:
@@ -172,10 +172,10 @@ def _figures(path: Path) -> Figures:
     return found
 
 
-def _examine(site: Site, path: Path, figures: Figures, environ: Mapping[str, str]) -> _Job:
+def _examine(site: Home, path: Path, figures: Figures, environ: Mapping[str, str]) -> _Job:
     """All that can be known beforehand. Raises what speaks against it; only reads."""
     obstacles.require_free_way(path, figures, environ)
-    copies = obstacles.room_for_copies(path, figures, free_bytes(site.home))
+    copies = obstacles.room_for_copies(path, figures, free_bytes(site.path))
     return _Job(path, figures, merge=bool(figures.indexes) and copies > 1)
 
 
@@ -187,9 +187,9 @@ def _about(job: _Job) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _folder(site: Site, path: Path) -> Iterator[Directory]:
+def _folder(site: Home, path: Path) -> Iterator[Directory]:
     """Where the copies lie; emptied at the end."""
-    with Directory.create(site.home, FOLDER, _PART) as folder:
+    with Directory.create(site.path, FOLDER, _PART) as folder:
         if os.fstat(folder.descriptor).st_dev != path.lstat().st_dev:
             raise CompactionRefused(
                 printable(str(folder.path)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hermes_retention.actions.inspect.lookup import Copies, archived_copies
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import UsageError
 from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
@@ -18,7 +18,7 @@ REMOVAL = "archive remove"
 """By whom the ledger says that such a removal was done."""
 
 
-def discard(site: Site, session_ids: Sequence[str], *, now: float) -> int:
+def discard(site: Home, session_ids: Sequence[str], *, now: float) -> int:
     """Remove every archived copy of these sessions. Returns the stored bytes that they took.
 
     Raises ``UsageError`` when one of them is held, ``SweepRunning`` when the home is busy, ``VaultDamaged``
@@ -44,7 +44,7 @@ def discard(site: Site, session_ids: Sequence[str], *, now: float) -> int:
     return sum(outcome.step.bytes for outcome in outcomes)
 
 
-def require_not_held(site: Site, session_ids: Sequence[str]) -> None:
+def require_not_held(site: Home, session_ids: Sequence[str]) -> None:
     """Raise ``UsageError`` when a person holds one of these sessions."""
     holds = site.workspace.holds.load()
     for session_id in session_ids:

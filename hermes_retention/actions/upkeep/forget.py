@@ -18,7 +18,7 @@ from hermes_retention.actions.sweep.recovery import recover
 from hermes_retention.actions.upkeep.targets import PENDING, Preview, Target, Wanted, look_at, pending_in
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.partition import Partition
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Ledger, Outcome
 from hermes_retention.home.workspace import ASIDE
 from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError, VaultDamaged
@@ -60,7 +60,7 @@ class Receipt(msgspec.Struct, frozen=True):
         return ExitCode.SOME_FAILED if self.errors or self.left else ExitCode.DONE
 
 
-def forget(site: Site, wanted: Wanted, *, skip: Collection[str] = (), now: float) -> Receipt:
+def forget(site: Home, wanted: Wanted, *, skip: Collection[str] = (), now: float) -> Receipt:
     """Remove all that there is of these sessions, and what an earlier run left, but for those in ``skip``.
 
     Raises ``UsageError`` when one is held, ``DatabaseInUse`` when one is live while somebody works with the
@@ -98,7 +98,7 @@ def forget(site: Site, wanted: Wanted, *, skip: Collection[str] = (), now: float
             return receipt
 
 
-def _nothing_left(site: Site, left: tuple[str, ...], damages: tuple[VaultDamaged, ...]) -> Receipt:
+def _nothing_left(site: Home, left: tuple[str, ...], damages: tuple[VaultDamaged, ...]) -> Receipt:
     """There is nothing to do; what an earlier run noted is done, unless it may lie where nobody can look."""
     if not damages:
         with site.workspace.ledger() as ledger:
@@ -110,7 +110,7 @@ class _Run:
     """One run, with the lock of the home held."""
 
     def __init__(
-        self, site: Site, ledger: Ledger, sweep: str, targets: Sequence[Target], *, now: float
+        self, site: Home, ledger: Ledger, sweep: str, targets: Sequence[Target], *, now: float
     ) -> None:
         self._site, self._ledger, self._sweep, self._now = site, ledger, sweep, now
         self._targets = targets
@@ -228,7 +228,7 @@ def _expired(entry: SessionEntry, partition: str) -> Outcome:
     return Outcome(step)
 
 
-def _besides(site: Site, ids: Collection[str]) -> list[str]:
+def _besides(site: Home, ids: Collection[str]) -> list[str]:
     return site.store.named_after(ids) if isinstance(site.store, ErasableStore) else []
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import Clock, preview, sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, Lifecycle, Policy
 from hermes_retention.policy.resume import plan_resume
@@ -50,7 +50,7 @@ class PrestartReport(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.swept.exit_code, self.dropped.exit_code)
 
 
-def prestart(site: Site, store: StartingStore, *, limits: ResumeLimits, clock: Clock) -> PrestartReport:
+def prestart(site: Home, store: StartingStore, *, limits: ResumeLimits, clock: Clock) -> PrestartReport:
     """Do all of it. Raises as ``sweep`` does; what was done until then stays done.
 
     ``store`` is that of ``site`` with other eyes.
@@ -61,7 +61,7 @@ def prestart(site: Site, store: StartingStore, *, limits: ResumeLimits, clock: C
         resumed, surplus = _chosen(store.interrupted(now=clock()), limits, now=clock())
         cleared = store.clear_resume_marks(surplus) if surplus else []
     return PrestartReport(
-        home=str(site.home),
+        home=str(site.path),
         dry_run=False,
         swept=swept,
         dropped=dropped,
@@ -71,7 +71,7 @@ def prestart(site: Site, store: StartingStore, *, limits: ResumeLimits, clock: C
 
 
 def preview_prestart(
-    site: Site, store: StartingStore, *, limits: ResumeLimits, clock: Clock
+    site: Home, store: StartingStore, *, limits: ResumeLimits, clock: Clock
 ) -> PrestartReport:
     """What ``prestart`` would do now. Changes nothing."""
     swept = preview(site, clock=clock)
@@ -80,7 +80,7 @@ def preview_prestart(
     left = [it for it in store.interrupted(now=clock()) if it.candidate.session_id not in gone]
     resumed, surplus = _chosen(left, limits, now=clock())
     return PrestartReport(
-        home=str(site.home),
+        home=str(site.path),
         dry_run=True,
         swept=swept,
         dropped=dropped,
@@ -89,7 +89,7 @@ def preview_prestart(
     )
 
 
-def _narrowed(site: Site, store: StartingStore) -> Site:
+def _narrowed(site: Home, store: StartingStore) -> Home:
     """The same home, of which ``store`` shows only what goes at once, into the archive whatever its class."""
     lifecycle = Lifecycle(files_after=0, idle_after=None, keep_failed=0)
     policy = Policy(dict.fromkeys(SessionClass, lifecycle), min_age=MIN_AGE_FLOOR, leftovers_after=None)

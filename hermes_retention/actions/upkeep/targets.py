@@ -12,7 +12,7 @@ import msgspec
 from hermes_retention.actions.inspect.lookup import require
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.partition import Partition
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.model.errors import UsageError, VaultDamaged
 from hermes_retention.model.plan import Liveness
@@ -67,7 +67,7 @@ class Preview(msgspec.Struct, frozen=True):
         return tuple(one for one in self.targets if one.live is not None) if self.in_use_by else ()
 
 
-def preview(site: Site, wanted: Wanted, *, now: float) -> Preview:
+def preview(site: Home, wanted: Wanted, *, now: float) -> Preview:
     """What would be forgotten. Reads only.
 
     Raises ``UsageError`` for a session that nobody knows, ``StoreUnreadable`` when the store cannot be read.
@@ -76,7 +76,7 @@ def preview(site: Site, wanted: Wanted, *, now: float) -> Preview:
     return look_at(site, inventory, wanted, now=now)
 
 
-def pending(site: Site) -> list[str]:
+def pending(site: Home) -> list[str]:
     """The sessions that a run began to forget and did not finish."""
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
@@ -90,7 +90,7 @@ def pending_in(ledger: Ledger) -> list[str]:
     return msgspec.json.decode(ledger.fact(PENDING) or "[]", type=list[str])
 
 
-def look_at(site: Site, inventory: Inventory, wanted: Wanted, *, now: float) -> Preview:
+def look_at(site: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> Preview:
     """The same, of an inventory that was just taken."""
     stored = {session.id: session for session in inventory.sessions}
     damages: list[VaultDamaged] = []
@@ -124,7 +124,7 @@ def look_at(site: Site, inventory: Inventory, wanted: Wanted, *, now: float) -> 
     return Preview(tuple(targets), in_use_by, tuple(once.values()), len(unfinished))
 
 
-def _in_use_by(site: Site) -> str | None:
+def _in_use_by(site: Home) -> str | None:
     if isinstance(site.store, ErasableStore):
         return site.store.in_use_by()
     return "nobody can tell whether the host runs"
@@ -136,7 +136,7 @@ def _target(session_id: str, why: str, session: Session | None, entry: SessionEn
     return Target(session_id, kinds[0], max(times), why, session)
 
 
-def _live(inventory: Inventory, site: Site, *, now: float) -> dict[str, str]:
+def _live(inventory: Inventory, site: Home, *, now: float) -> dict[str, str]:
     """Session id → why somebody may be using it."""
     return {
         step.session_id: step.reason
@@ -146,7 +146,7 @@ def _live(inventory: Inventory, site: Site, *, now: float) -> dict[str, str]:
 
 
 def _chosen(
-    site: Site,
+    site: Home,
     wanted: Wanted,
     stored: Mapping[str, Session],
     archived: Mapping[str, SessionEntry],

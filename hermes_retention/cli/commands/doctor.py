@@ -49,7 +49,7 @@ def run_metrics(context: Context, arguments: argparse.Namespace) -> int:
 
     now = context.clock()
     if arguments.to is None:
-        sys.stdout.write(text_of(measure(context.site, now=now), context.site.home))
+        sys.stdout.write(text_of(measure(context.site, now=now), context.site.path))
     else:
         write_metrics(context.site, Path(arguments.to).expanduser(), now=now)
     return ExitCode.DONE
@@ -70,7 +70,7 @@ def write_after_sweep(context: Context) -> None:
 
 def _findings(context: Context) -> list[Finding]:
     from hermes_retention.actions.inspect.doctor import examine, failed
-    from hermes_retention.home.home import Site
+    from hermes_retention.home.home import Home
     from hermes_retention.home.workspace import Workspace
 
     settings, findings = _settings(context)
@@ -78,7 +78,7 @@ def _findings(context: Context) -> list[Finding]:
         store = context.store
     except RetentionError as error:
         return [*findings, failed("store", error)]
-    site = Site(store, Workspace(store.home), settings.policy())
+    site = Home(store, Workspace(store.home), settings.policy())
     return [*findings, *examine(site, mode=settings.mode, now=context.clock())]
 
 

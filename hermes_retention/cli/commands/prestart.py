@@ -48,7 +48,7 @@ def _before_hermes(context: Context, arguments: argparse.Namespace) -> int:
 
 def _before_openclaw(context: Context, arguments: argparse.Namespace) -> int:
     site = context.site
-    store = StartingStore(site.home, cache_max_bytes=context.settings.index_cache_max_bytes)
+    store = StartingStore(site.path, cache_max_bytes=context.settings.index_cache_max_bytes)
     values = context.settings.values
     limits = ResumeLimits(
         most=values.resume_max if arguments.resume_max is None else arguments.resume_max,
@@ -80,7 +80,7 @@ def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
 
 def _nothing_done(context: Context, why: str) -> int:
     if context.json:
-        print_object({"home": str(context.site.home), "dry_run": True, "warnings": [why]})
+        print_object({"home": str(context.site.path), "dry_run": True, "warnings": [why]})
     else:
         context.page.line(sentence(why), Style.WARNING)
     return ExitCode.DONE

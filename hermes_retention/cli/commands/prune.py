@@ -15,7 +15,7 @@ from hermes_retention.cli.output.page import Style
 from hermes_retention.cli.output.progress import Watch
 from hermes_retention.cli.output.sweep import Details, show_failures, show_sweep, show_totals
 from hermes_retention.cli.output.words import counted
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.plan import Verdict
 from hermes_retention.model.session import SessionClass
@@ -56,7 +56,7 @@ def run_prune(context: Context, arguments: argparse.Namespace) -> int:
     return _sweep(context, site)
 
 
-def _one_off(site: Site, arguments: argparse.Namespace) -> Site:
+def _one_off(site: Home, arguments: argparse.Namespace) -> Home:
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
     policy = prune_policy(site.policy, classes, older_than=arguments.older_than)
     return msgspec.structs.replace(site, policy=policy)
@@ -84,7 +84,7 @@ def _question(report: SweepReport) -> str:
     return f"Remove the files of {counted(number, 'session')} from the store?"
 
 
-def _sweep(context: Context, site: Site) -> int:
+def _sweep(context: Context, site: Home) -> int:
     context.page.line()
     with watched(context) as watch:
         report = sweep(site, clock=context.clock, origin="prune", observer=watch)

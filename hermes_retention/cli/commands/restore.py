@@ -21,7 +21,7 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.cli.output.sweep import show_some
 from hermes_retention.cli.output.words import counted, files_counted, minute
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.session import ArtifactKind
@@ -142,7 +142,7 @@ def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
         show_some(page, lines, every=every)
 
 
-def _show_sweeps(page: Page, site: Site, sweeps: Sequence[SweepRow]) -> None:
+def _show_sweeps(page: Page, site: Home, sweeps: Sequence[SweepRow]) -> None:
     rows = []
     for sweep in sweeps:
         artifacts = site.workspace.vault.find([], sweep=sweep.id)

@@ -23,10 +23,10 @@ def run_simulate(context: Context, arguments: argparse.Namespace) -> int:
     simulation = simulate(history, site.policy, proposed, days=arguments.days, now=now)
     lines = [f"{name}={value}" for name, value in changes.items()]
     if context.json:
-        print_object(simulation_object(simulation, lines, str(site.home)))
+        print_object(simulation_object(simulation, lines, str(site.path)))
     else:
         usage = history.inventory.usage
-        show_simulation(context.page, simulation, lines, str(site.home), usage=usage)
+        show_simulation(context.page, simulation, lines, str(site.path), usage=usage)
         context.warn([str(damage) for damage in history.damages])
     return ExitCode.VAULT_DAMAGED if history.damages else ExitCode.DONE
 

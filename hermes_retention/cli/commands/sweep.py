@@ -21,7 +21,7 @@ from hermes_retention.model.plan import Verdict
 from hermes_retention.settings.forms import Mode
 
 if TYPE_CHECKING:
-    from hermes_retention.home.home import Site
+    from hermes_retention.home.home import Home
 
 OBSERVING = "nothing was removed: HERMES_RETENTION_MODE is observe, so sweeps only report"
 SWITCHED_OFF = "nothing was done: HERMES_RETENTION_MODE is off, so there are no sweeps"
@@ -127,12 +127,12 @@ def _finish(
     return report.exit_code
 
 
-def _no_sweep(site: Site) -> SweepReport:
+def _no_sweep(site: Home) -> SweepReport:
     used = site.usage().total_bytes
     return SweepReport(
         sweep=None,
         dry_run=True,
-        home=str(site.home),
+        home=str(site.path),
         seconds=0.0,
         sessions=0,
         bytes_before=used,

@@ -27,7 +27,7 @@ from hermes_retention.cli.demo.show import (
 )
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.home.holds import Hold
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.plan import Step, Verdict
@@ -58,7 +58,7 @@ def run_demo(page: Page, *, clock: Clock, keep: bool = False) -> int:
     return ExitCode.DONE if is_proved else ExitCode.SOME_FAILED
 
 
-def _tour(page: Page, site: Site, made: Made, clock: Clock) -> bool:
+def _tour(page: Page, site: Home, made: Made, clock: Clock) -> bool:
     files = site.store.files_directory
     with site.workspace.locked():
         site.workspace.holds.add(made.to_hold, Hold(_HELD_BECAUSE, since=clock()))
@@ -74,7 +74,7 @@ def _tour(page: Page, site: Site, made: Made, clock: Clock) -> bool:
 
 
 def _restore_one(
-    page: Page, site: Site, report: SweepReport, before: Mapping[str, Print], *, now: float
+    page: Page, site: Home, report: SweepReport, before: Mapping[str, Print], *, now: float
 ) -> bool:
     """Put a chat back and show its files as they were and as they are; whether they are the same."""
     chosen = max(filter(_is_archived_chat, report.steps), key=_has_a_transcript)
@@ -88,10 +88,10 @@ def _is_archived_chat(step: Step) -> bool:
     return step.session_class is SessionClass.CHAT and step.verdict is Verdict.ARCHIVE_FILES
 
 
-def _open(home: Path) -> Site:
+def _open(home: Path) -> Home:
     """The home with the default settings: an empty environment, and no files that could say otherwise."""
     store = HermesStore(home)
-    return Site(store, Workspace(store.home), load_settings(home, {}).policy())
+    return Home(store, Workspace(store.home), load_settings(home, {}).policy())
 
 
 def _has_a_transcript(step: Step) -> tuple[bool, int]:

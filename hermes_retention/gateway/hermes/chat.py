@@ -21,7 +21,7 @@ from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.gateway.hermes import chat_words as words
 from hermes_retention.gateway.hermes.registration import gateway_index
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import RetentionError, UsageError
 from hermes_retention.plugins import installed_extensions
@@ -136,7 +136,7 @@ class Chat:
         if not self._tokens.use(token):
             return words.WRONG_TOKEN
         site = self._site(settings)
-        index = gateway_index() or OfflineRoutes(site.home, self._clock)
+        index = gateway_index() or OfflineRoutes(site.path, self._clock)
         return words.swept(sweep(site, clock=self._clock, origin="chat", index=index))
 
     def _allowed(self) -> Settings:
@@ -169,6 +169,6 @@ class Chat:
     def _settings(self) -> Settings:
         return load_settings(self._home, os.environ)
 
-    def _site(self, settings: Settings) -> Site:
+    def _site(self, settings: Settings) -> Home:
         store = HermesStore(self._home)
-        return Site(store, Workspace(store.home), settings.policy(), installed_extensions())
+        return Home(store, Workspace(store.home), settings.policy(), installed_extensions())

@@ -132,7 +132,7 @@ def _answer(home: Path, arguments: Mapping[str, Any], known: Mapping[str, Any]) 
 
     from hermes_retention.actions.inspect.search.find import SearchRequest, search
     from hermes_retention.actions.inspect.search.query import text_query
-    from hermes_retention.home.home import Site
+    from hermes_retention.home.home import Home
     from hermes_retention.home.workspace import Workspace
     from hermes_retention.settings.load import load_settings
     from hermes_retention.stores.hermes.store import HermesStore
@@ -154,7 +154,7 @@ def _answer(home: Path, arguments: Mapping[str, Any], known: Mapping[str, Any]) 
         route=asker.route,
         excerpts=_MOST_EXCERPTS,
     )
-    site = Site(store, Workspace(store.home), settings.policy())
+    site = Home(store, Workspace(store.home), settings.policy())
     report = search(site, request, now=time.time())
     found: dict[str, Any] = {"results": list(map(_object, report.sessions)), "has_more": report.has_more}
     if report.damages:

@@ -17,7 +17,7 @@ from hermes_retention.actions.inspect.search.live import search_store
 from hermes_retention.actions.inspect.search.query import Query
 from hermes_retention.actions.inspect.search.vault import matching_sessions, take_hits
 from hermes_retention.archive.entries import SessionEntry
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import VaultDamaged
 from hermes_retention.model.session import Session, SessionClass
 from hermes_retention.stores.base import SessionMetadata
@@ -63,7 +63,7 @@ class _Place(msgspec.Struct):
     metadata: SessionMetadata
 
 
-def search(site: Site, request: SearchRequest, *, now: float) -> SearchReport:
+def search(site: Home, request: SearchRequest, *, now: float) -> SearchReport:
     """Look through the vault, newest month first, and stop when there is enough. Reads only.
 
     What is damaged is left out and told. Raises ``StoreUnreadable`` when ``request.live`` is set and the
@@ -101,7 +101,7 @@ class _Live(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def _in_store(site: Site, request: SearchRequest, *, now: float) -> _Live:
+def _in_store(site: Home, request: SearchRequest, *, now: float) -> _Live:
     stored = {session.id: session for session in site.store.scan(now=now).sessions}
     wanted = _wanted_in_store(site, request, stored)
     sessions = {session_id: stored[session_id] for session_id in wanted}
@@ -110,7 +110,7 @@ def _in_store(site: Site, request: SearchRequest, *, now: float) -> _Live:
     return _Live(places, live.hits, frozenset(stored), tuple(live.unread))
 
 
-def _in_vault(site: Site, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
+def _in_vault(site: Home, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
     """The first sessions that match, one more than asked for."""
     wanted = partial(_is_wanted, request)
     with closing(matching_sessions(site.workspace.vault, request.query, wanted, damages)) as matching:
@@ -150,7 +150,7 @@ def _fits(request: SearchRequest, place: _Place) -> bool:
     )
 
 
-def _wanted_in_store(site: Site, request: SearchRequest, stored: Mapping[str, Session]) -> dict[str, _Place]:
+def _wanted_in_store(site: Home, request: SearchRequest, stored: Mapping[str, Session]) -> dict[str, _Place]:
     known = site.store.metadata(list(stored))
     places = {
         session_id: _Place(

@@ -15,7 +15,7 @@ from hermes_retention.actions.inspect.search.messages import interesting_part, m
 from hermes_retention.actions.inspect.search.query import Query
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import read_unchanged
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ArtifactVanished, RetentionError
 from hermes_retention.model.session import Session
 from hermes_retention.stores.base import Folder
@@ -30,7 +30,7 @@ class Live(msgspec.Struct):
 
 
 def search_store(
-    site: Site, query: Query, sessions: Mapping[str, Session], new_hits: Callable[[], Hits]
+    site: Home, query: Query, sessions: Mapping[str, Session], new_hits: Callable[[], Hits]
 ) -> Live:
     """Look through rows and files of ``sessions``. Raises ``StoreUnreadable`` when rows cannot be read."""
     live = Live({}, [])
@@ -45,7 +45,7 @@ def search_store(
 
 
 def _search_files(
-    site: Site, query: Query, sessions: Mapping[str, Session], new_hits: Callable[[], Hits], live: Live
+    site: Home, query: Query, sessions: Mapping[str, Session], new_hits: Callable[[], Hits], live: Live
 ) -> None:
     with ExitStack() as opened:
         folders: dict[Folder, Directory | None] = {}
@@ -59,10 +59,10 @@ def _search_files(
                 live.hits[session.id] = hits
 
 
-def _open(site: Site, folder: Folder, opened: ExitStack) -> Directory | None:
+def _open(site: Home, folder: Folder, opened: ExitStack) -> Directory | None:
     """The directory, ``None`` when it does not exist."""
     try:
-        return opened.enter_context(Directory.open(site.home, *folder.below))
+        return opened.enter_context(Directory.open(site.path, *folder.below))
     except FileNotFoundError:
         return None
 

@@ -10,7 +10,7 @@ from sites import clock, site_of
 from hermes_retention.actions.inspect.stats import DueNow, Group, Stage, take_picture
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Site
+from hermes_retention.home.home import Home
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Verdict
 from hermes_retention.model.session import SessionClass
@@ -32,7 +32,7 @@ STEPS = (
 def test_session_with_several_steps_counts_once(tmp_path: Path) -> None:
     site = site_of(HomeBuilder(tmp_path).session("a", age=40 * DAY))
     inventory = site.take_inventory(now=NOW)
-    picture = take_picture(inventory, Plan(str(site.home), NOW, STEPS))
+    picture = take_picture(inventory, Plan(str(site.path), NOW, STEPS))
     (group,) = picture.groups
     size = inventory.usage.sessions_bytes
     rows_bytes = round(inventory.bytes_per_message)
@@ -52,7 +52,7 @@ def test_status_says_how_full_the_database_is(tmp_path: Path) -> None:
     assert take_status(site_of(HomeBuilder(tmp_path / "without", database=False)), now=NOW).database is None
 
 
-def swept(path: Path) -> Site:
+def swept(path: Path) -> Home:
     home = (
         HomeBuilder(path).session("a", age=40 * DAY).session("b", age=60).session("c", files=(), age=9 * DAY)
     )
