@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from hermes_retention.actions.inspect.status import ANNOUNCEMENT, Announcement
-from hermes_retention.cli.output.words import PARTS, counted
+from hermes_retention.cli.output.words import PARTS
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.model.plan import Plan
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration
 
 

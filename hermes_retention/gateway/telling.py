@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 
 from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.cli.output.words import counted
 from hermes_retention.gateway.complaints import Complaints
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size
 
 _COUNTED = (

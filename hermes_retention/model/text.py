@@ -1,4 +1,4 @@
-"""Names that come from disks and clients, and what the system says of files, made fit to show.
+"""Names that come from disks and clients, what the system says of files, and numbers of things, fit to show.
 
 A file name may hold any byte but ``/`` and NUL, a session id whatever a client sent. Terminals, logs and JSON
 get them only through here. What must not live here: parsing of names.
@@ -42,3 +42,8 @@ def _escape(character: str) -> str:
 def words(error: OSError) -> str:
     """What the operating system says, for the middle of a sentence."""
     return (error.strerror or type(error).__name__).lower()
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 session``, ``1,204 sessions``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -23,9 +23,8 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.archive import entry_object, show_copies, show_entries
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.words import counted
 from hermes_retention.model.errors import ExitCode, UsageError, VaultDamaged
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.forgetting import preview_object, receipt_object, show_preview, show_receipt
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.words import counted
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection

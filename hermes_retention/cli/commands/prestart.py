@@ -13,9 +13,8 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.cli.output.sweep import show_failures
-from hermes_retention.cli.output.words import counted
 from hermes_retention.model.errors import ExitCode, UsageError
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.openclaw.starting import StartingStore
 

@@ -14,11 +14,11 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Style
 from hermes_retention.cli.output.progress import Watch
 from hermes_retention.cli.output.sweep import Details, show_failures, show_sweep, show_totals
-from hermes_retention.cli.output.words import counted
 from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.plan import Verdict
 from hermes_retention.model.session import SessionClass
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration
 from hermes_retention.settings.forms import Mode
 

@@ -10,9 +10,10 @@ import msgspec
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.cli.demo.proof import Comparison, Print
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.words import because, counted
+from hermes_retention.cli.output.words import because
 from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
 from hermes_retention.model.session import SessionClass, Usage
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size
 
 _SHOWN_DIGITS = 24

@@ -25,8 +25,8 @@ from hermes_retention.cli.output.status import (
     growth_words,
     what_words,
 )
-from hermes_retention.cli.output.words import counted, minute
-from hermes_retention.model.text import printable
+from hermes_retention.cli.output.words import minute
+from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size, format_time
 
 _ASSETS = files("hermes_retention.cli.output") / "assets"

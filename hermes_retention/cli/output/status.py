@@ -17,12 +17,12 @@ from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.cli.output.json_output import space_object
 from hermes_retention.cli.output.layout import bar
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.words import PARTS, TO_DO, counted
+from hermes_retention.cli.output.words import PARTS, TO_DO
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Occasion
 from hermes_retention.model.plan import Liveness, Tier
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size, format_time
 from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.base import DatabaseSpace, HostSetting

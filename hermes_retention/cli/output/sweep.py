@@ -10,10 +10,9 @@ from hermes_retention.actions.sweep.report import Counts, SweepReport
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
-from hermes_retention.cli.output.words import counted
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.plan import Tier, Verdict
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size
 
 FEW = 10

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from hermes_retention.model.plan import Rule, Step, Tier, Verdict
 from hermes_retention.model.session import ArtifactKind
+from hermes_retention.model.text import counted
 
 REMOVED_BECAUSE = {
     Rule.FILES_AFTER: "over, and older than FILES_AFTER",
@@ -87,11 +88,6 @@ def because(step: Step) -> str:
 def minute(timestamp: float) -> str:
     """A Unix time in UTC to the minute, for tables."""
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%MZ")
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """``1 session``, ``1,204 sessions``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def files_counted(kinds: Iterable[ArtifactKind]) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.output.words import counted
 from hermes_retention.model.errors import RetentionError
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size
 
 if TYPE_CHECKING:

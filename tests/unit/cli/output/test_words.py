@@ -11,12 +11,12 @@ from hermes_retention.cli.output.words import (
     REMOVED_BECAUSE,
     TO_DO,
     because,
-    counted,
     files_counted,
     minute,
 )
 from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.model.session import ArtifactKind, SessionClass
+from hermes_retention.model.text import counted
 from hermes_retention.policy.explain import Coming
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
