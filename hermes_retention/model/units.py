@@ -23,8 +23,8 @@ _BYTES = {
     "TIB": 2**40,
 }
 _NUMBER = r"(?P<whole>\d{1,30})(?:\.(?P<part>\d{1,30}))?"  # more digits than that are a slip, not a wish
-_DURATION = re.compile(_NUMBER + r"\s*(?P<unit>[smhdw])", re.IGNORECASE | re.ASCII)
-_SIZE = re.compile(_NUMBER + r"\s*(?P<unit>(?:[KMGT]i?)?B)", re.IGNORECASE | re.ASCII)
+_DURATION = _NUMBER + r"\s*(?P<unit>[smhdw])"
+_SIZE = _NUMBER + r"\s*(?P<unit>(?:[KMGT]i?)?B)"
 _ROUNDS_TO_100 = 99.95
 _ROUNDS_TO_1000 = 999.5
 DURATION_FORM = "a duration with its unit, such as 90s, 30m, 12h, 7d or 2w"
@@ -33,7 +33,7 @@ SIZE_FORM = "a size with its unit, such as 500KB, 10MB or 2GiB"
 
 def parse_duration(text: str) -> int:
     """Seconds in ``text``, rounded down. Raises ``ValueError`` that says what would be right."""
-    match = _DURATION.fullmatch(text.strip())
+    match = _match(_DURATION, text)
     if match is None:
         raise ValueError(f"{text!r} is not {DURATION_FORM}")
     return _times(match, _SECONDS[match["unit"].lower()])
@@ -41,10 +41,15 @@ def parse_duration(text: str) -> int:
 
 def parse_size(text: str) -> int:
     """Bytes in ``text``, rounded down. Raises ``ValueError`` that says what would be right."""
-    match = _SIZE.fullmatch(text.strip())
+    match = _match(_SIZE, text)
     if match is None:
         raise ValueError(f"{text!r} is not {SIZE_FORM}")
     return _times(match, _BYTES[match["unit"].upper()])
+
+
+def _match(form: str, text: str) -> re.Match[str] | None:
+    """Compiled at its first use only: every start of the program loads this, and few read a unit."""
+    return re.fullmatch(form, text.strip(), re.IGNORECASE | re.ASCII)
 
 
 def _times(number: re.Match[str], unit: int) -> int:
@@ -95,3 +100,8 @@ def format_time(timestamp: float) -> str:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):  # no year from 1 to 9999
         return "an unknown time"
+
+
+def minute(timestamp: float) -> str:
+    """A Unix time in UTC to the minute, for tables."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%MZ")

@@ -7,10 +7,10 @@ import argparse
 from hermes_retention.actions.inspect.lookup import require, vault_ids
 from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Column, Fit, Style, Table
-from hermes_retention.cli.output.words import minute
 from hermes_retention.home.holds import Hold
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import printable, storable
+from hermes_retention.model.units import minute
 
 
 def add_hold(context: Context, arguments: argparse.Namespace) -> int:

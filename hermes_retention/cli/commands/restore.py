@@ -20,13 +20,13 @@ from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.cli.output.sweep import show_some
-from hermes_retention.cli.output.words import files_counted, minute
+from hermes_retention.cli.output.words import files_counted
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_size
+from hermes_retention.model.units import format_size, minute
 
 
 def run_restore(context: Context, arguments: argparse.Namespace) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 
 from hermes_retention.actions.inspect.cap_standing import CapStanding
 from hermes_retention.cli.output.page import Page, Style
-from hermes_retention.cli.output.words import minute
 from hermes_retention.model.text import counted, printable
+from hermes_retention.model.units import minute
 from hermes_retention.policy.cap_text import NEXT, portion, setting
 from hermes_retention.policy.caps import Alert, Stage
 

@@ -17,12 +17,12 @@ from hermes_retention.actions.inspect.explain import (
 from hermes_retention.archive.entries import describe
 from hermes_retention.cli.output.archive import metadata_lines, show_artifacts
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.words import PARTS, TO_DO, because, minute
+from hermes_retention.cli.output.words import PARTS, TO_DO, because
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.plan import Rule, Step, Tier, Verdict
 from hermes_retention.model.session import Record, Session
 from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_duration, format_size, format_time
+from hermes_retention.model.units import format_duration, format_size, format_time, minute
 from hermes_retention.policy.explain import Coming
 from hermes_retention.policy.questions import Answer
 

@@ -10,9 +10,9 @@ from typing import Any
 from hermes_retention.actions.upkeep.forget import Receipt
 from hermes_retention.actions.upkeep.targets import Preview, Target
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.words import files_counted, minute
+from hermes_retention.cli.output.words import files_counted
 from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_size
+from hermes_retention.model.units import format_size, minute
 
 _SHOWN = 30
 

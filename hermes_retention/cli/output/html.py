@@ -25,9 +25,8 @@ from hermes_retention.cli.output.status import (
     growth_words,
     what_words,
 )
-from hermes_retention.cli.output.words import minute
 from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_size, format_time
+from hermes_retention.model.units import format_size, format_time, minute
 
 _ASSETS = files("hermes_retention.cli.output") / "assets"
 _LIBRARIES = ("chart.umd.min.js", "chartjs-chart-treemap.min.js")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 GAP = 2
 """Blanks between two columns."""
@@ -28,8 +28,7 @@ class Fit(enum.Enum):
     """Their end goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table."""
 
     title: str
@@ -37,8 +36,7 @@ class Column:
     fit: Fit = Fit.WHOLE
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows of texts below the titles of their columns."""
 
     columns: tuple[Column, ...]

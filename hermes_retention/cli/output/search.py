@@ -11,8 +11,8 @@ from typing import Any
 from hermes_retention.actions.inspect.search.find import SearchReport
 from hermes_retention.actions.inspect.search.found import Excerpt, FoundSession
 from hermes_retention.cli.output.page import Page, Style
-from hermes_retention.cli.output.words import minute
 from hermes_retention.model.text import counted, printable
+from hermes_retention.model.units import minute
 
 
 def show_search(page: Page, report: SearchReport) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from hermes_retention.model.plan import Rule, Step, Tier, Verdict
 from hermes_retention.model.session import ArtifactKind
@@ -83,11 +82,6 @@ def because(step: Step) -> str:
     """Why steps like this one are kept or removed."""
     words = KEPT_BECAUSE if step.verdict is Verdict.KEEP else REMOVED_BECAUSE
     return words.get(step.rule, step.rule.value)
-
-
-def minute(timestamp: float) -> str:
-    """A Unix time in UTC to the minute, for tables."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
 def files_counted(kinds: Iterable[ArtifactKind]) -> str:

@@ -12,11 +12,11 @@ from hermes_retention.cli.output.words import (
     TO_DO,
     because,
     files_counted,
-    minute,
 )
 from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.model.session import ArtifactKind, SessionClass
 from hermes_retention.model.text import counted
+from hermes_retention.model.units import minute
 from hermes_retention.policy.explain import Coming
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
