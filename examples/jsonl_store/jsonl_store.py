@@ -22,9 +22,8 @@ from hermes_retention.hookspecs import hookimpl
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass, Unknown
 from hermes_retention.model.text import printable
-from hermes_retention.stores.base import Folder, Scan, StoreFiles, StoreKind
+from hermes_retention.stores.base import Folder, Scan, Store, StoreFiles, StoreKind
 from hermes_retention.stores.files import folder_files
-from hermes_retention.stores.files_only import FilesOnly
 
 NAME = "jsonl"
 CHATS = Folder(("chats",))
@@ -33,8 +32,8 @@ _OF_HOST = re.compile(r"([0-9a-f]{12})\.jsonl")
 _BLOCK = 512  # the unit of st_blocks, whatever the file system's own blocks are
 
 
-class JsonlStore(FilesOnly):
-    """A directory of transcripts. All that needs a database or an index is answered by ``FilesOnly``."""
+class JsonlStore(Store):
+    """A directory of transcripts. All that needs a database or an index is answered by ``Store`` itself."""
 
     name = NAME
 

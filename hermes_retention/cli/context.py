@@ -135,10 +135,7 @@ class Context:
     @property
     def index(self) -> RouteIndex | None:
         """Where dead routes can leave while no gateway runs; ``None`` when the store has no such thing."""
-        from hermes_retention.stores.hermes.routes_out import OfflineRoutes
-        from hermes_retention.stores.hermes.store import HermesStore
-
-        return OfflineRoutes(self.store.home, self.clock) if isinstance(self.store, HermesStore) else None
+        return self.store.offline_routes(self.clock)
 
     @property
     def is_interactive(self) -> bool:

@@ -1,18 +1,26 @@
-"""The port to a host's session storage. What a layout looks like is said in the adapters beside it."""
+"""The port to a host's session storage: what a store can be asked, and what it answers when nobody says more.
+
+What a layout looks like is said in the adapters beside it, what rows are in ``rows``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
 
-from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.errors import RetentionError, StoreUnreadable
 from hermes_retention.model.session import Artifact, Session, Unknown
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
+
+LiveMessage: TypeAlias = tuple[str, Mapping[str, Any]]
+"""Session id, and the columns of the row that say something, by name."""
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -120,55 +128,110 @@ class HostSetting(msgspec.Struct, frozen=True):
     """What it means for retention, in a few words."""
 
 
-class Store(Protocol):
-    """A host's session storage below one home. Implementations only read, but for what their docs name."""
+class Level(enum.StrEnum):
+    """How bad something is."""
 
-    name: str
+    GOOD = "good"
+    NOTE = "note"
+    """Worth knowing; nothing is wrong."""
+    WARNING = "warning"
+    """Somebody should look at it."""
+    ERROR = "error"
+    """Something does not work."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at: a stable name, how it is, what was found, and what helps."""
+
+    check: str
+    level: Level
+    what: str
+    cure: str = ""
+
+
+class Store(ABC):
+    """A host's session storage below one home. Implementations only read, but for what their docs name.
+
+    What is not abstract has the answer of a layout without a database and without an index. A layout that has
+    more says so in its own method; whoever asks never looks at which store it is.
+    """
+
+    name: ClassVar[str]
     """What ``--store`` calls it."""
 
+    # -- files: every layout has them ----------------------------------------------------------------
+
     @property
+    @abstractmethod
     def home(self) -> Path:
         """The home, resolved."""
 
     @property
+    @abstractmethod
     def files_directory(self) -> Path:
         """Where the files of sessions lie, or the directories that hold them. It may not exist yet."""
 
+    @abstractmethod
     def folders(self) -> Sequence[Folder]:
         """Every directory in which files of sessions lie now, or shall lie."""
 
+    @abstractmethod
     def folder_of(self, session_id: str) -> Folder:
         """Where the files of this session lie, or go back to."""
 
+    @abstractmethod
     def moving_files(self, *aside: str) -> AbstractContextManager[StoreFiles]:
         """Open the artifacts for one sweep; the lock of the home is held.
 
         ``aside`` is where files wait between "archived" and "removed", part by part from the home.
         """
 
-    def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
-        """Put archived index entries back, by the id of their session, whose files are there already.
-
-        The lock of the home is held. Raises ``StoreUnreadable`` when an index cannot be read or locked.
-        """
-
+    @abstractmethod
     def scan(self, *, now: float) -> Scan:
         """Read names, sizes, times, rows and routes; never the contents of session files.
 
         Raises ``StoreUnreadable`` when liveness cannot be read; then nothing may be removed.
         """
 
+    # -- the index -----------------------------------------------------------------------------------
+
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
-        """What is known of these sessions; ids without a record are missing from the answer."""
+        """What is known of these sessions; ids without a record are missing from the answer.
+
+        Without an index nothing is known of any.
+        """
+        return {}
+
+    def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
+        """Put archived index entries back, by the id of their session, whose files are there already.
+
+        The lock of the home is held. Raises ``StoreUnreadable`` when an index cannot be read or locked.
+        Without an index each is refused.
+        """
+        return dict.fromkeys(entries, EntryRestored(self._has_no("index")))
+
+    def offline_routes(self, clock: Callable[[], float]) -> RouteIndex | None:
+        """Where dead routes can leave while no gateway runs; ``None`` when the host has no such thing.
+
+        ``clock`` gives Unix seconds.
+        """
+        return None
+
+    # -- rows of a database --------------------------------------------------------------------------
 
     def database_space(self) -> DatabaseSpace | None:
         """How full the host's database is now; ``None`` when there is none.
 
         Raises ``StoreUnreadable`` when it cannot be read.
         """
+        return None
 
     def reading_rows(self) -> AbstractContextManager[RowReader]:
-        """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open."""
+        """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open.
+
+        Raises ``StoreUnreadable``, as all that needs a database does where there is none.
+        """
+        raise self._has_no("database")
 
     def removing_rows(self, stop: Stop = never) -> AbstractContextManager[RowRemover]:
         """Change rows, from one thread. Raises ``StoreUnreadable``.
@@ -176,12 +239,7 @@ class Store(Protocol):
         A stop is heard between two transactions: sessions of which nothing is told were not begun, or lost
         the oldest of their messages, as when the process dies.
         """
-
-    def host_warnings(self) -> list[str]:
-        """Settings of the host that work against retention, each with its cure, one line each."""
-
-    def host_settings(self) -> Sequence[HostSetting]:
-        """Those of the host's own settings that matter; empty when its configuration cannot be read."""
+        raise self._has_no("database")
 
     def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
         """For putting archived rows back into the host's database, also while the host runs.
@@ -189,13 +247,70 @@ class Store(Protocol):
         Raises ``StoreUnreadable`` when there is no database, and for whatever the database refuses within the
         block: its lock, for a minute, or a write. What was told as done is committed then.
         """
+        raise self._has_no("database")
 
     def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
         """Versions of one kind of one session as one: what a restore would put back of them.
 
         ``versions`` stand in the order in which they were archived. Touches no database. Raises
-        ``VaultDamaged``.
+        ``VaultDamaged``. Without a database, rows in the archive come from another host: the newest version
+        stands for all.
         """
+        yield from versions[-1].read()
+
+    def message_texts(self, run: str) -> Iterator[LiveMessage]:
+        """The messages in the database that may hold ``run``, which is ASCII, in any case.
+
+        All of them when it is empty. Newest first, read in short transactions: what is written meanwhile may
+        be missing. Raises ``StoreUnreadable``. Files of sessions are searched by whoever asks.
+        """
+        return iter(())
+
+    # -- forgetting ----------------------------------------------------------------------------------
+
+    def erasing(self) -> Store:
+        """The same store; rows that are removed through it are overwritten as well."""
+        return self
+
+    def in_use_by(self) -> str | None:
+        """Who works with the storage now, in words; ``None`` when nobody does, as far as can be told."""
+        return "nobody can tell whether the host runs"
+
+    def drop_routes_to(self, session_ids: Collection[str]) -> int:
+        """Remove every route of this home that leads to one of these sessions, and say how many there were.
+
+        Only while nobody uses the storage: a running host would write them again. Raises ``StoreUnreadable``.
+        """
+        return 0
+
+    def wipe(self) -> None:
+        """Clear what search tables and logs still hold of removed rows. Raises ``StoreUnreadable``."""
+        return
+
+    def named_after(self, session_ids: Collection[str]) -> list[str]:
+        """Further things of the host that are named after these sessions; nobody here removes them."""
+        return []
+
+    # -- the host ------------------------------------------------------------------------------------
+
+    def host_warnings(self) -> list[str]:
+        """Settings of the host that work against retention, each with its cure, one line each."""
+        return []
+
+    def host_settings(self) -> Sequence[HostSetting]:
+        """Those of the host's own settings that matter; empty when its configuration cannot be read."""
+        return ()
+
+    def checkup(self) -> Iterator[Finding]:
+        """What can be told of the host: version, configuration, plugin. Reads only, raises nothing."""
+        return iter(())
+
+    def _has_no(self, what: str) -> StoreUnreadable:
+        return StoreUnreadable(
+            str(self.home),
+            f"this host keeps its sessions in files, and has no {what}",
+            consequence="nothing was changed",
+        )
 
 
 class StoreKind(msgspec.Struct, frozen=True):

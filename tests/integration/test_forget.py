@@ -163,7 +163,7 @@ def test_held_session_is_refused(site: Home) -> None:
     [
         "home.ledger.Ledger.begin_sweep",
         "home.ledger.Ledger.note",
-        "stores.hermes.store.HermesStore.drop_routes",
+        "stores.hermes.store.HermesStore.drop_routes_to",
         "archive.vault.Vault.remove_sessions",
         "home.ledger.Ledger.forget_sessions",
     ],

@@ -22,7 +22,7 @@ from hermes_retention.model.errors import ExitCode, RetentionError, VaultDamaged
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_duration, format_size
 from hermes_retention.settings.forms import Mode
-from hermes_retention.stores.checkup import CheckedStore, Finding, Level
+from hermes_retention.stores.base import Finding, Level
 
 _DAY = 86400
 _LITTLE_FREE_BYTES = 500_000_000
@@ -154,8 +154,7 @@ def _store(site: Home, *, now: float) -> Iterator[Finding]:
 
 
 def _host(site: Home) -> Iterator[Finding]:
-    if isinstance(site.store, CheckedStore):
-        yield from site.store.checkup()
+    yield from site.store.checkup()
 
 
 def _lock(site: Home) -> Iterator[Finding]:

@@ -25,7 +25,6 @@ from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionErro
 from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.model.session import Inventory, Session
 from hermes_retention.model.text import printable
-from hermes_retention.stores.erasing import ErasableStore
 
 ORIGIN = "forget"
 """By whom the ledger says that it was done."""
@@ -121,7 +120,7 @@ class _Run:
         site, targets = self._site, self._targets
         ids = {target.session_id for target in targets}
         self._errors.extend(damages)
-        besides = _besides(site, ids)
+        besides = site.store.named_after(ids)
         outcomes = self._clear_store()
         routes = self._clear_routes(ids)
         archived = self._clear_vault(ids)
@@ -143,7 +142,7 @@ class _Run:
 
     def _clear_store(self) -> list[Outcome]:
         site = self._site
-        store = site.store.erasing() if isinstance(site.store, ErasableStore) else site.store
+        store = site.store.erasing()
         steps = [step for target in self._targets for step in _steps(target)]
         with site.store.moving_files(*ASIDE) as files:
             effects = StoreEffects(
@@ -163,10 +162,8 @@ class _Run:
 
     def _clear_routes(self, ids: Collection[str]) -> int:
         store = self._site.store
-        if not isinstance(store, ErasableStore):
-            return 0
         try:
-            routes = store.drop_routes(ids) if store.in_use_by() is None else 0
+            routes = store.drop_routes_to(ids) if store.in_use_by() is None else 0
             store.wipe()
         except RetentionError as error:
             self._errors.append(error)
@@ -226,10 +223,6 @@ def _expired(entry: SessionEntry, partition: str) -> Outcome:
         partition=partition,
     )
     return Outcome(step)
-
-
-def _besides(site: Home, ids: Collection[str]) -> list[str]:
-    return site.store.named_after(ids) if isinstance(site.store, ErasableStore) else []
 
 
 def _require_not_held(inventory: Inventory, targets: Sequence[Target]) -> None:

@@ -20,7 +20,6 @@ from hermes_retention.model.session import Inventory, Lineage, Session, SessionC
 from hermes_retention.model.text import printable
 from hermes_retention.policy.decide import decide
 from hermes_retention.stores.base import SessionMetadata
-from hermes_retention.stores.erasing import ErasableStore
 
 PENDING = "forgetting"
 """The fact in the ledger that names what a run has begun to remove, and has not finished."""
@@ -110,7 +109,8 @@ def look_at(site: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> 
     chosen = _with_family(chosen, stored, archived)
     live = _live(inventory, site, now=now)
     recent = any(one in stored and now - stored[one].last_activity < _JUST_NOW_SECONDS for one in chosen)
-    in_use_by = _in_use_by(site) or ("one of them was written to within the last minute" if recent else None)
+    just_now = "one of them was written to within the last minute" if recent else None
+    in_use_by = site.store.in_use_by() or just_now
     targets = [
         msgspec.structs.replace(
             _target(session_id, why, stored.get(session_id), archived.get(session_id)),
@@ -122,12 +122,6 @@ def look_at(site: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> 
     targets.sort(key=lambda target: (-target.last_activity, target.session_id))
     once = {str(damage): damage for damage in damages}
     return Preview(tuple(targets), in_use_by, tuple(once.values()), len(unfinished))
-
-
-def _in_use_by(site: Home) -> str | None:
-    if isinstance(site.store, ErasableStore):
-        return site.store.in_use_by()
-    return "nobody can tell whether the host runs"
 
 
 def _target(session_id: str, why: str, session: Session | None, entry: SessionEntry | None) -> Target:

@@ -11,7 +11,7 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError
 from hermes_retention.model.text import printable
-from hermes_retention.stores.checkup import Finding, Level
+from hermes_retention.stores.base import Finding, Level
 
 if TYPE_CHECKING:
     from hermes_retention.settings.load import Settings

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hermes_retention.model.text import printable, words
-from hermes_retention.stores.checkup import Finding, Level
+from hermes_retention.stores.base import Finding, Level
 from hermes_retention.stores.hermes.config import parse_yaml, warnings_about
 
 HOST = "hermes-agent"

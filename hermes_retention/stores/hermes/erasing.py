@@ -40,7 +40,7 @@ def in_use_by(home: Path) -> str | None:
     return f"{others[0]} has {state_db.DATABASE} open" if others else None
 
 
-def drop_routes(home: Path, session_ids: Collection[str]) -> int:
+def drop_routes_to(home: Path, session_ids: Collection[str]) -> int:
     """Remove routes to these sessions from the table and from ``sessions.json``; other entries stay as they
     are, byte for byte. Raises ``StoreUnreadable``.
     """

@@ -21,31 +21,34 @@ from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import (
     DatabaseSpace,
     EntryRestored,
+    Finding,
     Folder,
     HostSetting,
+    LiveMessage,
+    RouteIndex,
     Scan,
     SessionMetadata,
+    Store,
     StoreFiles,
 )
-from hermes_retention.stores.checkup import Finding
 from hermes_retention.stores.files import folder_files
 from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
 from hermes_retention.stores.hermes.checkup import checkup
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
+from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 from hermes_retention.stores.hermes.routing import Routing
 from hermes_retention.stores.hermes.rows import rows_back
 from hermes_retention.stores.hermes.rows.port_out import HermesRowReader, HermesRowRemover
 from hermes_retention.stores.hermes.rows.search import message_texts
 from hermes_retention.stores.hermes.rows.still_unused import Watch
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer
-from hermes_retention.stores.texts import LiveMessage
 
 _FOLDER = Folder((files.DIRECTORY,))
 
 
-class HermesStore:
+class HermesStore(Store):
     """The session storage below the home of a Hermes Agent, 0.13 and newer. ``restoring_rows`` writes."""
 
     name = "hermes"
@@ -81,6 +84,10 @@ class HermesStore:
     def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
         """Nothing: routes of this host are not archived, it makes them anew."""
         return {}
+
+    def offline_routes(self, clock: Callable[[], float]) -> RouteIndex:
+        """The index of a home without a gateway. Does nothing while one runs."""
+        return OfflineRoutes(self._home, clock)
 
     def scan(self, *, now: float) -> Scan:
         """Read names, sizes, times, rows and routes; never the contents of session files.
@@ -201,9 +208,9 @@ class HermesStore:
         """The gateway, or another process that has the database open; ``None`` when there is neither."""
         return erasing.in_use_by(self._home)
 
-    def drop_routes(self, session_ids: Collection[str]) -> int:
+    def drop_routes_to(self, session_ids: Collection[str]) -> int:
         """Remove every route of this home to these sessions. Raises ``StoreUnreadable``."""
-        return erasing.drop_routes(self._home, session_ids)
+        return erasing.drop_routes_to(self._home, session_ids)
 
     def wipe(self) -> None:
         """Clear what search tables and the log still hold of removed rows. Raises ``StoreUnreadable``."""

@@ -14,8 +14,7 @@ from hermes_retention.disk.directories import Directory
 from hermes_retention.model.errors import RestoreConflict, StoreUnreadable
 from hermes_retention.model.session import Session, Unknown
 from hermes_retention.model.text import printable, words
-from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata
-from hermes_retention.stores.files_only import FilesOnly
+from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata, Store
 from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
@@ -24,7 +23,7 @@ from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
 from hermes_retention.stores.openclaw.scanning import AgentScan, scan_agent
 
 
-class OpenClawStore(FilesOnly):
+class OpenClawStore(Store):
     """The session storage of Clawdbot, Moltbot and OpenClaw up to 2026.7."""
 
     name = "openclaw"

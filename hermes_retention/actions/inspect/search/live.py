@@ -19,7 +19,6 @@ from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ArtifactVanished, RetentionError
 from hermes_retention.model.session import Session
 from hermes_retention.stores.base import Folder
-from hermes_retention.stores.texts import MessageTexts
 
 
 class Live(msgspec.Struct):
@@ -34,12 +33,11 @@ def search_store(
 ) -> Live:
     """Look through rows and files of ``sessions``. Raises ``StoreUnreadable`` when rows cannot be read."""
     live = Live({}, [])
-    if isinstance(site.store, MessageTexts):
-        for session_id, fields in site.store.message_texts(query.run):
-            if session_id in sessions:
-                hits = live.hits.get(session_id) or new_hits()
-                if hits.take([message_of(fields)]):
-                    live.hits[session_id] = hits
+    for session_id, fields in site.store.message_texts(query.run):
+        if session_id in sessions:
+            hits = live.hits.get(session_id) or new_hits()
+            if hits.take([message_of(fields)]):
+                live.hits[session_id] = hits
     _search_files(site, query, sessions, new_hits, live)
     return live
 

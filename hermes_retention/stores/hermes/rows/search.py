@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from hermes_retention.stores.base import LiveMessage
 from hermes_retention.stores.hermes.rows.read import MESSAGES, columns_in_order, quoted
 from hermes_retention.stores.hermes.state_db import reading
-from hermes_retention.stores.texts import LiveMessage
 
 _TEXTS = ("content", "tool_calls", "reasoning", "reasoning_content")
 _OTHERS = ("role", "tool_name", "timestamp")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.stores.checkup import Level
+from hermes_retention.stores.base import Level
 from hermes_retention.stores.hermes import checkup
 from hermes_retention.stores.hermes.checkup import HOST, PLUGIN
 
