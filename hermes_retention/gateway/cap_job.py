@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from hermes_retention.gateway.counting import Counting
 from hermes_retention.gateway.session_usage import Tally
 from hermes_retention.home.workspace import Workspace
-from hermes_retention.policy.cap_text import alert_line, chat_line, setting
 from hermes_retention.policy.caps import (
     EVERYTHING,
     Action,
@@ -27,7 +26,10 @@ from hermes_retention.policy.caps import (
     CapSettings,
     Finding,
     Stage,
+    alert_line,
+    chat_line,
     possible,
+    setting,
 )
 from hermes_retention.settings.forms import Mode
 from hermes_retention.settings.load import load_settings

@@ -10,7 +10,6 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from hermes_retention.gateway.model_call import ModelCall
-from hermes_retention.policy.cap_text import stop_notice
 from hermes_retention.policy.caps import (
     PASSING,
     Action,
@@ -22,6 +21,7 @@ from hermes_retention.policy.caps import (
     Stop,
     judge,
     possible,
+    stop_notice,
 )
 
 _MINUTE = 60.0

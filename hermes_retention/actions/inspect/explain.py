@@ -1,4 +1,5 @@
-"""All that is known of one session: where it lies, what the policy says and why, what happened to it.
+"""All that is known of one session: where it lies, what the policy says and why, what happened to it, and how
+it stands with its caps.
 
 What must not live here: output, and rules.
 """
@@ -14,12 +15,13 @@ from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import UsageError, VaultDamaged
 from hermes_retention.model.plan import Rule, Step, Tier, Verdict
 from hermes_retention.model.session import ArchivedSession, Inventory, Session, SessionClass
+from hermes_retention.policy.caps import Alert, Cap, Caps, CapSettings, nearest
 from hermes_retention.policy.decide import decide
-from hermes_retention.policy.explain import KEEP_ALL, Coming, Outlook, look_ahead
+from hermes_retention.policy.explain import KEEP_ALL, Answer, Coming, Outlook, ask_all, look_ahead
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.policy.questions import Answer, ask_all
 from hermes_retention.settings.fields import variable
 from hermes_retention.stores.base import SessionMetadata
+from hermes_retention.stores.hermes.counts import Counter
 
 _SETTING = {
     Rule.FILES_AFTER: "files_after",
@@ -169,3 +171,62 @@ def _history(site: Home, session_id: str) -> tuple[StepRow, ...]:
         return ()
     with ledger:
         return tuple(ledger.history(session_id))
+
+
+class CapStanding(msgspec.Struct, frozen=True):
+    """Alerts are newest first."""
+
+    alerts: tuple[Alert, ...] = ()
+    cap: Cap | None = None
+    """The one that is used up most; ``None`` when nothing can be counted."""
+    count: float = 0.0
+    limit: float = 0.0
+
+
+def stand_with_caps(
+    site: Home, session_id: str, session_class: SessionClass | None, caps: CapSettings, *, now: float
+) -> CapStanding:
+    """How a session stands now. Reads only; raises ``StoreUnreadable`` and ``LedgerUnusable``."""
+    alerts = alerts_of(site, session_id)
+    if session_class is None:
+        return CapStanding(alerts)
+    limits = caps.classes[session_class.value]
+    counts = _counts(site, session_id, now=now)
+    closest = nearest(counts, limits)
+    if closest is None:
+        return CapStanding(alerts)
+    cap = closest[0]
+    return CapStanding(alerts, cap, counts[cap], _limit(limits, cap))
+
+
+def alerts_of(site: Home, session_id: str | None = None) -> tuple[Alert, ...]:
+    """Those of one session, or of all; none without a ledger."""
+    ledger = site.workspace.ledger_if_any()
+    if ledger is None:
+        return ()
+    with ledger:
+        return tuple(ledger.caps.alerts(session_id))
+
+
+def _limit(limits: Caps, cap: Cap) -> float:
+    return limits.limits[cap].at
+
+
+def _counts(site: Home, session_id: str, *, now: float) -> dict[Cap, float]:
+    """What the host's database tells; nothing of a session that has left it."""
+    counter = Counter(site.path)
+    try:
+        size = counter.look(session_id, None, now=now)
+    finally:
+        counter.close()
+    if size is None or not size.stored.messages:
+        return {}
+    counts: dict[Cap, float] = {
+        Cap.MESSAGES: size.stored.messages,
+        Cap.BYTES: size.stored.bytes + size.files_bytes,
+    }
+    if size.tokens is not None:
+        counts[Cap.TOKENS] = size.tokens
+    if size.cost_usd is not None:
+        counts[Cap.COST_USD] = size.cost_usd
+    return counts

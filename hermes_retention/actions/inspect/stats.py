@@ -1,23 +1,25 @@
-"""What lies in a home at one moment, in numbers: by class, by liveness, and by how far sessions have moved.
+"""What lies in a home at one moment, in numbers: by class, by liveness and by stage; and how fast it grows.
 
-A sweep keeps one for each day in the ledger, so that a very large home can be shown at once and its history
-drawn. What must not live here: output, and reading a home.
+A sweep keeps a picture for each day in the ledger, so that a very large home can be shown at once and its
+history drawn. Of growth nothing is told that was not measured: what sweeps and pictures measured gives what
+is gained net of all that was removed, the dates of files and messages give what was written. What must not
+live here: output, and reading a home.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from hermes_retention.home.ledger import Outcome
+from hermes_retention.home.ledger import Outcome, SweepRow
 from hermes_retention.model.plan import Liveness, Plan, Step, Tier, Verdict
 from hermes_retention.model.session import Inventory, Session, SessionClass, Usage
 
 WINDOW_DAYS = 30
 """For how many days back a picture says what was written."""
-_DAY = 86400
+_DAY = 86400.0
 
 
 class Stage(enum.StrEnum):
@@ -174,3 +176,71 @@ def _written(left: Iterable[_Left], *, now: float) -> Iterator[int]:
         if one.message_bytes and record is not None and oldest < (record.last_message_at or 0.0) <= now:
             days[int((now - (record.last_message_at or 0.0)) // _DAY)] += one.message_bytes
     yield from days
+
+
+_LEAST = _DAY
+"""Seconds between two measurements from which on a rate is told."""
+
+
+class Growth(msgspec.Struct, frozen=True):
+    """Bytes per day over the last 30 days, and what follows from that. ``None`` where nothing tells it."""
+
+    written_per_day: float | None
+    """What was written, archived or not. What was deleted since is not in it."""
+    written_days: int
+    """Days that this is the mean of: since the oldest of what was written, 30 at most."""
+    net_per_day: float | None
+    """By how much everything together grew: what was written less what sweeps and the host removed."""
+    net_days: float
+    """Days between the first measurement and now."""
+    disk_full_at: float | None
+    """Unix time at which nothing is free on the disk if it goes on like that; ``None`` when it never is."""
+
+    @property
+    def per_day(self) -> float | None:
+        """The rate that ``disk_full_at`` follows from: net, or what was written where no sweep measured."""
+        return self.written_per_day if self.net_per_day is None else self.net_per_day
+
+
+def measure_growth(
+    sweeps: Iterable[SweepRow],
+    pictures: Iterable[Picture],
+    written: Sequence[int],
+    usage: Usage,
+    *,
+    now: float,
+) -> Growth:
+    """The growth of a home that takes ``usage`` now. ``written`` are bytes by day, the newest day first."""
+    written_days = max((day for day, size in enumerate(written, 1) if size), default=0)
+    written_per_day = sum(written) / written_days if written_days else None
+    sweeps = list(sweeps)
+    # What the very first sweep took away says nothing about the days to come: measuring starts behind it.
+    oldest = max(now - WINDOW_DAYS * _DAY, _end_of_first(sweeps))
+    measured = [(at, size) for at, size in measurements(sweeps, pictures) if oldest <= at <= now - _LEAST]
+    net_per_day, net_days = None, 0.0
+    if measured:
+        at, size = min(measured)
+        net_days = (now - at) / _DAY
+        net_per_day = (usage.total_bytes - size) / net_days
+    rate = written_per_day if net_per_day is None else net_per_day
+    full_at = None
+    if usage.free_bytes is not None and rate is not None and rate > 0:
+        full_at = now + usage.free_bytes / rate * _DAY
+    return Growth(written_per_day, written_days, net_per_day, net_days, full_at)
+
+
+def measurements(sweeps: Iterable[SweepRow], pictures: Iterable[Picture]) -> list[tuple[float, int]]:
+    """When everything together took how many bytes, in the order of time."""
+    found = {picture.taken_at: picture.usage.total_bytes for picture in pictures}
+    for sweep in sweeps:
+        totals = sweep.totals
+        if {"bytes_before", "bytes_after"} <= totals.keys():
+            found[sweep.started_at] = totals["bytes_before"]
+            if sweep.finished_at is not None and sweep.finished_at > sweep.started_at:
+                found[sweep.finished_at] = totals["bytes_after"]
+    return sorted(found.items())
+
+
+def _end_of_first(sweeps: Iterable[SweepRow]) -> float:
+    ends = (sweep.finished_at for sweep in sweeps if sweep.finished_at is not None)
+    return min(ends, default=0.0)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hermes_retention.actions.inspect.growth import Growth, measure_growth
-from hermes_retention.actions.inspect.stats import WINDOW_DAYS, Picture, take_picture
+from hermes_retention.actions.inspect.stats import WINDOW_DAYS, Growth, Picture, measure_growth, take_picture
 from hermes_retention.actions.sweep.spot_check import LAST_DRILL, Drill, noted_drill
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.home.home import Home

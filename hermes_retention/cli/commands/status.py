@@ -12,7 +12,7 @@ from hermes_retention.model.text import printable
 
 def run_status(context: Context, arguments: argparse.Namespace) -> int:
     """How the home is doing; exit code 5 when the vault is damaged."""
-    from hermes_retention.actions.inspect.cap_standing import alerts_of
+    from hermes_retention.actions.inspect.explain import alerts_of
     from hermes_retention.actions.inspect.status import LARGE, NEVER_LARGE, take_status
     from hermes_retention.cli.output.caps import alert_object, show_alerts
     from hermes_retention.cli.output.status import show_status, status_object
@@ -34,8 +34,7 @@ def run_status(context: Context, arguments: argparse.Namespace) -> int:
 
 def run_explain(context: Context, arguments: argparse.Namespace) -> int:
     """All about one session."""
-    from hermes_retention.actions.inspect.cap_standing import stand_with_caps
-    from hermes_retention.actions.inspect.explain import explain
+    from hermes_retention.actions.inspect.explain import explain, stand_with_caps
     from hermes_retention.cli.output.caps import standing_facts, standing_object
     from hermes_retention.cli.output.explain import explanation_object, show_explanation
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hermes_retention.actions.inspect.cap_standing import CapStanding
+from hermes_retention.actions.inspect.explain import CapStanding
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import minute
-from hermes_retention.policy.cap_text import NEXT, portion, setting
-from hermes_retention.policy.caps import Alert, Stage
+from hermes_retention.policy.caps import NEXT, Alert, Stage, portion, setting
 
 _DAYS = 7
 _SHOWN = 3

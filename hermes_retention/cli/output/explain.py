@@ -23,8 +23,7 @@ from hermes_retention.model.plan import Rule, Step, Tier, Verdict
 from hermes_retention.model.session import Record, Session
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size, format_time, minute
-from hermes_retention.policy.explain import Coming
-from hermes_retention.policy.questions import Answer
+from hermes_retention.policy.explain import Answer, Coming
 
 _LET_GO = frozenset(
     {Rule.DUMPS_AFTER, Rule.FILES_AFTER, Rule.TOOL_OUTPUT_AFTER, Rule.MESSAGES_AFTER, Rule.RECORD_AFTER}

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hermes_retention.actions.inspect.growth import Growth
-from hermes_retention.actions.inspect.stats import DueNow, Group, Stage
+from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Stage
 from hermes_retention.actions.inspect.status import Status
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.upkeep.discard import REMOVAL

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hermes_retention.model.session import SessionClass
-from hermes_retention.policy.cap_text import alert_line, amount, chat_line, portion, setting, stop_notice
 from hermes_retention.policy.caps import (
     EVERYTHING,
     RESETTABLE,
@@ -20,9 +19,15 @@ from hermes_retention.policy.caps import (
     Limit,
     Stage,
     Stop,
+    alert_line,
+    amount,
+    chat_line,
     judge,
     nearest,
+    portion,
     possible,
+    setting,
+    stop_notice,
 )
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 

@@ -27,8 +27,8 @@ from hermes_retention.model.session import (
     Usage,
 )
 from hermes_retention.policy.decide import decide
+from hermes_retention.policy.explain import ask_all
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
-from hermes_retention.policy.questions import ask_all
 
 GOES_WITH = {
     Tier.TOOL_OUTPUT: {Tier.TOOL_OUTPUT, Tier.MESSAGES, Tier.RECORD},

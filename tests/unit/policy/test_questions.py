@@ -6,8 +6,8 @@ from inventories import DAY, HOUR, KEY, NOW, chat, cron, inventory, policy
 
 from hermes_retention.model.plan import Rule
 from hermes_retention.model.session import Inventory
+from hermes_retention.policy.explain import ask_all
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.policy.questions import ask_all
 
 GUARDS = {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
 

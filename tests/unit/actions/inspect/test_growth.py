@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from homes import DAY, NOW
 
-from hermes_retention.actions.inspect.growth import Growth, measure_growth
-from hermes_retention.actions.inspect.stats import Picture
+from hermes_retention.actions.inspect.stats import Growth, Picture, measure_growth
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.session import Usage
 

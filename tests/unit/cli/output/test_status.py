@@ -7,8 +7,7 @@ import io
 import msgspec
 import pytest
 
-from hermes_retention.actions.inspect.growth import Growth
-from hermes_retention.actions.inspect.stats import DueNow, Group, Picture, Stage
+from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Picture, Stage
 from hermes_retention.actions.inspect.status import Status
 from hermes_retention.archive.vault import ClassTotal, VaultSummary
 from hermes_retention.cli.output.page import PlainPage
