@@ -19,13 +19,13 @@ from hermes_retention.gateway.session_usage import Tally
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.policy.caps import (
     EVERYTHING,
-    Action,
     Alert,
     Cap,
     CapAction,
+    CapFinding,
     CapSettings,
-    Finding,
-    Stage,
+    CapStage,
+    Reaction,
     alert_line,
     chat_line,
     possible,
@@ -52,10 +52,10 @@ class Hands:
     tell: Receiver = lambda _: None
     """Who wants to know of alerts."""
 
-    def abilities(self) -> Container[Action]:
+    def abilities(self) -> Container[Reaction]:
         """What can be done to a session here."""
         can_stop = self.host is None or self.host.can_stop()
-        return EVERYTHING if can_stop else EVERYTHING - {Action.STOP}
+        return EVERYTHING if can_stop else EVERYTHING - {Reaction.STOP}
 
 
 class CapRounds:
@@ -73,7 +73,7 @@ class CapRounds:
         settings = load_settings(home, environ)
         self.settings: CapSettings | None = None if settings.mode is Mode.OFF else settings.caps()
         abilities = hands.abilities()
-        self.abilities = frozenset({Action.ALERT}) if settings.mode is Mode.OBSERVE else abilities
+        self.abilities = frozenset({Reaction.ALERT}) if settings.mode is Mode.OBSERVE else abilities
         self._workspace = Workspace(home)
         self._counting = Counting(self._workspace, lock)
         self._lock, self._clock, self._host, self._tell = lock, clock, hands.host, hands.tell
@@ -118,7 +118,7 @@ class CapRounds:
             findings = self._findings(tally, tool_calls, now)
         self._follow(tally, findings, now, self._reset if tool_calls is not None else _not_yet)
 
-    def _findings(self, tally: Tally, tool_calls: int | None, now: float) -> tuple[Finding, ...]:
+    def _findings(self, tally: Tally, tool_calls: int | None, now: float) -> tuple[CapFinding, ...]:
         with self._lock:
             counts = tally.counts(now)
             if tool_calls is not None:
@@ -132,7 +132,11 @@ class CapRounds:
     # -- acting ------------------------------------------------------------------------------------
 
     def _follow(
-        self, tally: Tally, findings: tuple[Finding, ...], now: float, reset: Callable[[Tally], Action | None]
+        self,
+        tally: Tally,
+        findings: tuple[CapFinding, ...],
+        now: float,
+        reset: Callable[[Tally], Reaction | None],
     ) -> None:
         """Stops come first and alone need nobody's help; whatever fails after them is tried again."""
         alerts = self._stop(tally, findings, now)
@@ -142,7 +146,7 @@ class CapRounds:
         finally:
             self._publish(tally, alerts)
 
-    def _stop(self, tally: Tally, findings: tuple[Finding, ...], now: float) -> list[Alert]:
+    def _stop(self, tally: Tally, findings: tuple[CapFinding, ...], now: float) -> list[Alert]:
         """Stop the session if a cap says so, and tell of a stop that nobody was told of yet."""
         cooldown = self.settings.stop_cooldown if self.settings is not None else None
         with self._lock:
@@ -151,36 +155,36 @@ class CapRounds:
             if stop is None or stop == tally.noted_stop or tally.caps is None:
                 return []
             tally.noted_stop = stop
-            tally.told.add((stop.cap, Stage.REACHED))
+            tally.told.add((stop.cap, CapStage.REACHED))
             count = stop.count - tally.since.get(stop.cap, 0)
             limit = tally.caps.limits[stop.cap].at
-        finding = Finding(stop.cap, Stage.REACHED, count, limit, Action.STOP)
-        return [_alert(tally, finding, Action.STOP, now)]
+        finding = CapFinding(stop.cap, CapStage.REACHED, count, limit, Reaction.STOP)
+        return [_alert(tally, finding, Reaction.STOP, now)]
 
     def _alerts(
-        self, tally: Tally, found: Finding, now: float, reset: Callable[[Tally], Action | None]
+        self, tally: Tally, found: CapFinding, now: float, reset: Callable[[Tally], Reaction | None]
     ) -> list[Alert]:
         """Do what the cap says, stops apart; the alert about it, unless it was given before."""
-        done: Action | None = possible(found.action, tally.session_class, self.abilities)
-        if done is Action.STOP:
+        done: Reaction | None = possible(found.action, tally.session_class, self.abilities)
+        if done is Reaction.STOP:
             return []
-        if done is Action.RESET:
+        if done is Reaction.RESET:
             done = reset(tally)
         if done is None:
             return []
         alert = _alert(tally, found, done, now)
         with self._lock:
-            if found.stage is Stage.REACHED:
+            if found.stage is CapStage.REACHED:
                 tally.over[found.cap] = CapAction(done, found.cap, chat_line(found, done))
-            if not tally.told.isdisjoint({(found.cap, found.stage), (found.cap, Stage.REACHED)}):
+            if not tally.told.isdisjoint({(found.cap, found.stage), (found.cap, CapStage.REACHED)}):
                 return []
             tally.told.add((found.cap, found.stage))
         return [alert]
 
-    def _reset(self, tally: Tally) -> Action:
+    def _reset(self, tally: Tally) -> Reaction:
         """Without a host that could do it, the gateway asks what to do and does it itself."""
         host = self._host
-        return Action.RESET if host is None or host.suspend(tally.session_id) else Action.ALERT
+        return Reaction.RESET if host is None or host.suspend(tally.session_id) else Reaction.ALERT
 
     def _publish(self, tally: Tally, alerts: list[Alert]) -> None:
         """Whoever fails on the way, the others hear of it; then the first error is raised."""
@@ -201,7 +205,7 @@ class CapRounds:
             raise errors[0]
 
     def _remember(self, tally: Tally, alerts: list[Alert]) -> None:
-        stop = tally.noted_stop if any(it.done is Action.STOP for it in alerts) else None
+        stop = tally.noted_stop if any(it.done is Reaction.STOP for it in alerts) else None
         self._workspace.check()
         self._workspace.create()
         with self._workspace.ledger() as ledger:
@@ -212,7 +216,7 @@ class CapRounds:
         host = self._host
         if host is None or self.settings is None or not self.settings.alert_in_chat:
             return
-        if alert.done is Action.STOP or tally.caps is None:
+        if alert.done is Reaction.STOP or tally.caps is None:
             return
         then = possible(tally.caps.limits[alert.finding.cap].action, tally.session_class, self.abilities)
         host.tell(tally.session_id, chat_line(alert.finding, then))
@@ -222,20 +226,20 @@ def _not_yet(_: Tally) -> None:
     """Within a turn nothing is reset: the turn finishes."""
 
 
-def _alert(tally: Tally, finding: Finding, done: Action, now: float) -> Alert:
+def _alert(tally: Tally, finding: CapFinding, done: Reaction, now: float) -> Alert:
     text = alert_line(tally.session_id, tally.session_class, tally.platform, finding, done)
     return Alert(tally.session_id, tally.session_class, tally.platform, finding, done, now, text)
 
 
-def _say_what_is_missing(settings: CapSettings, abilities: Container[Action]) -> None:
+def _say_what_is_missing(settings: CapSettings, abilities: Container[Reaction]) -> None:
     """Once at startup: what people set and this host cannot do."""
-    if Action.STOP in abilities:
+    if Reaction.STOP in abilities:
         return
     stops = [
         setting(cap, name)
         for name, caps in settings.classes.items()
         for cap, limit in caps.limits.items()
-        if limit.action is Action.STOP
+        if limit.action is Reaction.STOP
     ]
     if stops:
         _log.warning(

@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.gateway.session_usage import Tally
-from hermes_retention.policy.caps import Action, Cap, CapAction, CapSettings
+from hermes_retention.policy.caps import Cap, CapAction, CapSettings, Reaction
 
 STOP_SECONDS = 1.0
 _REST_SECONDS = 5.0
@@ -39,7 +39,7 @@ class Rounds(Protocol):
         """``None`` when there are to be no caps."""
 
     @property
-    def abilities(self) -> Container[Action]:
+    def abilities(self) -> Container[Reaction]:
         """What may be done: less than the host could, where people only want to be told."""
 
     def stopped(self) -> list[str]:
@@ -78,7 +78,7 @@ class CapWatch:
     ) -> None:
         """``begin`` puts what it gets on a thread; with one that does not, ``work_off`` does the work."""
         self._begin = begin
-        self._abilities: Container[Action] = frozenset()
+        self._abilities: Container[Reaction] = frozenset()
         self._open_rounds = open_rounds
         self._clock = clock
         self._lock = threading.Lock()

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.policy.caps import (
     PASSING,
-    Action,
     Cap,
     CapAction,
+    CapFinding,
     Caps,
-    Finding,
-    Stage,
-    Stop,
+    CapStage,
+    CapStop,
+    Reaction,
     judge,
     possible,
     stop_notice,
@@ -57,11 +57,11 @@ class Tally:
     """Their sum."""
     since: dict[Cap, float] = field(default_factory=dict)
     released_at: float = 0.0
-    stop: Stop | None = None
+    stop: CapStop | None = None
     over: dict[Cap, CapAction] = field(default_factory=dict)
     """What was decided about caps that are reached, stops apart."""
-    told: set[tuple[Cap, Stage]] = field(default_factory=set)
-    noted_stop: Stop | None = None
+    told: set[tuple[Cap, CapStage]] = field(default_factory=set)
+    noted_stop: CapStop | None = None
     used_at: float = 0.0
     looked_at: float = 0.0
 
@@ -118,34 +118,38 @@ class Tally:
             counts[Cap.MESSAGES_PER_MINUTE] = max(self.heard, counts.get(Cap.MESSAGES_PER_MINUTE, 0))
         return counts
 
-    def findings(self, counts: dict[Cap, float]) -> tuple[Finding, ...]:
+    def findings(self, counts: dict[Cap, float]) -> tuple[CapFinding, ...]:
         """What of these counts is near a limit or has reached it."""
         return () if self.caps is None else judge(counts, self.caps, self.since)
 
     def stop_if_due(
-        self, findings: tuple[Finding, ...], abilities: Container[Action], cooldown: int | None, now: float
+        self,
+        findings: tuple[CapFinding, ...],
+        abilities: Container[Reaction],
+        cooldown: int | None,
+        now: float,
     ) -> None:
         """Stop the session when a cap says so, unless it is stopped already."""
         if self.current_stop(now) is not None:
             return
         for it in findings:
             action = possible(it.action, self.session_class, abilities)
-            if it.stage is Stage.REACHED and action is Action.STOP:
+            if it.stage is CapStage.REACHED and action is Reaction.STOP:
                 count = it.count + self.since.get(it.cap, 0)
-                self.stop = Stop(it.cap, now, None if cooldown is None else now + cooldown, count)
+                self.stop = CapStop(it.cap, now, None if cooldown is None else now + cooldown, count)
                 return
 
-    def wants_a_look(self, findings: tuple[Finding, ...], now: float) -> bool:
+    def wants_a_look(self, findings: tuple[CapFinding, ...], now: float) -> bool:
         """Whether something is to be told or found out before the turn is over."""
         if self.caps is None or self.stop != self.noted_stop:
             return True
         if any((it.cap, it.stage) not in self.told for it in findings):
             return True
         limits = self.caps.limits
-        is_blind = any(cap in limits and limits[cap].action is Action.STOP for cap in _ONLY_STORED)
+        is_blind = any(cap in limits and limits[cap].action is Reaction.STOP for cap in _ONLY_STORED)
         return is_blind and not 0 <= now - self.looked_at < _LOOK_SECONDS
 
-    def current_stop(self, now: float) -> Stop | None:
+    def current_stop(self, now: float) -> CapStop | None:
         """The stop in force. One that is over is forgotten, and its cap counts anew."""
         stop = self.stop
         if stop is None or stop.holds(now):
@@ -163,14 +167,14 @@ class Tally:
         """What a gateway is to do now about this cap, or about any of them."""
         stop = self.current_stop(now)
         if stop is not None and cap in (None, stop.cap):
-            return CapAction(Action.STOP, stop.cap, self._notice(stop, cooldown))
+            return CapAction(Reaction.STOP, stop.cap, self._notice(stop, cooldown))
         if cap is not None:
             return self.over.get(cap)
         return next(
-            (self.over[it] for it in self.over if self.over[it].action is Action.RESET),
+            (self.over[it] for it in self.over if self.over[it].action is Reaction.RESET),
             next(iter(self.over.values()), None),
         )
 
-    def _notice(self, stop: Stop, cooldown: int | None) -> str:
+    def _notice(self, stop: CapStop, cooldown: int | None) -> str:
         limit = self.caps.limits.get(stop.cap) if self.caps is not None else None
         return stop_notice(stop.cap, stop.count if limit is None else limit.at, self.session_class, cooldown)

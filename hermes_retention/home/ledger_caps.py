@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from hermes_retention.model.text import storable
-from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage, Stop
+from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, CapStop, Reaction
 from hermes_retention.stores.hermes.counts import Stored
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Remembered(msgspec.Struct, frozen=True):
     """All that is known of a session from earlier processes."""
 
     counted: Counted | None = None
-    told: frozenset[tuple[Cap, Stage]] = frozenset()
-    stops: tuple[Stop, ...] = ()
+    told: frozenset[tuple[Cap, CapStage]] = frozenset()
+    stops: tuple[CapStop, ...] = ()
 
 
 Reading: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
@@ -80,7 +80,7 @@ class CapRecords:
         stops = self._rows("SELECT cap, at, until, count FROM stops WHERE session_id = ?", name)
         return Remembered(
             counted=next((Counted(Stored(*row[:3]), *row[3:]) for row in counted), None),
-            told=frozenset((Cap(cap), Stage(stage)) for cap, stage in told if cap in set(Cap)),
+            told=frozenset((Cap(cap), CapStage(stage)) for cap, stage in told if cap in set(Cap)),
             stops=tuple(_stop(row) for row in stops if row[0] in set(Cap)),
         )
 
@@ -121,7 +121,7 @@ class CapRecords:
             )
             connection.execute("DELETE FROM cap_counts WHERE counted_at < ?", (now - _KEEP_COUNTS_SECONDS,))
 
-    def note(self, alerts: Iterable[Alert], stops: Mapping[str, Stop]) -> None:
+    def note(self, alerts: Iterable[Alert], stops: Mapping[str, CapStop]) -> None:
         """Remember alerts and stops; the same of one session and cap replaces the earlier one."""
         with self._writing() as connection:
             for alert in alerts:
@@ -149,8 +149,8 @@ class CapRecords:
         return bool(self._rows(query, ())[0][0] == len(_TABLES))
 
 
-def _stop(row: tuple[str, float, float | None, float]) -> Stop:
-    return Stop(Cap(row[0]), *row[1:])
+def _stop(row: tuple[str, float, float | None, float]) -> CapStop:
+    return CapStop(Cap(row[0]), *row[1:])
 
 
 def _row(alert: Alert) -> tuple[object, ...]:
@@ -172,5 +172,5 @@ def _row(alert: Alert) -> tuple[object, ...]:
 
 def _alert(row: tuple[Any, ...]) -> Alert:
     session_id, session_class, platform, cap, stage, count, limit, action, done, at, text = row
-    finding = Finding(Cap(cap), Stage(stage), count, limit, Action(action))
-    return Alert(session_id, session_class, platform, finding, Action(done), at, text)
+    finding = CapFinding(Cap(cap), CapStage(stage), count, limit, Reaction(action))
+    return Alert(session_id, session_class, platform, finding, Reaction(done), at, text)

@@ -29,7 +29,7 @@ class Cap(enum.StrEnum):
     MESSAGES_PER_MINUTE = "max_messages_per_minute"
 
 
-class Action(enum.StrEnum):
+class Reaction(enum.StrEnum):
     """What a cap does when it is reached."""
 
     ALERT = "alert"
@@ -43,14 +43,14 @@ RESETTABLE = frozenset({"chat"})
 """Classes whose next message may start a fresh session: those with a route that is used again."""
 PASSING = frozenset({Cap.TOOL_CALLS, Cap.MESSAGES_PER_MINUTE})
 """Caps whose count goes down again by itself; the others only grow."""
-EVERYTHING = frozenset(Action)
+EVERYTHING = frozenset(Reaction)
 """The abilities of a host that can do all of it."""
 
 
 _CLOCK_SLACK_SECONDS = 60
 
 
-class Stage(enum.StrEnum):
+class CapStage(enum.StrEnum):
     """How far a count has come."""
 
     NEAR = "near"
@@ -62,7 +62,7 @@ class Limit:
     """A number that a count must stay below, and what happens when it does not."""
 
     at: float
-    action: Action
+    action: Reaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,18 @@ class CapSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CapFinding:
     """A count that is near its limit, or has reached it."""
 
     cap: Cap
-    stage: Stage
+    stage: CapStage
     count: float
     limit: float
-    action: Action
+    action: Reaction
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class CapStop:
     """A session that answers with a notice. Times are Unix seconds."""
 
     cap: Cap
@@ -115,7 +115,7 @@ class Stop:
 class CapAction:
     """What a gateway is to do about a session that has reached a cap, and what to tell its person."""
 
-    action: Action
+    action: Reaction
     cap: Cap
     text: str
 
@@ -127,8 +127,8 @@ class Alert:
     session_id: str
     session_class: str
     platform: str
-    finding: Finding
-    done: Action
+    finding: CapFinding
+    done: Reaction
     """What was done: where the action of the cap was not possible, the next weaker one."""
     at: float
     """Unix seconds."""
@@ -138,7 +138,7 @@ class Alert:
 
 def judge(
     counts: Mapping[Cap, float], caps: Caps, since: Mapping[Cap, float] | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[CapFinding, ...]:
     """What is near or reached, in the order of ``Cap``. A count that is missing is unknown and never is.
 
     ``since`` holds counts from which a cap counts anew, because a stop of this session is over.
@@ -146,23 +146,23 @@ def judge(
     return tuple(_findings(counts, caps, since or {}))
 
 
-def _findings(counts: Mapping[Cap, float], caps: Caps, since: Mapping[Cap, float]) -> Iterable[Finding]:
+def _findings(counts: Mapping[Cap, float], caps: Caps, since: Mapping[Cap, float]) -> Iterable[CapFinding]:
     for cap, limit in caps.limits.items():
         if cap not in counts:
             continue
         count = counts[cap] - since.get(cap, 0)
         if count >= limit.at:
-            yield Finding(cap, Stage.REACHED, count, limit.at, limit.action)
+            yield CapFinding(cap, CapStage.REACHED, count, limit.at, limit.action)
         elif count >= limit.at * caps.alert_at:
-            yield Finding(cap, Stage.NEAR, count, limit.at, Action.ALERT)
+            yield CapFinding(cap, CapStage.NEAR, count, limit.at, Reaction.ALERT)
 
 
-def possible(action: Action, session_class: str, abilities: Container[Action]) -> Action:
+def possible(action: Reaction, session_class: str, abilities: Container[Reaction]) -> Reaction:
     """``action``, or the next weaker one that this class and a host with these abilities can do."""
-    if action is Action.STOP and action not in abilities:
-        action = Action.RESET
-    if action is Action.RESET and (action not in abilities or session_class not in RESETTABLE):
-        return Action.ALERT
+    if action is Reaction.STOP and action not in abilities:
+        action = Reaction.RESET
+    if action is Reaction.RESET and (action not in abilities or session_class not in RESETTABLE):
+        return Reaction.ALERT
     return action
 
 
@@ -175,9 +175,9 @@ def nearest(counts: Mapping[Cap, float], caps: Caps) -> tuple[Cap, float] | None
 _WITH_COMMAND = frozenset({"chat", "cli", "other"})
 """Classes in which a person can type ``/new``."""
 NEXT = {
-    Action.ALERT: "nothing else happens",
-    Action.RESET: "the next message starts a new session",
-    Action.STOP: "the session is stopped",
+    Reaction.ALERT: "nothing else happens",
+    Reaction.RESET: "the next message starts a new session",
+    Reaction.STOP: "the session is stopped",
 }
 """What happens after a limit was reached."""
 
@@ -211,29 +211,31 @@ def setting(cap: Cap, session_class: str) -> str:
     return f"HERMES_RETENTION_{session_class}__CAPS__{cap}".upper()
 
 
-def alert_line(session_id: str, session_class: str, platform: str, finding: Finding, done: Action) -> str:
+def alert_line(
+    session_id: str, session_class: str, platform: str, finding: CapFinding, done: Reaction
+) -> str:
     """One line for whoever runs the gateway."""
     who = f"session {printable(session_id)} ({', '.join(filter(None, (session_class, printable(platform))))})"
     what = f"{portion(finding.cap, finding.count, finding.limit)} ({setting(finding.cap, session_class)})"
-    if finding.stage is Stage.NEAR:
+    if finding.stage is CapStage.NEAR:
         return f"{who} is near a cap: {what}"
     return f"{who} reached a cap: {what}; {NEXT[done]}"
 
 
-def chat_line(finding: Finding, action: Action) -> str:
+def chat_line(finding: CapFinding, action: Reaction) -> str:
     """The same for the person in the chat. ``action`` is what happens at the limit."""
     limit = amount(finding.cap, finding.limit)
     then = {
-        Action.ALERT: "Long conversations answer more slowly: /new starts a new one.",
-        Action.RESET: "Your next message starts a new one.",
-        Action.STOP: "It pauses now: /new starts a new one.",
+        Reaction.ALERT: "Long conversations answer more slowly: /new starts a new one.",
+        Reaction.RESET: "Your next message starts a new one.",
+        Reaction.STOP: "It pauses now: /new starts a new one.",
     }
-    if finding.stage is Stage.REACHED:
+    if finding.stage is CapStage.REACHED:
         return f"This conversation has reached its limit of {limit}. {then[action]}"
     soon = {
-        Action.ALERT: "",
-        Action.RESET: " At the limit a new one starts by itself.",
-        Action.STOP: " At the limit it pauses; /new starts a new one.",
+        Reaction.ALERT: "",
+        Reaction.RESET: " At the limit a new one starts by itself.",
+        Reaction.STOP: " At the limit it pauses; /new starts a new one.",
     }
     return f"This conversation is at {portion(finding.cap, finding.count, finding.limit)}.{soon[action]}"
 

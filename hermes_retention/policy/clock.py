@@ -31,7 +31,7 @@ class Clock(msgspec.Struct, frozen=True):
     memory: ClockMemory
 
 
-def judge(memory: ClockMemory | None, activity: Iterable[float], *, now: float) -> Clock:
+def check_clock(memory: ClockMemory | None, activity: Iterable[float], *, now: float) -> Clock:
     """Compare ``now`` with what sweeps remember, all in Unix seconds.
 
     ``activity`` are the times at which something happened in the home: where the silences between them are

@@ -19,11 +19,11 @@ from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_duration
 from hermes_retention.policy.budget import needs, reclaim, thin_out
 from hermes_retention.policy.case import Because, Case, World, has_messages
-from hermes_retention.policy.clock import SETTLED_SECONDS, judge
+from hermes_retention.policy.clock import SETTLED_SECONDS, check_clock
 from hermes_retention.policy.expiry import expiring
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.policy.liveness import assess, families
-from hermes_retention.policy.records import Unit, leaving_together
+from hermes_retention.policy.records import RecordUnit, leaving_together
 from hermes_retention.policy.schedule import Due, schedules
 
 _CLOCK_SLACK = 60.0
@@ -94,7 +94,7 @@ def assess_all(inventory: Inventory, policy: Policy, *, now: float) -> Assessed:
         for place in family:
             activity[place] = newest
     ranks = _newest_of_series(sessions, policy, activity)
-    clock = judge(inventory.clock, own, now=now)
+    clock = check_clock(inventory.clock, own, now=now)
     world = World(policy, inventory.bytes_per_message, now=now, trusted=clock.doubt is None)
     table = schedules(policy, trusted=world.trusted)
     cases = [
@@ -165,7 +165,7 @@ def _release_records(assessed: Assessed, due: set[int]) -> None:
         _release(unit, cases, due)
 
 
-def _release(unit: Unit, cases: Sequence[Case], due: set[int]) -> None:
+def _release(unit: RecordUnit, cases: Sequence[Case], due: set[int]) -> None:
     archives = any(cases[place].lifecycle.archive for place in unit.members)
     verdict = Verdict.ARCHIVE_RECORD if archives else Verdict.DELETE_RECORD
     leader = cases[unit.leader]

@@ -16,7 +16,7 @@ import msgspec
 from hermes_retention.model.session import Lineage, Session
 
 
-class Unit(msgspec.Struct, frozen=True):
+class RecordUnit(msgspec.Struct, frozen=True):
     """Sessions whose records go together."""
 
     leader: int
@@ -31,7 +31,7 @@ def leaving_together(
     due: AbstractSet[int],
     *,
     stays: Callable[[int], bool],
-) -> list[Unit]:
+) -> list[RecordUnit]:
     """What goes of the records that are due, in the order of the leaders; no session is in two units.
 
     ``continued`` are the families that compression made, ``due`` the places of the sessions whose records are
@@ -71,21 +71,21 @@ class _Units:
                 self._delegated[above].append(below)
                 self._delegator[below] = above
 
-    def leaving(self, due: AbstractSet[int], stays: Callable[[int], bool]) -> list[Unit]:
+    def leaving(self, due: AbstractSet[int], stays: Callable[[int], bool]) -> list[RecordUnit]:
         ready = sorted({name for place in due if due >= {*self._members(name := self._name(place))}})
         kept = self._with_all_above(
             name for name in self._below(ready) | {*ready} if any(map(stays, self._members(name)))
         )
         leaders = [name for name in ready if name not in kept]
         brought = self._below(leaders)
-        units: list[Unit] = []
+        units: list[RecordUnit] = []
         gone: set[int] = set()
         # What goes with another has no unit of its own; those in a circle are all below one another.
         for name in sorted(leaders, key=lambda leader: (leader in brought, leader)):
             if name not in gone:
                 unit = self._below([name]) | {name}
                 gone |= unit
-                units.append(Unit(name, sorted(place for it in unit for place in self._members(it))))
+                units.append(RecordUnit(name, sorted(place for it in unit for place in self._members(it))))
         return sorted(units, key=attrgetter("leader"))
 
     def _below(self, names: Iterable[int]) -> set[int]:

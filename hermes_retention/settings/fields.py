@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from hermes_retention.policy.caps import Action
+from hermes_retention.policy.caps import Reaction
 from hermes_retention.policy.lifecycle import OnReset
 from hermes_retention.settings.forms import (
     ActionOfOneRun,
@@ -59,34 +59,34 @@ class CapsOfClass(BaseModel):
         1000, description="Messages that a session may store. A whole number, or off."
     )
     max_messages_action: ActionOfOneRun = Field(
-        Action.ALERT, description=f"What happens at MAX_MESSAGES: {_ACTIONS}"
+        Reaction.ALERT, description=f"What happens at MAX_MESSAGES: {_ACTIONS}"
     )
     max_bytes: Budget = Field(
         10 * _MB,
         description="What a session may store in rows and files, request dumps apart. A size, or off.",
     )
     max_bytes_action: ActionOfOneRun = Field(
-        Action.ALERT, description=f"What happens at MAX_BYTES: {_ACTIONS}"
+        Reaction.ALERT, description=f"What happens at MAX_BYTES: {_ACTIONS}"
     )
     max_tokens: LimitOrOff = Field(
         None,
         description="Tokens that a session may use, cached ones included. A whole number, or off.",
     )
     max_tokens_action: ActionOfOneRun = Field(
-        Action.STOP, description=f"What happens at MAX_TOKENS: {_ACTIONS}"
+        Reaction.STOP, description=f"What happens at MAX_TOKENS: {_ACTIONS}"
     )
     max_cost_usd: DollarsOrOff = Field(
         None,
         description="What a session may cost, where the host knows costs. US dollars such as 2.50, or off.",
     )
     max_cost_usd_action: ActionOfOneRun = Field(
-        Action.STOP, description=f"What happens at MAX_COST_USD: {_ACTIONS}"
+        Reaction.STOP, description=f"What happens at MAX_COST_USD: {_ACTIONS}"
     )
     max_tool_calls: LimitOrOff = Field(
         None, description="Calls of tools within one turn. A whole number, or off."
     )
     max_tool_calls_action: ActionOfOneRun = Field(
-        Action.STOP, description=f"What happens at MAX_TOOL_CALLS: {_ACTIONS}"
+        Reaction.STOP, description=f"What happens at MAX_TOOL_CALLS: {_ACTIONS}"
     )
     max_messages_per_minute: LimitOrOff = Field(
         None,
@@ -94,7 +94,7 @@ class CapsOfClass(BaseModel):
         "agents are left alone. A whole number, or off.",
     )
     max_messages_per_minute_action: ActionOfOneRun = Field(
-        Action.STOP, description=f"What happens at MAX_MESSAGES_PER_MINUTE: {_ACTIONS}"
+        Reaction.STOP, description=f"What happens at MAX_MESSAGES_PER_MINUTE: {_ACTIONS}"
     )
     alert_at: Share = Field(
         0.8,
@@ -106,19 +106,19 @@ class CapsOfClass(BaseModel):
 class CapsOfChats(CapsOfClass):
     """The next message of a chat may start a fresh session."""
 
-    max_messages_action: AnyAction = Action.RESET
-    max_bytes_action: AnyAction = Action.RESET
-    max_tokens_action: AnyAction = Action.STOP
-    max_cost_usd_action: AnyAction = Action.STOP
-    max_tool_calls_action: AnyAction = Action.STOP
-    max_messages_per_minute_action: AnyAction = Action.STOP
+    max_messages_action: AnyAction = Reaction.RESET
+    max_bytes_action: AnyAction = Reaction.RESET
+    max_tokens_action: AnyAction = Reaction.STOP
+    max_cost_usd_action: AnyAction = Reaction.STOP
+    max_tool_calls_action: AnyAction = Reaction.STOP
+    max_messages_per_minute_action: AnyAction = Reaction.STOP
 
 
 class CapsOfApi(CapsOfChats):
     """A reset may be asked for, but only alerts: the client owns the id."""
 
-    max_messages_action: AnyAction = Action.ALERT
-    max_bytes_action: AnyAction = Action.ALERT
+    max_messages_action: AnyAction = Reaction.ALERT
+    max_bytes_action: AnyAction = Reaction.ALERT
 
 
 class ClassSettings(BaseModel):

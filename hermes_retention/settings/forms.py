@@ -23,7 +23,7 @@ from hermes_retention.model.units import (
     parse_duration,
     parse_size,
 )
-from hermes_retention.policy.caps import Action
+from hermes_retention.policy.caps import Reaction
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, TOOL_OUTPUT_FLOOR, OnReset
 
 _OFF = frozenset({"never", "off", "false", "no"})
@@ -186,11 +186,11 @@ def _show_number(number: float | None) -> str:
     return "off" if number is None else format(Decimal(repr(number)), "f")
 
 
-def _action(text: str, *, why_no_reset: str) -> Action:
-    if text.lower() == Action.RESET:
+def _action(text: str, *, why_no_reset: str) -> Reaction:
+    if text.lower() == Reaction.RESET:
         raise ValueError(f"{why_no_reset}; write alert or stop")
     try:
-        return Action(text.lower())
+        return Reaction(text.lower())
     except ValueError:
         raise ValueError("write alert or stop") from None
 
@@ -258,9 +258,9 @@ LimitOrOff = Annotated[
 DollarsOrOff = Annotated[
     float | None, BeforeValidator(_dollars_or_off), PlainSerializer(_show_number, when_used="json")
 ]
-AnyAction = Annotated[Action, BeforeValidator(functools.partial(_choice, of=Action))]
+AnyAction = Annotated[Reaction, BeforeValidator(functools.partial(_choice, of=Reaction))]
 ActionOfOneRun = Annotated[
-    Action,
+    Reaction,
     BeforeValidator(
         functools.partial(_action, why_no_reset="no later message could start a fresh session here")
     ),

@@ -9,7 +9,7 @@ from homes import DAY, HOUR, NOW, HomeBuilder
 from program import run
 
 from hermes_retention.home.workspace import Workspace
-from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
+from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, Reaction
 
 SESSION = "20261119_080000_aaaaaaaa"
 
@@ -21,12 +21,14 @@ def home(tmp_path: Path) -> HomeBuilder:
     )
 
 
-def alert(home: HomeBuilder, *, at: float, stage: Stage = Stage.REACHED, session_id: str = SESSION) -> None:
-    finding = Finding(Cap.TOOL_CALLS, stage, 62, 60, Action.STOP)
+def alert(
+    home: HomeBuilder, *, at: float, stage: CapStage = CapStage.REACHED, session_id: str = SESSION
+) -> None:
+    finding = CapFinding(Cap.TOOL_CALLS, stage, 62, 60, Reaction.STOP)
     workspace = Workspace(home.path)
     workspace.create()
     with workspace.ledger() as ledger:
-        ledger.caps.note([Alert(session_id, "chat", "telegram", finding, Action.STOP, at, "")], {})
+        ledger.caps.note([Alert(session_id, "chat", "telegram", finding, Reaction.STOP, at, "")], {})
 
 
 def test_explain_names_the_closest_cap(home: HomeBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +59,7 @@ def test_status_shows_the_newest_alerts_of_a_week(home: HomeBuilder) -> None:
     assert "Caps" not in run(home, "status").out
     alert(home, at=NOW - 8 * DAY, session_id="long-ago")
     for number in range(4):
-        alert(home, at=NOW - number * HOUR, session_id=f"session-{number}", stage=Stage.NEAR)
+        alert(home, at=NOW - number * HOUR, session_id=f"session-{number}", stage=CapStage.NEAR)
     out = run(home, "status").out
     assert "Caps: 4 alerts in the last 7 days" in out
     assert "session-2 near 62 of 60 tool calls in one turn" in out

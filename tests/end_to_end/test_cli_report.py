@@ -14,7 +14,7 @@ from program import run
 
 import hermes_retention
 from hermes_retention.home.ledger import Ledger
-from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
+from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, Reaction
 
 ASSETS = Path(hermes_retention.__file__).parent / "cli" / "output" / "assets"
 VENDOR = ASSETS / "vendor"
@@ -89,8 +89,8 @@ def test_archived_sessions_are_part_of_it(home: HomeBuilder, tmp_path: Path) -> 
 def test_alerts_of_caps_are_listed(home: HomeBuilder, tmp_path: Path) -> None:
     run(home, "sweep", "--yes")
     assert "Alerts of caps" not in written(home, tmp_path)
-    finding = Finding(Cap.MESSAGES, Stage.NEAR, 950.0, 1000.0, Action.ALERT)
-    alert = Alert("<i>a</i>", "chat", "telegram", finding, Action.ALERT, NOW - DAY, "near")
+    finding = CapFinding(Cap.MESSAGES, CapStage.NEAR, 950.0, 1000.0, Reaction.ALERT)
+    alert = Alert("<i>a</i>", "chat", "telegram", finding, Reaction.ALERT, NOW - DAY, "near")
     with Ledger.open(home.path / "retention" / "ledger.db") as ledger:
         ledger.caps.note([alert], {})
     page = written(home, tmp_path)

@@ -22,9 +22,9 @@ from program import Result, aged, start
 OLD, OLDER, FRESH = "00000000000a", "00000000000b", "00000000000c"
 _ALERT = """
 from hermes_retention.plugins import plugin_manager
-from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage
-finding = Finding(Cap.MESSAGES, Stage.REACHED, 501, 500, Action.RESET)
-alert = Alert("s1", "chat", "telegram", finding, Action.RESET, 1.8e9, "session s1 has 501 messages")
+from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, Reaction
+finding = CapFinding(Cap.MESSAGES, CapStage.REACHED, 501, 500, Reaction.RESET)
+alert = Alert("s1", "chat", "telegram", finding, Reaction.RESET, 1.8e9, "session s1 has 501 messages")
 plugin_manager().hook.retention_alert(alert=alert)
 """
 _HOLD = """

@@ -12,7 +12,7 @@ from hosts import CALL_ON, Host, Model, Program, age
 
 from hermes_retention.gateway.hermes.stopping import notice_as_answer
 from hermes_retention.home.ledger import Ledger
-from hermes_retention.policy.caps import Action, Alert, Cap, Stage
+from hermes_retention.policy.caps import Alert, Cap, CapStage, Reaction
 
 CAN_STOP = tuple(map(int, metadata.version("hermes-agent").split(".")[:2])) >= (0, 17)
 """Whether this host asks before each call of the model."""
@@ -56,7 +56,7 @@ def alerts(host: Host) -> list[Alert]:
 
 def reached(host: Host) -> list[str]:
     """Sessions that reached a limit, one after another."""
-    return [it.session_id for it in alerts(host) if it.finding.stage is Stage.REACHED]
+    return [it.session_id for it in alerts(host) if it.finding.stage is CapStage.REACHED]
 
 
 def tool_results(model: Model) -> int:
@@ -103,8 +103,8 @@ def test_turn_that_calls_tools_for_ever_ends_and_a_new_session_answers(capped: H
         gateway.ask("/new", until="")
         gateway.ask("hello again", until="Noted")
         eventually(lambda: reached(capped))
-    [alert] = [it for it in alerts(capped) if it.finding.stage is Stage.REACHED]
-    assert (alert.finding.cap, alert.finding.count, alert.done) == (Cap.TOOL_CALLS, 10, Action.STOP)
+    [alert] = [it for it in alerts(capped) if it.finding.stage is CapStage.REACHED]
+    assert (alert.finding.cap, alert.finding.count, alert.done) == (Cap.TOOL_CALLS, 10, Reaction.STOP)
 
 
 @talks
@@ -140,7 +140,7 @@ def test_host_that_cannot_stop_resets_when_the_turn_is_over_and_says_so(capped: 
         eventually(lambda: reached(capped))
         gateway.ask("hello again", until="Noted")
         assert "cannot stop a running session" in gateway.log
-    assert [it.done for it in alerts(capped) if it.finding.stage is Stage.REACHED] == [Action.RESET]
+    assert [it.done for it in alerts(capped) if it.finding.stage is CapStage.REACHED] == [Reaction.RESET]
     assert len(said(capped)) == 2
 
 
@@ -163,7 +163,7 @@ def test_alert_comes_once_although_the_gateway_is_restarted(capped: Host) -> Non
         eventually(lambda: alerts(capped))
     with running_gateway(capped) as gateway:
         gateway.ask("message 4", until="Noted")
-    assert [it.finding.stage for it in alerts(capped)] == [Stage.NEAR]
+    assert [it.finding.stage for it in alerts(capped)] == [CapStage.NEAR]
     assert (capped.home / "gateway.log").read_text(errors="replace").count("is near a cap") == 1
     assert len(said(capped)) == 1
 

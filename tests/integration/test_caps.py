@@ -14,7 +14,7 @@ from cap_homes import CappedHome, Gateway
 from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.home.ledger import Ledger
-from hermes_retention.policy.caps import Action, Cap, Stage
+from hermes_retention.policy.caps import Cap, CapStage, Reaction
 
 Capped = Callable[..., CappedHome]
 
@@ -33,7 +33,7 @@ def capped(tmp_path: Path) -> Iterator[Capped]:
         home.close()
 
 
-def alerts_of(home: CappedHome) -> list[tuple[str, Cap, Stage, Action]]:
+def alerts_of(home: CappedHome) -> list[tuple[str, Cap, CapStage, Reaction]]:
     return [(it.session_id, it.finding.cap, it.finding.stage, it.done) for it in home.alerts]
 
 
@@ -54,8 +54,8 @@ def test_alert_comes_once_at_its_share_and_once_at_the_limit(capped: Capped) -> 
         told.append(len(home.alerts))
     assert told == [0, 0, 0, 1, 2, 2, 2, 2]
     assert alerts_of(home) == [
-        ("s1", Cap.MESSAGES, Stage.NEAR, Action.ALERT),
-        ("s1", Cap.MESSAGES, Stage.REACHED, Action.ALERT),
+        ("s1", Cap.MESSAGES, CapStage.NEAR, Reaction.ALERT),
+        ("s1", Cap.MESSAGES, CapStage.REACHED, Reaction.ALERT),
     ]
 
 
@@ -85,7 +85,7 @@ def test_limit_that_is_passed_at_once_is_told_without_being_near(capped: Capped)
     home.store("s1", 20)
     home.turn("s1")
     home.turn("s1")
-    assert [it.finding.stage for it in home.alerts] == [Stage.REACHED]
+    assert [it.finding.stage for it in home.alerts] == [CapStage.REACHED]
 
 
 def test_alert_is_one_log_line_without_a_word_of_the_conversation(
@@ -128,7 +128,7 @@ def test_session_at_its_limit_is_suspended_and_goes_no_further(capped: Capped) -
     assert home.gateway.suspended == []
     home.turn("s1")
     assert home.gateway.suspended == ["s1"]
-    assert alerts_of(home)[-1] == ("s1", Cap.MESSAGES, Stage.REACHED, Action.RESET)
+    assert alerts_of(home)[-1] == ("s1", Cap.MESSAGES, CapStage.REACHED, Reaction.RESET)
 
 
 def test_nothing_is_reset_within_a_turn(capped: Capped) -> None:
@@ -166,7 +166,7 @@ def test_session_that_cannot_be_reset_only_alerts(source: str, platform: str, ca
     home.end_turn("s1", platform)
     home.end_turn("s1", platform)
     assert home.gateway.suspended == []
-    assert alerts_of(home) == [("s1", Cap.MESSAGES, Stage.REACHED, Action.ALERT)]
+    assert alerts_of(home) == [("s1", Cap.MESSAGES, CapStage.REACHED, Reaction.ALERT)]
 
 
 def test_reset_that_the_host_could_not_do_is_an_alert_and_is_tried_again(capped: Capped) -> None:
@@ -176,7 +176,7 @@ def test_reset_that_the_host_could_not_do_is_an_alert_and_is_tried_again(capped:
     home.gateway.routed.clear()
     home.store("s1", 4)
     home.end_turn("s1")
-    assert alerts_of(home) == [("s1", Cap.MESSAGES, Stage.REACHED, Action.ALERT)]
+    assert alerts_of(home) == [("s1", Cap.MESSAGES, CapStage.REACHED, Reaction.ALERT)]
     home.gateway.routed.add("s1")
     home.end_turn("s1")
     assert home.gateway.suspended == ["s1"]
@@ -193,7 +193,7 @@ def test_wrong_count_resets_nobody(capped: Capped) -> None:
     home.database.execute("DELETE FROM messages WHERE id BETWEEN 2 AND 16")
     home.turn("s1")
     assert home.gateway.suspended == []
-    assert [it.finding.stage for it in home.alerts] == [Stage.NEAR]
+    assert [it.finding.stage for it in home.alerts] == [CapStage.NEAR]
 
 
 # Stop
@@ -209,13 +209,13 @@ def test_turn_is_stopped_at_its_tool_calls_without_waiting_for_anybody(capped: C
     home.watch.model_called("s1", "telegram", ModelCall(10, tool_calls=1))
     answer = home.answer("s1")
     assert answer is not None
-    assert (answer.action, answer.cap) == (Action.STOP, Cap.TOOL_CALLS)
+    assert (answer.action, answer.cap) == (Reaction.STOP, Cap.TOOL_CALLS)
     assert "10 tool calls in one turn (max_tool_calls)" in answer.text
     assert "/new" in answer.text
     home.watch.work_off()
     assert alerts_of(home) == [
-        ("s1", Cap.TOOL_CALLS, Stage.NEAR, Action.ALERT),
-        ("s1", Cap.TOOL_CALLS, Stage.REACHED, Action.STOP),
+        ("s1", Cap.TOOL_CALLS, CapStage.NEAR, Reaction.ALERT),
+        ("s1", Cap.TOOL_CALLS, CapStage.REACHED, Reaction.STOP),
     ]
     assert home.alerts[-1].finding.count == 10
 
@@ -253,7 +253,7 @@ def test_stopped_session_answers_after_its_cooldown(capped: Capped) -> None:
     assert home.answer("s1") is None
     home.call("s1", tokens=200, number=2)
     assert home.answer("s1") is not None
-    assert [it.done for it in home.alerts if it.finding.stage is Stage.REACHED] == [Action.STOP] * 2
+    assert [it.done for it in home.alerts if it.finding.stage is CapStage.REACHED] == [Reaction.STOP] * 2
 
 
 def test_new_session_answers_while_the_old_one_is_stopped(capped: Capped) -> None:
@@ -276,7 +276,7 @@ def test_stop_outlives_the_process(end: Callable[[CappedHome], None], capped: Ca
     home.call("s2")  # whatever the first hook is about, earlier stops are known from then on
     answer = home.answer("s1")
     assert answer is not None
-    assert answer.action is Action.STOP
+    assert answer.action is Reaction.STOP
     home.now += 900
     assert home.answer("s1") is None
     assert len([it for it in home.alerts if it.session_id == "s1"]) == 1
@@ -382,13 +382,13 @@ def test_gateway_that_asks_is_told_what_to_do(capped: Capped) -> None:
     home.turn("s1")
     over = home.answer("s1")
     assert over is not None
-    assert (over.action, over.cap) == (Action.RESET, Cap.MESSAGES)
+    assert (over.action, over.cap) == (Reaction.RESET, Cap.MESSAGES)
     assert home.answer("s1", Cap.MESSAGES) == over
     assert home.answer("s1", Cap.TOOL_CALLS) is None
     home.turn("s1", tool_calls=3)
     stopped = home.answer("s1")
     assert stopped is not None
-    assert stopped.action is Action.STOP
+    assert stopped.action is Reaction.STOP
     assert home.answer("s1", Cap.MESSAGES) == over
 
 
@@ -426,9 +426,9 @@ def test_mode_observe_only_alerts(capped: Capped) -> None:
     home.call("s1", tool_calls=5)
     home.turn("s1", tool_calls=5)
     assert home.gateway.suspended == []
-    assert {it.done for it in home.alerts} == {Action.ALERT}
+    assert {it.done for it in home.alerts} == {Reaction.ALERT}
     answer = home.answer("s1")
-    assert answer is None or answer.action is Action.ALERT
+    assert answer is None or answer.action is Reaction.ALERT
 
 
 def test_wrong_setting_is_named_once_and_no_chat_is_capped(
@@ -484,7 +484,7 @@ def test_what_is_told_while_the_process_ends_is_not_lost(capped: Capped) -> None
     home.store("s1", 2)
     watch.turn_ended("s1", "", "telegram", {})
     assert watch.stop()
-    assert [it.finding.stage for it in home.alerts] == [Stage.REACHED]
+    assert [it.finding.stage for it in home.alerts] == [CapStage.REACHED]
 
 
 def test_receiver_that_fails_keeps_nobody_from_hearing(
@@ -514,8 +514,8 @@ def test_reset_that_fails_is_tried_again_and_hides_no_other_alert(capped: Capped
     home.end_turn("s1")
     assert home.gateway.suspended == ["s1"]
     assert {(it.finding.cap, it.done) for it in home.alerts} == {
-        (Cap.MESSAGES, Action.RESET),
-        (Cap.COST_USD, Action.ALERT),
+        (Cap.MESSAGES, Reaction.RESET),
+        (Cap.COST_USD, Reaction.ALERT),
     }
 
 
@@ -526,7 +526,7 @@ def test_stop_is_kept_although_a_reset_fails(capped: Capped) -> None:
     home.gateway.broken = True
     home.store("s1", 4)
     home.end_turn("s1")
-    assert [it.done for it in home.alerts] == [Action.STOP]
+    assert [it.done for it in home.alerts] == [Reaction.STOP]
     assert home.answer("s1") is not None
 
 

@@ -11,7 +11,7 @@ import pytest
 from hermes_retention.gateway.plugin import RetentionPlugin
 from hermes_retention.hookspecs import hookimpl
 from hermes_retention.plugins import bare_plugin_manager
-from hermes_retention.policy.caps import Action, Alert, Cap, CapAction
+from hermes_retention.policy.caps import Alert, Cap, CapAction, Reaction
 
 KEY = "agent:main:telegram:dm:1"
 
@@ -40,9 +40,9 @@ class AnyGateway:
     def say(self, tool_calls: int = 0) -> str:
         """A message of a person, and the answer."""
         over = self.over()
-        if over is not None and over.action is Action.STOP:
+        if over is not None and over.action is Reaction.STOP:
             return over.text
-        if over is not None and over.action is Action.RESET:
+        if over is not None and over.action is Reaction.RESET:
             self.sessions.append(f"s{len(self.sessions) + 1}")
             self.manager.hook.session_reset(
                 session_key=KEY,
@@ -56,7 +56,7 @@ class AnyGateway:
         )
         return "Noted."
 
-    def wait_until_told(self, what: Action | None) -> None:
+    def wait_until_told(self, what: Reaction | None) -> None:
         """The thread of the caps has its own time."""
         end = time.monotonic() + 30
         while (over := self.over()) is None or over.action is not what:
@@ -81,18 +81,18 @@ def test_session_at_its_limit_goes_on_in_a_new_one(home: Path, closing: list[Any
     closing.append(gateway := AnyGateway(home, MAX_MESSAGES="4"))
     gateway.say()
     gateway.say()
-    gateway.wait_until_told(Action.RESET)
+    gateway.wait_until_told(Reaction.RESET)
     assert gateway.say() == "Noted."
     assert gateway.sessions == ["s1", "s2"]
     assert gateway.over() is None
     gateway.plugin.caps.stop()  # whatever is under way is done then
-    assert [(it.session_id, it.done) for it in gateway.alerts] == [("s1", Action.RESET)]
+    assert [(it.session_id, it.done) for it in gateway.alerts] == [("s1", Reaction.RESET)]
 
 
 def test_session_that_runs_away_is_stopped_with_a_reason(home: Path, closing: list[AnyGateway]) -> None:
     closing.append(gateway := AnyGateway(home, MAX_TOOL_CALLS="10"))
     gateway.say(tool_calls=12)
-    gateway.wait_until_told(Action.STOP)
+    gateway.wait_until_told(Reaction.STOP)
     assert "10 tool calls in one turn (max_tool_calls)" in gateway.say()
     assert gateway.sessions == ["s1"]
 
@@ -101,12 +101,12 @@ def test_another_plugin_is_asked_first(home: Path, closing: list[AnyGateway]) ->
     class Lenient:
         @hookimpl
         def session_over_cap(self, session_id: str, cap: Cap | None) -> CapAction | None:
-            return CapAction(Action.ALERT, Cap.MESSAGES, "let it go") if session_id == "s1" else None
+            return CapAction(Reaction.ALERT, Cap.MESSAGES, "let it go") if session_id == "s1" else None
 
     closing.append(gateway := AnyGateway(home, MAX_MESSAGES="2"))
     gateway.manager.register(Lenient())
     gateway.say()
     gateway.plugin.caps.stop()
-    assert gateway.over() == CapAction(Action.ALERT, Cap.MESSAGES, "let it go")
+    assert gateway.over() == CapAction(Reaction.ALERT, Cap.MESSAGES, "let it go")
     gateway.say()
     assert gateway.sessions == ["s1"]

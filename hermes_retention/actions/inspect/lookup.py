@@ -67,7 +67,7 @@ class VaultIds(msgspec.Struct, frozen=True):
     damages: tuple[VaultDamaged, ...] = ()
 
 
-class Listing(msgspec.Struct, frozen=True):
+class ArchiveListing(msgspec.Struct, frozen=True):
     """All sessions in the vault, newest first, as far as it can be read."""
 
     entries: tuple[ArchiveEntry, ...]
@@ -131,7 +131,7 @@ def archived_copies(site: Home, session_id: str) -> tuple[list[Copies], list[Vau
     return copies, damages
 
 
-def list_archive(site: Home, classes: Collection[str] = ()) -> Listing:
+def list_archive(site: Home, classes: Collection[str] = ()) -> ArchiveListing:
     """Every archived session of these classes, or of all."""
     damages: list[VaultDamaged] = []
     found: dict[str, ArchiveEntry] = {}
@@ -140,7 +140,7 @@ def list_archive(site: Home, classes: Collection[str] = ()) -> Listing:
             known = found.get(entry.session_id)
             found[entry.session_id] = entry if known is None else _joined_entry(known, entry)
     entries = sorted(found.values(), key=lambda entry: (-entry.last_activity, entry.session_id))
-    return Listing(tuple(entries), tuple(damages))
+    return ArchiveListing(tuple(entries), tuple(damages))
 
 
 def _from_vault(

@@ -22,7 +22,7 @@ WINDOW_DAYS = 30
 _DAY = 86400.0
 
 
-class Stage(enum.StrEnum):
+class SessionStage(enum.StrEnum):
     """How far a session has moved: the most of it that its store still has."""
 
     FILES = "files"
@@ -40,7 +40,7 @@ class Group(msgspec.Struct, frozen=True):
 
     session_class: SessionClass
     liveness: Liveness
-    stage: Stage
+    stage: SessionStage
     sessions: int
     files: int
     bytes: int
@@ -118,18 +118,18 @@ class _Left:
         self.files = [it for it in session.artifacts if it.name not in away] if away else session.artifacts
         self.rows = messages + (record is not None)
         self.message_bytes = round(messages * inventory.bytes_per_message)
-        self.stage: Stage | None = None
+        self.stage: SessionStage | None = None
         if self.files:
-            self.stage = Stage.FILES
+            self.stage = SessionStage.FILES
         elif has_messages:
             done = session.tool_output_done or Tier.TOOL_OUTPUT in tiers
-            self.stage = Stage.CONVERSATION if done else Stage.MESSAGES
+            self.stage = SessionStage.CONVERSATION if done else SessionStage.MESSAGES
         elif record is not None or (session.routes and not away):
-            self.stage = Stage.RECORD
+            self.stage = SessionStage.RECORD
 
 
 def _groups(plan: Plan, left: dict[str, _Left]) -> tuple[Group, ...]:
-    sums: dict[tuple[SessionClass, Liveness, Stage], list[int]] = {}
+    sums: dict[tuple[SessionClass, Liveness, SessionStage], list[int]] = {}
     counted: set[str] = set()
     for step in plan.steps:
         if step.verdict is Verdict.EXPIRE_ARCHIVE or step.session_id in counted:
@@ -148,7 +148,7 @@ def _groups(plan: Plan, left: dict[str, _Left]) -> tuple[Group, ...]:
         Group(kind, liveness, stage, *sums[kind, liveness, stage])
         for kind in SessionClass
         for liveness in Liveness
-        for stage in Stage
+        for stage in SessionStage
         if (kind, liveness, stage) in sums
     )
 

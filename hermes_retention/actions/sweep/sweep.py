@@ -28,7 +28,7 @@ from hermes_retention.model.plan import Plan, Step, Verdict
 from hermes_retention.model.session import Inventory, Usage
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.policy.budget import expected_gain
-from hermes_retention.policy.clock import judge, stamp
+from hermes_retention.policy.clock import check_clock, stamp
 from hermes_retention.policy.decide import dead_routes, decide
 from hermes_retention.stores.base import DatabaseSpace, RouteIndex
 
@@ -104,7 +104,7 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
         chance = random.Random()  # noqa: S311 - chooses a sample, keeps no secret
         drilled = drill(site.workspace.vault, site.policy.drill_sample, chance=chance, now=now)
         report = _swept(run, stuck)
-        known = judge(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
+        known = check_clock(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
         notes.write(lambda ledger: ledger.remember_clock(known.memory))
         if drilled is not None:
             notes.write(lambda ledger: ledger.remember(LAST_DRILL, msgspec.json.encode(drilled).decode()))

@@ -12,7 +12,7 @@ from hermes_retention.actions.inspect.explain import CapStanding
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import minute
-from hermes_retention.policy.caps import NEXT, Alert, Stage, portion, setting
+from hermes_retention.policy.caps import NEXT, Alert, CapStage, portion, setting
 
 _DAYS = 7
 _SHOWN = 3
@@ -45,7 +45,7 @@ def alert_words(alert: Alert) -> str:
     """What came near which limit, or reached it, and what was done."""
     finding = alert.finding
     used = portion(finding.cap, finding.count, finding.limit)
-    return f"near {used}" if finding.stage is Stage.NEAR else f"reached {used}; {NEXT[alert.done]}"
+    return f"near {used}" if finding.stage is CapStage.NEAR else f"reached {used}; {NEXT[alert.done]}"
 
 
 def standing_object(standing: CapStanding) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Stage
+from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, SessionStage
 from hermes_retention.actions.inspect.status import Status
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.upkeep.discard import REMOVAL
@@ -35,10 +35,10 @@ _ARCHIVED = {
 }
 """Totals of a sweep → what they are called."""
 _STAGES = {
-    Stage.FILES: "files, and all else",
-    Stage.MESSAGES: "messages",
-    Stage.CONVERSATION: "messages, no tool output",
-    Stage.RECORD: "only the record",
+    SessionStage.FILES: "files, and all else",
+    SessionStage.MESSAGES: "messages",
+    SessionStage.CONVERSATION: "messages, no tool output",
+    SessionStage.RECORD: "only the record",
 }
 _BAR = 16
 """Cells of a bar."""
@@ -136,7 +136,7 @@ def _per_class(groups: tuple[Group, ...], vault: VaultSummary | None) -> list[_S
 def _per_stage(groups: tuple[Group, ...], vault: VaultSummary | None) -> list[_Sizes]:
     rows = [
         _sum(_STAGES[stage], [group for group in groups if group.stage is stage])
-        for stage in Stage
+        for stage in SessionStage
         if any(group.stage is stage for group in groups)
     ]
     if vault is not None and vault.artifacts:

@@ -12,7 +12,7 @@ import pytest
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.home.ledger_caps import Counted, Remembered
 from hermes_retention.model.errors import LedgerUnusable
-from hermes_retention.policy.caps import Action, Alert, Cap, Finding, Stage, Stop
+from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, CapStop, Reaction
 from hermes_retention.stores.hermes.counts import Stored
 
 T0 = 1_796_000_000.0
@@ -26,9 +26,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def alert(session_id: str = "s1", stage: Stage = Stage.NEAR, at: float = T0) -> Alert:
-    finding = Finding(Cap.MESSAGES, stage, 812, 1000, Action.ALERT)
-    return Alert(session_id, "chat", "telegram", finding, Action.ALERT, at, "near")
+def alert(session_id: str = "s1", stage: CapStage = CapStage.NEAR, at: float = T0) -> Alert:
+    finding = CapFinding(Cap.MESSAGES, stage, 812, 1000, Reaction.ALERT)
+    return Alert(session_id, "chat", "telegram", finding, Reaction.ALERT, at, "near")
 
 
 def test_nothing_is_remembered_of_a_session_that_was_never_counted(ledger: Ledger) -> None:
@@ -38,11 +38,11 @@ def test_nothing_is_remembered_of_a_session_that_was_never_counted(ledger: Ledge
 
 
 def test_counts_alerts_and_stops_come_back(ledger: Ledger, tmp_path: Path) -> None:
-    stop = Stop(Cap.TOKENS, at=T0, until=T0 + 900, count=5.5)
+    stop = CapStop(Cap.TOKENS, at=T0, until=T0 + 900, count=5.5)
     ledger.caps.note_counts({"s1": COUNTED}, now=T0)
     ledger.caps.note([alert()], {"s1": stop})
     with Ledger.open(tmp_path / "ledger.db") as again:
-        assert again.caps.of("s1") == Remembered(COUNTED, frozenset({(Cap.MESSAGES, Stage.NEAR)}), (stop,))
+        assert again.caps.of("s1") == Remembered(COUNTED, frozenset({(Cap.MESSAGES, CapStage.NEAR)}), (stop,))
         assert again.caps.of("s2") == Remembered()
         assert again.caps.alerts() == again.caps.alerts("s1") == [alert()]
         assert again.caps.alerts("s2") == []
@@ -55,7 +55,7 @@ def test_same_alert_replaces_the_earlier_one_and_newest_come_first(ledger: Ledge
 
 def test_only_stops_that_may_still_hold_are_listed(ledger: Ledger) -> None:
     for session_id, until in (("over", T0), ("holds", T0 + 1), ("for ever", None)):
-        ledger.caps.note([], {session_id: Stop(Cap.TOKENS, T0 - 900, until, 1)})
+        ledger.caps.note([], {session_id: CapStop(Cap.TOKENS, T0 - 900, until, 1)})
     assert sorted(ledger.caps.stopped(now=T0)) == ["for ever", "holds"]
 
 
@@ -71,7 +71,7 @@ def test_what_is_very_old_is_forgotten(ledger: Ledger) -> None:
 def test_id_of_any_bytes_is_remembered(ledger: Ledger) -> None:
     odd = "a\udcff"
     ledger.caps.note_counts({odd: COUNTED}, now=T0)
-    ledger.caps.note([alert(odd)], {odd: Stop(Cap.TOKENS, T0, None, 1)})
+    ledger.caps.note([alert(odd)], {odd: CapStop(Cap.TOKENS, T0, None, 1)})
     known = ledger.caps.of(odd)
     assert (known.counted, len(known.told), len(known.stops)) == (COUNTED, 1, 1)
     assert len(ledger.caps.alerts(odd)) == 1
@@ -79,14 +79,14 @@ def test_id_of_any_bytes_is_remembered(ledger: Ledger) -> None:
 
 def test_failed_write_leaves_nothing_half_done(ledger: Ledger) -> None:
     with pytest.raises(LedgerUnusable):
-        ledger.caps.note([alert()], {"s1": Stop(Cap.TOKENS, T0, None, None)})  # type: ignore[arg-type]  # no count
+        ledger.caps.note([alert()], {"s1": CapStop(Cap.TOKENS, T0, None, None)})  # type: ignore[arg-type]  # no count
     assert ledger.caps.alerts() == []
     ledger.caps.note([alert()], {})
     assert ledger.caps.alerts() == [alert()]
 
 
 def test_cap_of_a_newer_version_is_passed_over(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.caps.note([alert()], {"s1": Stop(Cap.TOKENS, T0, None, 1)})
+    ledger.caps.note([alert()], {"s1": CapStop(Cap.TOKENS, T0, None, 1)})
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as database, database:
         database.execute("UPDATE alerts SET cap = 'max_wonders'")
         database.execute("UPDATE stops SET cap = 'max_wonders'")

@@ -12,13 +12,13 @@ from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.caps import (
     EVERYTHING,
     RESETTABLE,
-    Action,
     Cap,
+    CapFinding,
     Caps,
-    Finding,
+    CapStage,
+    CapStop,
     Limit,
-    Stage,
-    Stop,
+    Reaction,
     alert_line,
     amount,
     chat_line,
@@ -31,11 +31,13 @@ from hermes_retention.policy.caps import (
 )
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
-CHAT = Caps({Cap.MESSAGES: Limit(100, Action.RESET), Cap.TOOL_CALLS: Limit(10, Action.STOP)})
-OLD_HOST = frozenset({Action.ALERT, Action.RESET})
+CHAT = Caps({Cap.MESSAGES: Limit(100, Reaction.RESET), Cap.TOOL_CALLS: Limit(10, Reaction.STOP)})
+OLD_HOST = frozenset({Reaction.ALERT, Reaction.RESET})
 
 
-def found(counts: Mapping[Cap, float], since: Mapping[Cap, float] | None = None) -> list[tuple[Cap, Stage]]:
+def found(
+    counts: Mapping[Cap, float], since: Mapping[Cap, float] | None = None
+) -> list[tuple[Cap, CapStage]]:
     return [(it.cap, it.stage) for it in judge(counts, CHAT, since)]
 
 
@@ -47,20 +49,22 @@ def found(counts: Mapping[Cap, float], since: Mapping[Cap, float] | None = None)
     [
         (0, []),
         (79, []),
-        (80, [Stage.NEAR]),
-        (99, [Stage.NEAR]),
-        (100, [Stage.REACHED]),
-        (900, [Stage.REACHED]),
+        (80, [CapStage.NEAR]),
+        (99, [CapStage.NEAR]),
+        (100, [CapStage.REACHED]),
+        (900, [CapStage.REACHED]),
     ],
 )
-def test_limit_is_near_from_its_share_on_and_reached_at_its_number(count: int, stages: list[Stage]) -> None:
+def test_limit_is_near_from_its_share_on_and_reached_at_its_number(
+    count: int, stages: list[CapStage]
+) -> None:
     assert [stage for _, stage in found({Cap.MESSAGES: count})] == stages
 
 
 def test_what_is_near_only_alerts_and_what_is_reached_does_what_was_set() -> None:
     assert judge({Cap.MESSAGES: 80, Cap.TOOL_CALLS: 12}, CHAT) == (
-        Finding(Cap.MESSAGES, Stage.NEAR, 80, 100, Action.ALERT),
-        Finding(Cap.TOOL_CALLS, Stage.REACHED, 12, 10, Action.STOP),
+        CapFinding(Cap.MESSAGES, CapStage.NEAR, 80, 100, Reaction.ALERT),
+        CapFinding(Cap.TOOL_CALLS, CapStage.REACHED, 12, 10, Reaction.STOP),
     )
 
 
@@ -73,13 +77,13 @@ def test_count_without_a_limit_reaches_nothing() -> None:
 
 
 def test_share_of_one_never_warns_in_advance() -> None:
-    caps = Caps({Cap.MESSAGES: Limit(100, Action.ALERT)}, alert_at=1.0)
+    caps = Caps({Cap.MESSAGES: Limit(100, Reaction.ALERT)}, alert_at=1.0)
     assert judge({Cap.MESSAGES: 99}, caps) == ()
 
 
 def test_cap_counts_anew_after_its_stop() -> None:
     assert found({Cap.MESSAGES: 130}, {Cap.MESSAGES: 100}) == []
-    assert found({Cap.MESSAGES: 180}, {Cap.MESSAGES: 100}) == [(Cap.MESSAGES, Stage.NEAR)]
+    assert found({Cap.MESSAGES: 180}, {Cap.MESSAGES: 100}) == [(Cap.MESSAGES, CapStage.NEAR)]
     assert judge({Cap.MESSAGES: 200}, CHAT, {Cap.MESSAGES: 100})[0].count == 100
 
 
@@ -99,14 +103,14 @@ def test_nearest_cap_is_the_one_used_up_most() -> None:
 
 @pytest.mark.parametrize("name", SessionClass)
 def test_every_class_can_be_stopped_and_alerted_about(name: SessionClass) -> None:
-    assert possible(Action.STOP, name, EVERYTHING) is Action.STOP
-    assert possible(Action.ALERT, name, EVERYTHING) is Action.ALERT
+    assert possible(Reaction.STOP, name, EVERYTHING) is Reaction.STOP
+    assert possible(Reaction.ALERT, name, EVERYTHING) is Reaction.ALERT
 
 
 @pytest.mark.parametrize("name", SessionClass)
 def test_only_a_chat_can_be_reset(name: SessionClass) -> None:
-    done = possible(Action.RESET, name, EVERYTHING)
-    assert done is (Action.RESET if name is SessionClass.CHAT else Action.ALERT)
+    done = possible(Reaction.RESET, name, EVERYTHING)
+    assert done is (Reaction.RESET if name is SessionClass.CHAT else Reaction.ALERT)
 
 
 def test_classes_that_can_be_reset_exist() -> None:
@@ -114,38 +118,38 @@ def test_classes_that_can_be_reset_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "done"), [("chat", Action.RESET), ("api", Action.ALERT), ("cron", Action.ALERT)]
+    ("name", "done"), [("chat", Reaction.RESET), ("api", Reaction.ALERT), ("cron", Reaction.ALERT)]
 )
-def test_host_that_cannot_stop_resets_or_else_alerts(name: str, done: Action) -> None:
-    assert possible(Action.STOP, name, OLD_HOST) is done
+def test_host_that_cannot_stop_resets_or_else_alerts(name: str, done: Reaction) -> None:
+    assert possible(Reaction.STOP, name, OLD_HOST) is done
 
 
 def test_where_only_alerts_are_wanted_nothing_else_happens() -> None:
-    assert possible(Action.STOP, "chat", frozenset({Action.ALERT})) is Action.ALERT
+    assert possible(Reaction.STOP, "chat", frozenset({Reaction.ALERT})) is Reaction.ALERT
 
 
 # Stops
 
 
 def test_stop_holds_until_its_time() -> None:
-    stop = Stop(Cap.TOKENS, at=1000.0, until=1900.0, count=5)
+    stop = CapStop(Cap.TOKENS, at=1000.0, until=1900.0, count=5)
     assert stop.holds(1000.0)
     assert stop.holds(1899.0)
     assert not stop.holds(1900.0)
 
 
 def test_stop_without_an_end_holds_for_ever() -> None:
-    assert Stop(Cap.TOKENS, at=1000.0, until=None, count=5).holds(9e9)
+    assert CapStop(Cap.TOKENS, at=1000.0, until=None, count=5).holds(9e9)
 
 
 def test_clock_that_was_put_back_ends_a_stop() -> None:
-    assert not Stop(Cap.TOKENS, at=1000.0, until=1900.0, count=5).holds(100.0)
+    assert not CapStop(Cap.TOKENS, at=1000.0, until=1900.0, count=5).holds(100.0)
 
 
 # Words
 
-REACHED = Finding(Cap.MESSAGES, Stage.REACHED, 1004, 1000, Action.RESET)
-NEAR = Finding(Cap.MESSAGES, Stage.NEAR, 812, 1000, Action.ALERT)
+REACHED = CapFinding(Cap.MESSAGES, CapStage.REACHED, 1004, 1000, Reaction.RESET)
+NEAR = CapFinding(Cap.MESSAGES, CapStage.NEAR, 812, 1000, Reaction.ALERT)
 
 
 @pytest.mark.parametrize(
@@ -176,18 +180,18 @@ def test_words_name_settings_that_exist(cap: Cap, name: SessionClass) -> None:
 
 
 def test_alert_says_who_how_much_and_what_happens() -> None:
-    assert alert_line("s1", "chat", "telegram", REACHED, Action.RESET) == (
+    assert alert_line("s1", "chat", "telegram", REACHED, Reaction.RESET) == (
         "session s1 (chat, telegram) reached a cap: 1,004 of 1,000 messages "
         "(HERMES_RETENTION_CHAT__CAPS__MAX_MESSAGES); the next message starts a new session"
     )
-    assert alert_line("s\n1", "cli", "", NEAR, Action.ALERT) == (
+    assert alert_line("s\n1", "cli", "", NEAR, Reaction.ALERT) == (
         "session s\\n1 (cli) is near a cap: 812 of 1,000 messages (HERMES_RETENTION_CLI__CAPS__MAX_MESSAGES)"
     )
 
 
-@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("action", Reaction)
 @pytest.mark.parametrize("finding", [NEAR, REACHED])
-def test_line_for_the_chat_names_the_limit(finding: Finding, action: Action) -> None:
+def test_line_for_the_chat_names_the_limit(finding: CapFinding, action: Reaction) -> None:
     assert "1,000 messages" in chat_line(finding, action)
 
 

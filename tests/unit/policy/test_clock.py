@@ -7,7 +7,7 @@ from inventories import DAY, HOUR, MINUTE, NOW, archived, chat, hook, inventory,
 
 from hermes_retention.model.plan import Plan, Rule, Verdict
 from hermes_retention.model.session import ClockMemory, Inventory
-from hermes_retention.policy.clock import judge, stamp
+from hermes_retention.policy.clock import check_clock, stamp
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import OnReset
 
@@ -72,31 +72,32 @@ def test_time_in_which_the_home_was_busy_has_passed() -> None:
     week = range(1, 61)
     busy = [chat(f"c{number}", idle=number * 6 * DAY, ended="done") for number in week]
     assert (
-        judge(ClockMemory(NOW - YEAR, NOW - YEAR), [one.last_activity for one in busy], now=NOW).doubt is None
+        check_clock(ClockMemory(NOW - YEAR, NOW - YEAR), [one.last_activity for one in busy], now=NOW).doubt
+        is None
     )
 
 
 def test_doubt_ends_when_the_clock_has_run_evenly_for_a_day() -> None:
-    memory = judge(ClockMemory(NOW - YEAR, NOW - YEAR), (), now=NOW).memory
+    memory = check_clock(ClockMemory(NOW - YEAR, NOW - YEAR), (), now=NOW).memory
     for hours in (1, 12, 23.9):
-        clock = judge(memory, (), now=NOW + hours * HOUR)
+        clock = check_clock(memory, (), now=NOW + hours * HOUR)
         assert clock.doubt is not None
         memory = clock.memory
-    assert judge(memory, (), now=NOW + DAY) == judge(None, (), now=NOW + DAY)
+    assert check_clock(memory, (), now=NOW + DAY) == check_clock(None, (), now=NOW + DAY)
 
 
 def test_second_jump_begins_the_day_anew() -> None:
-    memory = judge(ClockMemory(NOW - YEAR, NOW - YEAR), (), now=NOW).memory
-    memory = judge(memory, (), now=NOW - YEAR).memory
-    assert judge(memory, (), now=NOW - YEAR + 23 * HOUR).doubt is not None
+    memory = check_clock(ClockMemory(NOW - YEAR, NOW - YEAR), (), now=NOW).memory
+    memory = check_clock(memory, (), now=NOW - YEAR).memory
+    assert check_clock(memory, (), now=NOW - YEAR + 23 * HOUR).doubt is not None
 
 
 def test_copies_made_under_a_clock_that_is_behind_are_not_old_when_it_is_right_again() -> None:
     memory = ClockMemory(NOW, NOW)
-    behind = judge(memory, (), now=NOW - YEAR).memory
+    behind = check_clock(memory, (), now=NOW - YEAR).memory
     assert stamp(memory, now=NOW - YEAR) == stamp(behind, now=NOW - YEAR + HOUR) == NOW
 
 
 def test_without_a_memory_nothing_is_doubted() -> None:
-    assert judge(None, (), now=NOW).doubt is None
+    assert check_clock(None, (), now=NOW).doubt is None
     assert stamp(None, now=NOW) == NOW

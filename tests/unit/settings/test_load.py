@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hermes_retention.model.errors import SettingsError
 from hermes_retention.model.session import SessionClass
-from hermes_retention.policy.caps import Action, Cap, Caps, Limit
+from hermes_retention.policy.caps import Cap, Caps, Limit, Reaction
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, variable
 from hermes_retention.settings.forms import Mode
@@ -67,12 +67,12 @@ SAMPLES: dict[str, tuple[str, object]] = {
     "max_tool_calls": ("40", 40),
     "max_messages_per_minute": ("300", 300),
     "alert_at": ("0.9", 0.9),
-    "max_messages_action": ("stop", Action.STOP),
-    "max_bytes_action": ("stop", Action.STOP),
-    "max_tokens_action": ("alert", Action.ALERT),
-    "max_cost_usd_action": ("alert", Action.ALERT),
-    "max_tool_calls_action": ("alert", Action.ALERT),
-    "max_messages_per_minute_action": ("alert", Action.ALERT),
+    "max_messages_action": ("stop", Reaction.STOP),
+    "max_bytes_action": ("stop", Reaction.STOP),
+    "max_tokens_action": ("alert", Reaction.ALERT),
+    "max_cost_usd_action": ("alert", Reaction.ALERT),
+    "max_tool_calls_action": ("alert", Reaction.ALERT),
+    "max_messages_per_minute_action": ("alert", Reaction.ALERT),
 }
 """For each field a text that is no default, and what it means."""
 BESIDE_THE_POLICY = {
@@ -212,7 +212,7 @@ def test_chats_are_reset_and_everything_else_only_alerts_unless_told_otherwise(t
     assert set(settings.classes) == set(SessionClass)
     assert (settings.alert_in_chat, settings.stop_cooldown) == (False, 900)
     for name, caps in settings.classes.items():
-        action = Action.RESET if name == "chat" else Action.ALERT
+        action = Reaction.RESET if name == "chat" else Reaction.ALERT
         assert caps == Caps({Cap.MESSAGES: Limit(1000, action), Cap.BYTES: Limit(10**7, action)}, 0.8)
 
 
@@ -220,12 +220,12 @@ def test_caps_that_are_off_stop_a_session_once_they_are_on(tmp_path: Path) -> No
     names = ("MAX_TOKENS", "MAX_COST_USD", "MAX_TOOL_CALLS", "MAX_MESSAGES_PER_MINUTE")
     settings = load(tmp_path, **{f"CHAT__CAPS__{name}": "5" for name in names})
     limits = settings.caps().classes["chat"].limits
-    assert {limits[Cap(name.lower())] for name in names} == {Limit(5, Action.STOP)}
+    assert {limits[Cap(name.lower())] for name in names} == {Limit(5, Reaction.STOP)}
 
 
 def test_api_session_may_be_asked_to_reset_although_that_only_alerts(tmp_path: Path) -> None:
     settings = load(tmp_path, API__CAPS__MAX_MESSAGES_ACTION="reset")
-    assert settings.caps().classes["api"].limits[Cap.MESSAGES].action is Action.RESET
+    assert settings.caps().classes["api"].limits[Cap.MESSAGES].action is Reaction.RESET
 
 
 def test_default_is_the_origin_of_what_nobody_gave(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from homes import DAY, NOW, HomeBuilder
 from sites import clock, site_of
 
-from hermes_retention.actions.inspect.stats import DueNow, Group, Stage, take_picture
+from hermes_retention.actions.inspect.stats import DueNow, Group, SessionStage, take_picture
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.home.home import Home
@@ -36,7 +36,7 @@ def test_session_with_several_steps_counts_once(tmp_path: Path) -> None:
     (group,) = picture.groups
     size = inventory.usage.sessions_bytes
     rows_bytes = round(inventory.bytes_per_message)
-    assert group == Group(SessionClass.CHAT, Liveness.ENDED, Stage.FILES, 1, 1, size, 2, rows_bytes)
+    assert group == Group(SessionClass.CHAT, Liveness.ENDED, SessionStage.FILES, 1, 1, size, 2, rows_bytes)
     assert picture.due == (
         DueNow(Verdict.ARCHIVE_FILES, 1, 10),
         DueNow(Verdict.ARCHIVE_TOOL_OUTPUT, 1, 0),
@@ -69,7 +69,7 @@ def test_a_sweep_leaves_the_picture_that_a_fresh_look_gives(tmp_path: Path) -> N
     assert remembered.picture.groups == fresh.picture.groups
     assert remembered.picture.due == fresh.picture.due == ()
     assert remembered.usage.total_bytes == fresh.usage.total_bytes
-    assert {group.stage for group in fresh.picture.groups} == {Stage.FILES, Stage.MESSAGES}
+    assert {group.stage for group in fresh.picture.groups} == {SessionStage.FILES, SessionStage.MESSAGES}
 
 
 def test_a_sweep_without_anything_to_do_renews_the_picture(tmp_path: Path) -> None:

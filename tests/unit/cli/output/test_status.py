@@ -7,7 +7,7 @@ import io
 import msgspec
 import pytest
 
-from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Picture, Stage
+from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Picture, SessionStage
 from hermes_retention.actions.inspect.status import Status
 from hermes_retention.archive.vault import ClassTotal, VaultSummary
 from hermes_retention.cli.output.page import PlainPage
@@ -29,7 +29,7 @@ DUE = (
 PICTURE = Picture(
     taken_at=0.0,
     sessions=12,
-    groups=(Group(SessionClass.CHAT, Liveness.ENDED, Stage.FILES, 12, 20, 3 * MB, 80, 2 * MB),),
+    groups=(Group(SessionClass.CHAT, Liveness.ENDED, SessionStage.FILES, 12, 20, 3 * MB, 80, 2 * MB),),
     due=(),
     unknown=0,
     unknown_bytes=0,
