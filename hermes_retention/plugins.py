@@ -164,15 +164,14 @@ class Extensions:
 
     def _checked(self, plugin: str, answer: object) -> Iterator[StoreKind]:
         """What of a plugin's answer can be used."""
-        from hermes_retention.stores.base import StoreKind
-        from hermes_retention.stores.hermes.detect import Layout
+        from hermes_retention.stores.base import RESERVED_NAMES, StoreKind
 
         for kind in answer if isinstance(answer, list | tuple) else (answer,):
             if not isinstance(kind, StoreKind):
                 why = f"offers a {type(kind).__name__} where a StoreKind is wanted"
             elif not _STORE_NAME.fullmatch(str(kind.name)):
                 why = "offers a store whose name is not made of lower-case letters, digits and -"
-            elif kind.name in {"auto", *Layout}:
+            elif kind.name in RESERVED_NAMES:
                 why = f"offers a store {kind.name}, a name that hermes-retention itself uses"
             else:
                 yield kind

@@ -26,9 +26,9 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ArtifactKind, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.stores.base import StartingStore
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.lock import Waiting
-from hermes_retention.stores.openclaw.starting import StartingStore
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
 AGENTS = ("main", "second")
@@ -94,7 +94,7 @@ class FullOpenClawHome:
         return Home(OpenClawStore(self.path, waiting=self._waiting()), Workspace(self.path), POLICY)
 
     def starting_store(self) -> StartingStore:
-        return StartingStore(self.path, waiting=self._waiting())
+        return OpenClawStore(self.path, waiting=self._waiting()).before_start()
 
     def _waiting(self) -> Waiting:
         return Waiting(now=lambda: time.time() + 60, sleep=lambda _: None)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.gateway.counting import Counting
 from hermes_retention.gateway.session_usage import Tally
+from hermes_retention.home.open import session_counter
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.policy.caps import (
     EVERYTHING,
@@ -75,7 +76,7 @@ class CapRounds:
         abilities = hands.abilities()
         self.abilities = frozenset({Reaction.ALERT}) if settings.mode is Mode.OBSERVE else abilities
         self._workspace = Workspace(home)
-        self._counting = Counting(self._workspace, lock)
+        self._counting = Counting(self._workspace, session_counter(home), lock)
         self._lock, self._clock, self._host, self._tell = lock, clock, hands.host, hands.tell
         if self.settings is not None and settings.mode is not Mode.OBSERVE:
             _say_what_is_missing(self.settings, abilities)

@@ -14,7 +14,7 @@ from hermes_retention.home.ledger_caps import Counted
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.caps import Cap
-from hermes_retention.stores.hermes.counts import Counter, Size, Stored
+from hermes_retention.stores.base import SessionCounter, SessionSize, StoredMessages
 
 _MOST_IN_MEMORY = 1_000
 """Sessions of which it is remembered how far they were counted; of others the ledger knows."""
@@ -23,9 +23,9 @@ _MOST_IN_MEMORY = 1_000
 class Counting:
     """The counts of one home, in memory and in the ledger. ``lock`` is that of the tallies."""
 
-    def __init__(self, workspace: Workspace, lock: Lock) -> None:
+    def __init__(self, workspace: Workspace, counter: SessionCounter, lock: Lock) -> None:
         self._workspace, self._lock = workspace, lock
-        self._counter = Counter(workspace.home)
+        self._counter = counter
         self._counted: dict[str, Counted] = {}
         self._unwritten: set[str] = set()
 
@@ -40,7 +40,7 @@ class Counting:
             told = (tally.messages, tally.tokens, tally.cost_usd)
             tally.looked_at = now
         size = self._counter.look(tally.session_id, None if before is None else before.stored, now=now)
-        counted = _with_told(before or Counted(Stored()), size, told)
+        counted = _with_told(before or Counted(StoredMessages()), size, told)
         self._counted[tally.session_id] = counted
         if counted != before:
             self._unwritten.add(tally.session_id)
@@ -57,7 +57,7 @@ class Counting:
         counted = self._counted[tally.session_id]
         if exact is None or exact == counted.stored.messages:
             return False
-        self._counted[tally.session_id] = msgspec.structs.replace(counted, stored=Stored())
+        self._counted[tally.session_id] = msgspec.structs.replace(counted, stored=StoredMessages())
         return True
 
     def write(self, *, now: float) -> None:
@@ -82,7 +82,7 @@ class Counting:
             return ledger.caps.of(session_id).counted
 
 
-def _with_told(before: Counted, size: Size | None, told: tuple[float, float, float]) -> Counted:
+def _with_told(before: Counted, size: SessionSize | None, told: tuple[float, float, float]) -> Counted:
     """What is known after a look: the host's own account, or what hooks told where that is more."""
     messages, tokens, cost_usd = told
     if size is None:
@@ -101,7 +101,7 @@ def _larger(before: float | None, told: float, account: float | None) -> float |
     return max(heard, account or 0) if heard or account is not None else None
 
 
-def _counts(counted: Counted, size: Size | None) -> dict[Cap, float]:
+def _counts(counted: Counted, size: SessionSize | None) -> dict[Cap, float]:
     stored = counted.stored
     known: dict[Cap, float | None] = {
         Cap.MESSAGES: stored.messages if size is not None or stored.messages else None,

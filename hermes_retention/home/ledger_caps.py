@@ -15,7 +15,7 @@ import msgspec
 
 from hermes_retention.model.text import storable
 from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, CapStop, Reaction
-from hermes_retention.stores.hermes.counts import Stored
+from hermes_retention.stores.base import StoredMessages
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,7 +45,7 @@ _TABLES = (_COUNTS, _ALERTS, _STOPS)
 class Counted(msgspec.Struct, frozen=True):
     """How far the counting of a session has come; ``None`` where nobody has told."""
 
-    stored: Stored
+    stored: StoredMessages
     tokens: float | None = None
     cost_usd: float | None = None
 
@@ -79,7 +79,7 @@ class CapRecords:
         told = self._rows("SELECT cap, stage FROM alerts WHERE session_id = ?", name)
         stops = self._rows("SELECT cap, at, until, count FROM stops WHERE session_id = ?", name)
         return Remembered(
-            counted=next((Counted(Stored(*row[:3]), *row[3:]) for row in counted), None),
+            counted=next((Counted(StoredMessages(*row[:3]), *row[3:]) for row in counted), None),
             told=frozenset((Cap(cap), CapStage(stage)) for cap, stage in told if cap in set(Cap)),
             stops=tuple(_stop(row) for row in stops if row[0] in set(Cap)),
         )

@@ -12,7 +12,7 @@ from hermes_retention.home.workspace import FOLDER, Workspace
 from hermes_retention.model.errors import RetentionError, StoreUnreadable, UsageError
 from hermes_retention.model.text import printable
 from hermes_retention.plugins import StoreOffer
-from hermes_retention.stores.base import Store
+from hermes_retention.stores.base import SessionCounter, Store
 from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
 from hermes_retention.stores.hermes.store import HermesStore
 from hermes_retention.stores.openclaw.agents import AGENTS
@@ -87,6 +87,12 @@ def open_store(
         limit = CACHE_MAX_BYTES if cache_max_bytes is None else cache_max_bytes()
         return OpenClawStore(home, cache_max_bytes=limit)
     return HermesStore(home)
+
+
+def session_counter(home: Path) -> SessionCounter:
+    """What looks at how large sessions grow, also in a home in which nothing lies yet. Opens nothing yet."""
+    store = OpenClawStore(home) if layout_of(home, "auto") is Layout.OPENCLAW else HermesStore(home)
+    return store.counter()
 
 
 def named_offer(name: str, offers: Sequence[StoreOffer]) -> StoreOffer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -15,12 +15,16 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import msgspec
 
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
-from hermes_retention.model.session import Artifact, Session, Unknown
+from hermes_retention.model.session import Artifact, Session, SessionClass, Unknown
 from hermes_retention.model.stop import Stop, never
+from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
 LiveMessage: TypeAlias = tuple[str, Mapping[str, Any]]
 """Session id, and the columns of the row that say something, by name."""
+
+RESERVED_NAMES = frozenset({"auto", "hermes", "openclaw", "openclaw-sqlite"})
+"""What ``--store`` calls our own layouts, so that no plugin can."""
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -149,6 +153,66 @@ class Finding(msgspec.Struct, frozen=True):
     cure: str = ""
 
 
+class StoredMessages(msgspec.Struct, frozen=True):
+    """The messages of a session up to one of them; a later look goes on from there."""
+
+    messages: int = 0
+    bytes: int = 0
+    last_id: int = 0
+
+
+class SessionSize(msgspec.Struct, frozen=True):
+    """What a session has grown to. ``None`` is what this host does not tell."""
+
+    stored: StoredMessages
+    files_bytes: int
+    last_minute: int
+    """Messages whose time is in the minute before the look."""
+    tokens: int | None
+    cost_usd: float | None
+
+
+class SessionCounter:
+    """Looks at how large single sessions are by now, from one thread. Nothing is written.
+
+    These are the answers where no database tells; then only what a gateway itself says is known.
+    """
+
+    def class_of(self, session_id: str, platform: str, session_key: str) -> SessionClass:
+        """The class of a session, also of one that has no record yet. Raises ``StoreUnreadable``.
+
+        ``platform`` and ``session_key`` are what the gateway says of it, or empty.
+        """
+        told = SessionClass.CHAT if platform or session_key else SessionClass.OTHER
+        return next((kind for kind in SessionClass if kind.value == platform), told)
+
+    def look(self, session_id: str, since: StoredMessages | None, *, now: float) -> SessionSize | None:
+        """How large the session is at ``now`` (Unix seconds), going on from ``since``.
+
+        Without ``since``, or when the last message that it knows is gone, everything is counted anew: a
+        person took messages back. ``None`` when nothing tells. Raises ``StoreUnreadable``.
+        """
+        return None
+
+    def recount(self, session_id: str) -> int | None:
+        """How many messages there are exactly; ``None`` when nothing tells. Raises ``StoreUnreadable``."""
+        return None
+
+    def close(self) -> None:
+        """Let go of whatever is open; the next look opens it again."""
+        return
+
+
+class InterruptedSession(msgspec.Struct, frozen=True):
+    """A session that a gateway would go on with when it starts."""
+
+    candidate: ResumeCandidate
+    agent: str
+    is_main: bool
+    is_broken: bool
+    """Whether its transcript was read and is broken; one that cannot be read may be sound."""
+
+
 class Store(ABC):
     """A host's session storage below one home. Implementations only read, but for what their docs name.
 
@@ -217,6 +281,10 @@ class Store(ABC):
         """
         return None
 
+    def group_of(self, session_id: str) -> str | None:
+        """The job or series that the form of an id speaks of; ``None`` when ids say nothing of the kind."""
+        return None
+
     # -- rows of a database --------------------------------------------------------------------------
 
     def database_space(self) -> DatabaseSpace | None:
@@ -266,6 +334,10 @@ class Store(ABC):
         """
         return iter(())
 
+    def counter(self) -> SessionCounter:
+        """For looking at single sessions while they grow. Opens nothing yet."""
+        return SessionCounter()
+
     # -- forgetting ----------------------------------------------------------------------------------
 
     def erasing(self) -> Store:
@@ -305,12 +377,35 @@ class Store(ABC):
         """What can be told of the host: version, configuration, plugin. Reads only, raises nothing."""
         return iter(())
 
+    def before_start(self) -> StartingStore | None:
+        """The same home as a gateway that starts would see it; only while none runs.
+
+        ``None`` when there is nothing to see to: a running gateway is told what to go on with.
+        """
+        return None
+
     def _has_no(self, what: str) -> StoreUnreadable:
         return StoreUnreadable(
             str(self.home),
             f"this host keeps its sessions in files, and has no {what}",
             consequence="nothing was changed",
         )
+
+
+class StartingStore(Store):
+    """A home whose gateway is down, seen as if it held only what must not be gone on with at all."""
+
+    @abstractmethod
+    def interrupted(self, *, now: float) -> Sequence[InterruptedSession]:
+        """The sessions that a gateway would go on with. Raises ``StoreUnreadable``."""
+
+    @abstractmethod
+    def clear_resume_marks(self, session_ids: Iterable[str]) -> list[str]:
+        """Take the mark off these sessions that makes a gateway go on with them; those that had it.
+
+        A session that somebody uses keeps its mark. Raises ``StoreUnreadable`` when an index cannot be read,
+        locked or written.
+        """
 
 
 class StoreKind(msgspec.Struct, frozen=True):

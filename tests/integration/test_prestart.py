@@ -19,7 +19,7 @@ from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.settings.load import load_settings
 from hermes_retention.settings.openclaw import OpenClawValues
 from hermes_retention.stores.openclaw.lock import Waiting
-from hermes_retention.stores.openclaw.starting import StartingStore
+from hermes_retention.stores.openclaw.store import OpenClawStore
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def run(
     dry: bool = False,
 ) -> PrestartReport:
     site = openclaw_site(home.write() if home.entries else home, policy or usual_policy())
-    store = StartingStore(home.path, waiting=Waiting(now=lambda: NOW, sleep=lambda _: None))
+    store = OpenClawStore(home.path, waiting=Waiting(now=lambda: NOW, sleep=lambda _: None)).before_start()
     home.entries = {}
     return (preview_prestart if dry else prestart)(
         site, store, limits=ResumeLimits(resume_max, max_age), clock=clock

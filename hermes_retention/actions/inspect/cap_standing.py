@@ -10,7 +10,6 @@ import msgspec
 from hermes_retention.home.home import Home
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.caps import Alert, Cap, Caps, CapSettings, nearest
-from hermes_retention.stores.hermes.counts import Counter
 
 
 class CapStanding(msgspec.Struct, frozen=True):
@@ -54,7 +53,7 @@ def _limit(limits: Caps, cap: Cap) -> float:
 
 def _counts(site: Home, session_id: str, *, now: float) -> dict[Cap, float]:
     """What the host's database tells; nothing of a session that has left it."""
-    counter = Counter(site.path)
+    counter = site.store.counter()
     try:
         size = counter.look(session_id, None, now=now)
     finally:

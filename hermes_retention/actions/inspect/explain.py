@@ -21,7 +21,6 @@ from hermes_retention.policy.explain import KEEP_ALL, Answer, Coming, Outlook, a
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.settings.fields import variable
 from hermes_retention.stores.base import SessionMetadata
-from hermes_retention.stores.hermes.counts import Counter
 
 _SETTING = {
     Rule.FILES_AFTER: "files_after",
@@ -214,7 +213,7 @@ def _limit(limits: Caps, cap: Cap) -> float:
 
 def _counts(site: Home, session_id: str, *, now: float) -> dict[Cap, float]:
     """What the host's database tells; nothing of a session that has left it."""
-    counter = Counter(site.path)
+    counter = site.store.counter()
     try:
         size = counter.look(session_id, None, now=now)
     finally:

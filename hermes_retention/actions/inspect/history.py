@@ -17,7 +17,7 @@ from hermes_retention.model.errors import VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, Artifact, ArtifactKind, Inventory, Record, Session
 from hermes_retention.policy.budget import ARCHIVED_SHARE
 from hermes_retention.policy.replay import Past, Scale
-from hermes_retention.stores.hermes.ids import cron_job
+from hermes_retention.stores.base import Store
 
 _BLOCK = 4096
 
@@ -48,7 +48,8 @@ def read_history(site: Home, *, now: float) -> History:
     past = [_past(session, archived.get(session.id)) for session in inventory.sessions]
     known = {session.id for session in inventory.sessions}
     past += [
-        _past(_session_of(it.entry), it) for one_id, it in sorted(archived.items()) if one_id not in known
+        _past(_session_of(archived[session_id].entry, site.store), archived[session_id])
+        for session_id in sorted(archived.keys() - known)
     ]
     return History(inventory, tuple(past), archived, _scale(inventory, archived.values()), tuple(damages))
 
@@ -74,7 +75,7 @@ def _both(partition: Partition) -> tuple[list[SessionEntry], list[ArchivedArtifa
     return list(partition.sessions()), partition.artifacts()
 
 
-def _session_of(entry: SessionEntry) -> Session:
+def _session_of(entry: SessionEntry, store: Store) -> Session:
     """A session of which only the vault has something, as it was."""
     told = entry.metadata
     record = None
@@ -87,7 +88,7 @@ def _session_of(entry: SessionEntry) -> Session:
             parent_id=told.parent_id,
             message_count=told.message_count or 0,
         )
-    group = cron_job(entry.id) or told.route_key
+    group = store.group_of(entry.id) or told.route_key
     return Session(entry.id, entry.session_class, record=record, group=group)
 
 

@@ -17,7 +17,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, Lifecycle, Policy
 from hermes_retention.policy.resume import plan_resume
-from hermes_retention.stores.openclaw.starting import Interrupted, StartingStore
+from hermes_retention.stores.base import InterruptedSession, StartingStore
 
 ORIGIN = "prestart"
 
@@ -97,10 +97,10 @@ def _narrowed(site: Home, store: StartingStore) -> Home:
 
 
 def _chosen(
-    interrupted: Iterable[Interrupted], limits: ResumeLimits, *, now: float
+    interrupted: Iterable[InterruptedSession], limits: ResumeLimits, *, now: float
 ) -> tuple[tuple[str, ...], list[str]]:
     """What is gone on with, and what is not, agent by agent. A main session always is, and counts."""
-    by_agent: defaultdict[str, list[Interrupted]] = defaultdict(list)
+    by_agent: defaultdict[str, list[InterruptedSession]] = defaultdict(list)
     for one in interrupted:
         by_agent[one.agent].append(one)
     resumed: list[str] = []

@@ -16,7 +16,7 @@ from hermes_retention.cli.output.sweep import show_failures
 from hermes_retention.model.errors import ExitCode, UsageError
 from hermes_retention.model.text import counted, printable
 from hermes_retention.settings.forms import Mode
-from hermes_retention.stores.openclaw.starting import StartingStore
+from hermes_retention.stores.base import StartingStore
 
 _NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
 
@@ -25,11 +25,11 @@ def run_prestart(context: Context, arguments: argparse.Namespace) -> int:
     """Put the home in order, or say what that would change."""
     if context.settings.mode is Mode.OFF:
         return _nothing_done(context, SWITCHED_OFF)
-    before = _before_openclaw if context.store.name == "openclaw" else _before_hermes
-    return before(context, arguments)
+    store = context.store.before_start()
+    return _compact(context, arguments) if store is None else _put_in_order(context, arguments, store)
 
 
-def _before_hermes(context: Context, arguments: argparse.Namespace) -> int:
+def _compact(context: Context, arguments: argparse.Namespace) -> int:
     """Compact the database. What to resume, the plugin tells the gateway itself."""
     if arguments.resume_max is not None:
         raise UsageError(
@@ -45,9 +45,9 @@ def _before_hermes(context: Context, arguments: argparse.Namespace) -> int:
     return act(context, context.settings.compact_above)
 
 
-def _before_openclaw(context: Context, arguments: argparse.Namespace) -> int:
+def _put_in_order(context: Context, arguments: argparse.Namespace, store: StartingStore) -> int:
+    """Sweep, drop what is broken, and take the marks off what shall not be gone on with."""
     site = context.site
-    store = StartingStore(site.path, cache_max_bytes=context.settings.index_cache_max_bytes)
     values = context.settings.values
     limits = ResumeLimits(
         most=values.resume_max if arguments.resume_max is None else arguments.resume_max,

@@ -13,10 +13,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from hermes_retention.model.session import Record, SessionClass
 from hermes_retention.model.text import is_text
+from hermes_retention.stores.base import SessionCounter, SessionSize, StoredMessages
 from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.files import DIRECTORY
 from hermes_retention.stores.hermes.ids import is_kept_as_is, safe_name
@@ -33,26 +32,7 @@ _OCTETS = sqlite3.sqlite_version_info >= (3, 43)
 """Whether SQLite can tell how long a text is without loading it."""
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """The messages of a session up to one of them; a later look goes on from there."""
-
-    messages: int = 0
-    bytes: int = 0
-    last_id: int = 0
-
-
-class Size(msgspec.Struct, frozen=True):
-    """What a session has grown to. ``None`` is what this host does not tell."""
-
-    stored: Stored
-    files_bytes: int
-    last_minute: int
-    """Messages whose time is in the minute before the look."""
-    tokens: int | None
-    cost_usd: float | None
-
-
-class Counter:
+class HermesCounter(SessionCounter):
     """Looks at the sessions of one home, from one thread.
 
     A look takes a transaction of its own, but the connection stays open between them until ``close``, which
@@ -84,7 +64,7 @@ class Counter:
         classifier = Classifier(() if speaks_of is None else (speaks_of,))
         return classifier.of_record(session_id, known, key or None)
 
-    def look(self, session_id: str, since: Stored | None, *, now: float) -> Size | None:
+    def look(self, session_id: str, since: StoredMessages | None, *, now: float) -> SessionSize | None:
         """How large the session is at ``now`` (Unix seconds), going on from ``since``.
 
         Without ``since``, or when the last message that it knows is gone, everything is counted anew: a
@@ -95,7 +75,11 @@ class Counter:
             messages, sessions = self._columns
             if database is None or not {"id", "session_id", "timestamp"} <= messages or "id" not in sessions:
                 return None
-            return self._look(database, session_id, since or Stored(), now) if is_text(session_id) else None
+            return (
+                self._look(database, session_id, since or StoredMessages(), now)
+                if is_text(session_id)
+                else None
+            )
 
     def recount(self, session_id: str) -> int | None:
         """How many messages there are exactly, told by the index; ``None`` without a database."""
@@ -126,14 +110,16 @@ class Counter:
             self.close()
             raise
 
-    def _look(self, database: sqlite3.Connection, session_id: str, since: Stored, now: float) -> Size:
+    def _look(
+        self, database: sqlite3.Connection, session_id: str, since: StoredMessages, now: float
+    ) -> SessionSize:
         messages, sessions = self._columns
         still = "SELECT 1 FROM messages WHERE id = ? AND session_id = ?"
         if since.last_id and database.execute(still, (since.last_id, session_id)).fetchone() is None:
-            since = Stored()
+            since = StoredMessages()
         recent = "SELECT count(*) FROM messages WHERE session_id = ? AND timestamp > ? AND timestamp <= ?"
         tokens, cost_usd = _spent(database, session_id, sessions)
-        return Size(
+        return SessionSize(
             stored=_more(database, session_id, since, messages),
             files_bytes=self._files_bytes(session_id),
             last_minute=database.execute(recent, (session_id, now - _MINUTE, now)).fetchone()[0],
@@ -149,7 +135,9 @@ class Counter:
         return sum(map(_size_of, (self._files / name for name in names)))
 
 
-def _more(database: sqlite3.Connection, session_id: str, since: Stored, columns: set[str]) -> Stored:
+def _more(
+    database: sqlite3.Connection, session_id: str, since: StoredMessages, columns: set[str]
+) -> StoredMessages:
     """``since`` with all that was stored after it."""
     newest = database.execute("SELECT max(id) FROM messages").fetchone()[0] or 0
     # All newer rows, also those of other sessions, or all entries of this one in the index: whatever is less.
@@ -161,7 +149,7 @@ def _more(database: sqlite3.Connection, session_id: str, since: Stored, columns:
     query = f"SELECT count(*), total({_length(columns)}), max(id) FROM {where}"  # noqa: S608 - names of the host's columns
     values = {"session": session_id, "since": since.last_id}
     count, size_bytes, last_id = database.execute(query, values).fetchone()
-    return Stored(since.messages + count, since.bytes + int(size_bytes), last_id) if count else since
+    return StoredMessages(since.messages + count, since.bytes + int(size_bytes), last_id) if count else since
 
 
 def _length(columns: set[str]) -> str:

@@ -27,6 +27,7 @@ from hermes_retention.stores.base import (
     LiveMessage,
     RouteIndex,
     Scan,
+    SessionCounter,
     SessionMetadata,
     Store,
     StoreFiles,
@@ -35,6 +36,7 @@ from hermes_retention.stores.files import folder_files
 from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
 from hermes_retention.stores.hermes.checkup import checkup
 from hermes_retention.stores.hermes.classes import Classifier
+from hermes_retention.stores.hermes.counts import HermesCounter
 from hermes_retention.stores.hermes.ids import cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
@@ -199,6 +201,14 @@ class HermesStore(Store):
     def checkup(self) -> Iterator[Finding]:
         """How the host of this home is set up. Reads only, raises nothing."""
         return checkup(self._home)
+
+    def counter(self) -> SessionCounter:
+        """For looking at single sessions while they grow. Opens nothing yet."""
+        return HermesCounter(self._home)
+
+    def group_of(self, session_id: str) -> str | None:
+        """The job that a session ran for, as its id names it."""
+        return cron_job(session_id)
 
     def erasing(self) -> HermesStore:
         """The same store; rows that are removed through it are overwritten as well."""

@@ -1,7 +1,8 @@
 """What a gateway that starts should find no more: sessions in error, broken transcripts, stale marks.
 
 Only while the gateway is down: what its index calls running is not. What must not live here: how many
-interrupted sessions are gone on with (``gateway.resume``), and the way into the vault.
+interrupted sessions are gone on with (``policy.resume``), reading and writing the index (``store``), and the
+way into the vault.
 """
 
 from __future__ import annotations
@@ -14,18 +15,14 @@ import msgspec
 
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
-from hermes_retention.model.session import Record, Session, SessionClass
-from hermes_retention.model.text import printable
+from hermes_retention.model.session import Record, Session
 from hermes_retention.policy.resume import ResumeCandidate
-from hermes_retention.stores.base import Scan
-from hermes_retention.stores.openclaw.agents import find_agents, folder_of, joined, parted
+from hermes_retention.stores.base import InterruptedSession
+from hermes_retention.stores.openclaw.agents import joined
 from hermes_retention.stores.openclaw.entries import RUNNING, Entry, read_entry
-from hermes_retention.stores.openclaw.files import LOCK
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.index_file import Changes
-from hermes_retention.stores.openclaw.lock import holder_of
 from hermes_retention.stores.openclaw.scanning import SHOWING_ACTIVITY
-from hermes_retention.stores.openclaw.store import OpenClawStore
 
 _STOPPED = b'"killed"'
 """What the host itself writes of a run that somebody ended."""
@@ -48,75 +45,7 @@ class Transcript(enum.Enum):
     """The system did not let it be read, which says nothing of what is in it."""
 
 
-class Interrupted(msgspec.Struct, frozen=True):
-    """A session that a gateway would go on with when it starts."""
-
-    candidate: ResumeCandidate
-    agent: str
-    is_main: bool
-    is_broken: bool
-    """Whether its transcript was read and is broken; one that cannot be read may be sound."""
-
-
-class StartingStore(OpenClawStore):
-    """A home whose gateway is down, seen as if it held only what must not be resumed at all."""
-
-    def scan(self, *, now: float) -> Scan:
-        """The sessions that ended in error, chats apart, and those whose transcript is broken.
-
-        All of them count as ended. Raises ``StoreUnreadable`` as ever. The transcripts of interrupted
-        sessions are read, all others are not.
-        """
-        found = super().scan(now=now)
-        interrupted = {it.candidate.session_id: it for it in self.interrupted(now=now)}
-        warnings = list(found.warnings)
-        sessions = []
-        for session in found.sessions:
-            one = interrupted.get(session.id)
-            broken = one is not None and one.is_broken
-            if broken and one is not None and one.is_main:
-                warnings.append(
-                    f"{printable(session.id)}: the transcript of a main session is broken; it is kept"
-                )
-            elif broken or (
-                session.failed and session.routes and session.session_class is not SessionClass.CHAT
-            ):
-                sessions.append(_ended(session))
-        return msgspec.structs.replace(found, sessions=tuple(sessions), warnings=tuple(warnings))
-
-    def interrupted(self, *, now: float) -> list[Interrupted]:
-        """The sessions that a gateway would go on with, by agent."""
-        found: list[Interrupted] = []
-        for agent in find_agents(self.home)[0]:
-            entries = [
-                it for it in self.scan_agent(agent, now=now).entries if it.resumable and it.doubt is None
-            ]
-            with Directory.open(self.home, *folder_of(agent).below) as directory:
-                found += [_interrupted(agent, entry, directory) for entry in entries]
-        return found
-
-    def clear_resume_marks(self, session_ids: Iterable[str]) -> list[str]:
-        """Take the mark off these sessions that makes a gateway resume them; returns those that had it.
-
-        Everything else in their entries stays as it is, byte for byte. A session whose transcript somebody
-        has locked keeps its mark. Raises ``StoreUnreadable`` when an index cannot be read, locked or written.
-        """
-        wanted: dict[str, set[str]] = {}
-        for session_id in session_ids:
-            agent, own = parted(session_id)
-            wanted.setdefault(agent, set()).add(own)
-        cleared: list[str] = []
-        for agent, ids in sorted(wanted.items()):
-            with Directory.open(self.home, *folder_of(agent).below) as directory:
-                now = self.waiting.now()
-                free = {own for own in ids if holder_of(directory, f"{own}.jsonl{LOCK}", now=now) is None}
-                marks = _Marks(free)
-                self.open_index(directory).update(marks.changes_to)
-            cleared += [joined(agent, own) for own in sorted(marks.cleared)]
-        return cleared
-
-
-class _Marks:
+class ResumeMarks:
     """What has to change in an index, and whose entries that are."""
 
     def __init__(self, session_ids: Collection[str]) -> None:
@@ -124,6 +53,7 @@ class _Marks:
         self.cleared: set[str] = set()
 
     def changes_to(self, index: Index) -> Changes:
+        """What takes the marks off, for ``IndexFile.update``; ``cleared`` is told anew."""
         self.cleared.clear()
         changes: dict[str, bytes | None] = {}
         for key in index.members:
@@ -145,7 +75,8 @@ def _unmarked(value: bytes, entry: Entry) -> bytes:
     return fields.changed(changes).content
 
 
-def _interrupted(agent: str, entry: Entry, directory: Directory) -> Interrupted:
+def interrupted_session(agent: str, entry: Entry, directory: Directory) -> InterruptedSession:
+    """The session of an entry that carries such a mark; its transcript is read."""
     transcript = look_at_transcript(directory, f"{entry.session_id}.jsonl")
     candidate = ResumeCandidate(
         joined(agent, entry.session_id),
@@ -154,7 +85,7 @@ def _interrupted(agent: str, entry: Entry, directory: Directory) -> Interrupted:
         ended_in_error=entry.failed,
         readable=transcript is Transcript.SOUND,
     )
-    return Interrupted(candidate, agent, entry.key.is_main, is_broken=transcript is Transcript.BROKEN)
+    return InterruptedSession(candidate, agent, entry.key.is_main, is_broken=transcript is Transcript.BROKEN)
 
 
 def look_at_transcript(directory: Directory, name: str) -> Transcript:
@@ -191,7 +122,8 @@ def _reads_as_transcript(lines: Iterable[bytes]) -> bool:
     return not is_first
 
 
-def _ended(session: Session) -> Session:
+def as_ended(session: Session) -> Session:
+    """The session of which the index says that it runs, while no gateway does."""
     record = session.record or Record(source="", started_at=0.0)
     busy = record.busy if record.busy != SHOWING_ACTIVITY else None
     record = msgspec.structs.replace(record, ended_at=session.last_activity, busy=busy)

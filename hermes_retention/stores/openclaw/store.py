@@ -6,21 +6,35 @@ What must not live here: names and formats (``files``, ``entries``, ``keys``, ``
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from hermes_retention.disk.directories import Directory
 from hermes_retention.model.errors import RestoreConflict, StoreUnreadable
-from hermes_retention.model.session import Session, Unknown
+from hermes_retention.model.session import Session, SessionClass, Unknown
 from hermes_retention.model.text import printable, words
-from hermes_retention.stores.base import EntryRestored, Folder, Scan, SessionMetadata, Store
-from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, parted
+from hermes_retention.stores.base import (
+    EntryRestored,
+    Folder,
+    InterruptedSession,
+    Scan,
+    SessionCounter,
+    SessionMetadata,
+    StartingStore,
+    Store,
+)
+from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, joined, parted
+from hermes_retention.stores.openclaw.files import LOCK
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
-from hermes_retention.stores.openclaw.lock import Waiting
+from hermes_retention.stores.openclaw.keys import read_key
+from hermes_retention.stores.openclaw.lock import Waiting, holder_of
 from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
 from hermes_retention.stores.openclaw.scanning import AgentScan, scan_agent
+from hermes_retention.stores.openclaw.starting import ResumeMarks, as_ended, interrupted_session
 
 
 class OpenClawStore(Store):
@@ -33,6 +47,7 @@ class OpenClawStore(Store):
     ) -> None:
         """``home`` may be a symbolic link; what is below it may not. It need not exist before ``scan``."""
         self._home = Path(os.path.realpath(home))
+        self._cache_max_bytes = cache_max_bytes
         self._cache = IndexCache(cache_max_bytes)
         self.waiting = waiting or Waiting()
         self._moving: OpenClawFiles | None = None
@@ -127,6 +142,14 @@ class OpenClawStore(Store):
             finally:
                 self._moving = None
 
+    def counter(self) -> SessionCounter:
+        """Without a database; a key tells the class all the same."""
+        return _KeyReader()
+
+    def before_start(self) -> StartingStore:
+        """The same home as a gateway that starts would see it; only while none runs."""
+        return StartingOpenClawStore(self._home, cache_max_bytes=self._cache_max_bytes, waiting=self.waiting)
+
     def put_entries_back(self, entries: Mapping[str, bytes]) -> Mapping[str, EntryRestored]:
         """Put archived entries back under their keys, unless a key is taken by another entry.
 
@@ -143,6 +166,74 @@ class OpenClawStore(Store):
                     lambda index, archived=archived: _returning(index, archived, told)  # type: ignore[misc]
                 )
         return told
+
+
+class _KeyReader(SessionCounter):
+    """What of a session that grows is known without a database."""
+
+    def class_of(self, session_id: str, platform: str, session_key: str) -> SessionClass:
+        """The class that its key speaks of, or else what the gateway says."""
+        if session_key:
+            return read_key(session_key).session_class
+        return super().class_of(session_id, platform, session_key)
+
+
+class StartingOpenClawStore(OpenClawStore, StartingStore):
+    """A home whose gateway is down, seen as if it held only what must not be resumed at all."""
+
+    def scan(self, *, now: float) -> Scan:
+        """The sessions that ended in error, chats apart, and those whose transcript is broken.
+
+        All of them count as ended. Raises ``StoreUnreadable`` as ever. The transcripts of interrupted
+        sessions are read, all others are not.
+        """
+        found = super().scan(now=now)
+        interrupted = {it.candidate.session_id: it for it in self.interrupted(now=now)}
+        warnings = list(found.warnings)
+        sessions = []
+        for session in found.sessions:
+            one = interrupted.get(session.id)
+            broken = one is not None and one.is_broken
+            if broken and one is not None and one.is_main:
+                warnings.append(
+                    f"{printable(session.id)}: the transcript of a main session is broken; it is kept"
+                )
+            elif broken or (
+                session.failed and session.routes and session.session_class is not SessionClass.CHAT
+            ):
+                sessions.append(as_ended(session))
+        return msgspec.structs.replace(found, sessions=tuple(sessions), warnings=tuple(warnings))
+
+    def interrupted(self, *, now: float) -> list[InterruptedSession]:
+        """The sessions that a gateway would go on with, by agent."""
+        found: list[InterruptedSession] = []
+        for agent in find_agents(self.home)[0]:
+            entries = [
+                it for it in self.scan_agent(agent, now=now).entries if it.resumable and it.doubt is None
+            ]
+            with Directory.open(self.home, *folder_of(agent).below) as directory:
+                found += [interrupted_session(agent, entry, directory) for entry in entries]
+        return found
+
+    def clear_resume_marks(self, session_ids: Iterable[str]) -> list[str]:
+        """Take the mark off these sessions that makes a gateway resume them; returns those that had it.
+
+        Everything else in their entries stays as it is, byte for byte. A session whose transcript somebody
+        has locked keeps its mark. Raises ``StoreUnreadable`` when an index cannot be read, locked or written.
+        """
+        wanted: dict[str, set[str]] = {}
+        for session_id in session_ids:
+            agent, own = parted(session_id)
+            wanted.setdefault(agent, set()).add(own)
+        cleared: list[str] = []
+        for agent, ids in sorted(wanted.items()):
+            with Directory.open(self.home, *folder_of(agent).below) as directory:
+                now = self.waiting.now()
+                free = {own for own in ids if holder_of(directory, f"{own}.jsonl{LOCK}", now=now) is None}
+                marks = ResumeMarks(free)
+                self.open_index(directory).update(marks.changes_to)
+            cleared += [joined(agent, own) for own in sorted(marks.cleared)]
+        return cleared
 
 
 def _described(files: OpenClawFiles, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:

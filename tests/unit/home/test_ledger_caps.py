@@ -13,11 +13,11 @@ from hermes_retention.home.ledger import Ledger
 from hermes_retention.home.ledger_caps import Counted, Remembered
 from hermes_retention.model.errors import LedgerUnusable
 from hermes_retention.policy.caps import Alert, Cap, CapFinding, CapStage, CapStop, Reaction
-from hermes_retention.stores.hermes.counts import Stored
+from hermes_retention.stores.base import StoredMessages
 
 T0 = 1_796_000_000.0
 DAY = 86400.0
-COUNTED = Counted(Stored(messages=812, bytes=9_000_000, last_id=44), tokens=7.0, cost_usd=None)
+COUNTED = Counted(StoredMessages(messages=812, bytes=9_000_000, last_id=44), tokens=7.0, cost_usd=None)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from host_databases import HostDatabase
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import SessionClass
-from hermes_retention.stores.hermes.counts import Counter, Size, Stored
+from hermes_retention.stores.base import SessionSize, StoredMessages
+from hermes_retention.stores.hermes.counts import HermesCounter
 
 T0 = 1e9
 """Time of the first message."""
@@ -30,8 +31,10 @@ def add(
         database.insert("messages", row | columns)
 
 
-def look(home: Path, since: Stored | None = None, *, session_id: str = "s1", now: float = T0 + 200) -> Size:
-    counter = Counter(home)
+def look(
+    home: Path, since: StoredMessages | None = None, *, session_id: str = "s1", now: float = T0 + 200
+) -> SessionSize:
+    counter = HermesCounter(home)
     size = counter.look(session_id, since, now=now)
     counter.close()
     assert size is not None
@@ -99,7 +102,7 @@ def test_recount_finds_what_looks_cannot(database: HostDatabase, tmp_path: Path)
     first = look(tmp_path).stored
     database.execute("DELETE FROM messages WHERE id = 2")
     assert look(tmp_path, first).stored.messages == 3
-    counter = Counter(tmp_path)
+    counter = HermesCounter(tmp_path)
     assert counter.recount("s1") == 2
     counter.close()
 
@@ -144,7 +147,7 @@ def test_tokens_and_costs_are_the_hosts_own(database: HostDatabase, tmp_path: Pa
 
 @pytest.mark.usefixtures("database")
 def test_session_without_a_row_has_no_account(tmp_path: Path) -> None:
-    assert look(tmp_path) == Size(Stored(), 0, 0, None, None)
+    assert look(tmp_path) == SessionSize(StoredMessages(), 0, 0, None, None)
 
 
 def test_oldest_host_is_counted_as_well(tmp_path: Path) -> None:
@@ -153,13 +156,13 @@ def test_oldest_host_is_counted_as_well(tmp_path: Path) -> None:
 
 
 def test_home_without_a_database_tells_nothing(tmp_path: Path) -> None:
-    counter = Counter(tmp_path)
+    counter = HermesCounter(tmp_path)
     assert counter.look("s1", None, now=T0) is None
     assert counter.recount("s1") is None
 
 
 def test_database_that_comes_later_is_found(tmp_path: Path) -> None:
-    counter = Counter(tmp_path)
+    counter = HermesCounter(tmp_path)
     assert counter.look("s1", None, now=T0) is None
     HostDatabase(tmp_path / "state.db").session("s1", ["one"])
     size = counter.look("s1", None, now=T0)
@@ -170,13 +173,13 @@ def test_database_that_comes_later_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("database")
 def test_id_that_no_database_can_hold_tells_nothing(tmp_path: Path) -> None:
-    assert Counter(tmp_path).look("a\udcff", None, now=T0) is None
+    assert HermesCounter(tmp_path).look("a\udcff", None, now=T0) is None
 
 
 def test_damaged_database_is_an_error_and_the_next_look_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(b"no database" * 100)
-    counter = Counter(tmp_path)
+    counter = HermesCounter(tmp_path)
     with pytest.raises(StoreUnreadable):
         counter.look("s1", None, now=T0)
     path.unlink()
@@ -187,7 +190,7 @@ def test_damaged_database_is_an_error_and_the_next_look_begins_anew(tmp_path: Pa
 
 def test_open_counter_holds_up_no_checkpoint(database: HostDatabase, tmp_path: Path) -> None:
     database.session("s1", ["one"])
-    counter = Counter(tmp_path)
+    counter = HermesCounter(tmp_path)
     counter.look("s1", None, now=T0)
     add(database, "s1", "two")
     with closing(sqlite3.connect(database.path)) as host:
@@ -195,9 +198,9 @@ def test_open_counter_holds_up_no_checkpoint(database: HostDatabase, tmp_path: P
     counter.close()
 
 
-def steps(home: Path, since: Stored | None) -> int:
+def steps(home: Path, since: StoredMessages | None) -> int:
     """How much work SQLite has with a look, in steps of its virtual machine."""
-    counter = Counter(home)
+    counter = HermesCounter(home)
     counter.look("s1", since, now=T0 + 1e6)
     done: list[None] = []
     connection = counter._connection  # noqa: SLF001 - nobody else can tell what SQLite did
@@ -255,6 +258,6 @@ def test_class_of_a_session(
     """By its row, and before it has one by what the hook says: platform and route key."""
     if columns is not None:
         database.session("s1", [], **columns)
-    counter = Counter(database.path.parent)
+    counter = HermesCounter(database.path.parent)
     assert counter.class_of("s1", *hook) is session_class
     counter.close()
