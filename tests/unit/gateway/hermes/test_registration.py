@@ -16,7 +16,6 @@ import pytest
 import yaml
 from homes import HomeBuilder
 
-from hermes_retention import __version__
 from hermes_retention.gateway.hermes import registration
 
 HEAVY = ("pydantic", "zstandard", "msgspec", "rich", "filelock", "yaml", "pluggy", "sqlite3")
@@ -136,7 +135,6 @@ def test_manifest_says_what_the_package_says() -> None:
     manifest = yaml.safe_load(text)
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     assert manifest["name"] == project["name"]
-    assert manifest["version"] == project["version"] == __version__
 
 
 def test_host_finds_a_module_with_register_under_our_name() -> None:
