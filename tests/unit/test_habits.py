@@ -81,3 +81,18 @@ def test_nothing_is_run_for_a_release_that_has_an_address_in_it() -> None:
     for path in (".github/workflows/release.yml", ".ci/release", "RELEASING.md"):
         addresses = re.findall(r"https?://[^\s)]*", (TREE / path).read_text("utf-8"))
         assert set(addresses) <= {"https://semver.org/"}, path
+
+
+def test_decisions_are_dated_listed_and_say_why() -> None:
+    folder = TREE / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("*.md") if path.name != "index.md")
+    index = (folder / "index.md").read_text("utf-8")
+    assert sorted(re.findall(r"^- \[.+\]\((.+)\)$", index, re.MULTILINE)) == records
+    for name in records:
+        parts = re.fullmatch(
+            r"# .+\n\n(\d{4}-\d\d-\d\d)\. (?:Stands|Replaced by \[.+\]\(.+\))\.\n\n"
+            r"\*\*Context\.\*\* [^*]+\n\n\*\*Decision\.\*\* [^*]+\n\n\*\*Consequences\.\*\* [^*]+\n",
+            (folder / name).read_text("utf-8"),
+        )
+        assert parts is not None, f"{name} has another form"
+        assert name.startswith(f"{parts[1]}-")

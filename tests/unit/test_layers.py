@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -17,13 +18,17 @@ import pytest
 ROOT = "hermes_retention"
 PACKAGE = Path(__file__).resolve().parents[2] / ROOT
 
-LAYERS: tuple[str, ...] = (
-    *("model", "policy", "settings", "disk", "stores", "archive", "hookspecs", "plugins"),
-    *("home", "actions", "cli", "gateway", "__main__"),
-)
-"""The rooms of the house, lowest first: folders, and the public modules at the root. Each imports only from
-itself and from those before it.
-"""
+DESIGN = PACKAGE.parent / "docs" / "design.md"
+
+
+def rooms_of(design: str) -> tuple[str, ...]:
+    """The numbered list in the section "Layers" of the design: folders, and modules at the root."""
+    section = design.partition("\n## Layers\n")[2].partition("\n## ")[0]
+    return tuple(re.findall(r"^\d+\. `(\w+)/?`:", section, re.MULTILINE))
+
+
+LAYERS = rooms_of(DESIGN.read_text("utf-8"))
+"""The rooms of the house, lowest first. Each imports only from itself and from those before it."""
 
 FACES = ("cli", "gateway.hermes")
 """Packages that somebody outside looks up by name (the console script, the host's entry point)."""
@@ -162,7 +167,7 @@ Rule: TypeAlias = Callable[[Module], Complaints]
 def every_module_has_a_layer(module: Module) -> Complaints:
     """A new module has to say where it belongs."""
     if level_of(module.name) is None:
-        yield 1, f"{module.name} is in no layer: name it in LAYERS ({Path(__file__).name}) and in the design"
+        yield 1, f"{module.name} is in no layer: give it a line in the section Layers of docs/design.md"
 
 
 def a_layer_imports_nothing_higher(module: Module) -> Complaints:
@@ -294,6 +299,17 @@ def house() -> Iterator[tuple[str, Module]]:
 def test_house_keeps_the_rule(rule: Rule) -> None:
     complaints = [f"{path}:{line}: {what}" for path, module in house() for line, what in rule(module)]
     assert not complaints, "\n".join([f"{rule.__doc__}", *complaints])
+
+
+def test_design_lists_every_room_that_there_is_and_no_other() -> None:
+    rooms = {module.name.partition(".")[0] for _, module in house()} - {""}
+    assert sorted(LAYERS) == sorted(rooms)
+
+
+def test_list_of_the_design_is_read_in_order_and_to_its_end() -> None:
+    before, after = "# D\n1. `no/`: here.\n", "\n## More\n3. `no`: x.\n"
+    design = f"{before}## Layers\nText.\n1. `b/`: one\n   line.\n2. `a`: two.\n{after}"
+    assert rooms_of(design) == ("b", "a")
 
 
 def test_whole_house_is_read() -> None:
