@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,7 @@ from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from hermes_retention.home.home import Home
-    from hermes_retention.plugins import Extensions, StoreOffer
-    from hermes_retention.settings.fields import Values
+    from hermes_retention.home.open import HomeLoader
     from hermes_retention.settings.load import Settings
     from hermes_retention.stores.base import RouteIndex, Store
 
@@ -65,72 +64,31 @@ class Context:
     @cached_property
     def home(self) -> Path:
         """The home, as it was named. Raises ``UsageError`` when there is no such directory."""
-        from hermes_retention.home.open import find_home
+        from hermes_retention.home.find import find_home
 
         return find_home(self.home_argument, self.store_argument, self.environ)
 
     @cached_property
+    def loader(self) -> HomeLoader:
+        """Whatever can be known of the home, part by part. Raises as ``home`` does."""
+        from hermes_retention.home.open import HomeLoader
+
+        return HomeLoader(self.home, store=self.store_argument, environ=self.environ)
+
+    @property
     def settings(self) -> Settings:
         """The settings of the home. Raises ``SettingsError``, ``UsageError`` for an unknown ``--store``."""
-        from hermes_retention.home.layouts import STORES
-        from hermes_retention.home.open import named_offer
+        return self.loader.settings
 
-        settings = self._settings_unasked
-        if self.store_argument not in STORES:  # a slip must not show the defaults of another host
-            named_offer(self.store_argument, self._store_offers)
-        return settings
-
-    @cached_property
-    def _settings_unasked(self) -> Settings:
-        """The settings before anybody asked whether there is such a store."""
-        from hermes_retention.settings.load import load_settings
-
-        return load_settings(self.home, self.environ, defaults=self._defaults())
-
-    @cached_property
-    def _store_offers(self) -> Sequence[StoreOffer]:
-        return self.extensions.store_offers(self._settings_unasked)
-
-    def _defaults(self) -> type[Values]:
-        from hermes_retention.home.open import layout_of
-        from hermes_retention.settings.fields import Values
-
-        if layout_of(self.home, self.store_argument) != "openclaw":
-            return Values
-        from hermes_retention.settings.openclaw import OpenClawValues
-
-        return OpenClawValues
-
-    @cached_property
+    @property
     def store(self) -> Store:
         """The store of the home. Raises ``StoreUnreadable`` when nobody serves its layout."""
-        from hermes_retention.home.open import open_store
+        return self.loader.store
 
-        return open_store(
-            self.home,
-            self.store_argument,
-            offers=lambda: self._store_offers,
-            cache_max_bytes=self._index_cache_max_bytes,
-        )
-
-    def _index_cache_max_bytes(self) -> int:
-        return self.settings.index_cache_max_bytes
-
-    @cached_property
-    def extensions(self) -> Extensions:
-        """What installed plugins say."""
-        from hermes_retention.plugins import installed_extensions
-
-        return installed_extensions()
-
-    @cached_property
+    @property
     def site(self) -> Home:
         """The home with everything that a use case needs."""
-        from hermes_retention.home.home import Home
-        from hermes_retention.home.workspace import Workspace
-
-        store = self.store
-        return Home(store, Workspace(store.home), self.settings.policy(), self.extensions)
+        return self.loader.home
 
     @property
     def index(self) -> RouteIndex | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import NamedTuple, TypeAlias
 
-from hermes_retention.home.layouts import STORES
+from hermes_retention.home.find import STORES
 
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
 """``SessionClass`` without importing it; a test compares."""

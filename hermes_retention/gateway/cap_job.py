@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.gateway.counting import Counting
 from hermes_retention.gateway.session_usage import Tally
-from hermes_retention.home.open import session_counter
+from hermes_retention.home.open import HomeLoader
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.policy.caps import (
     EVERYTHING,
@@ -33,7 +33,6 @@ from hermes_retention.policy.caps import (
     setting,
 )
 from hermes_retention.settings.forms import Mode
-from hermes_retention.settings.load import load_settings
 
 if TYPE_CHECKING:
     from hermes_retention.gateway.host import HostGateway
@@ -71,12 +70,13 @@ class CapRounds:
         clock: Callable[[], float],
         hands: Hands,
     ) -> None:
-        settings = load_settings(home, environ)
+        loader = HomeLoader(home, environ=environ)
+        settings = loader.settings
         self.settings: CapSettings | None = None if settings.mode is Mode.OFF else settings.caps()
         abilities = hands.abilities()
         self.abilities = frozenset({Reaction.ALERT}) if settings.mode is Mode.OBSERVE else abilities
         self._workspace = Workspace(home)
-        self._counting = Counting(self._workspace, session_counter(home), lock)
+        self._counting = Counting(self._workspace, loader.counter(), lock)
         self._lock, self._clock, self._host, self._tell = lock, clock, hands.host, hands.tell
         if self.settings is not None and settings.mode is not Mode.OBSERVE:
             _say_what_is_missing(self.settings, abilities)

@@ -122,15 +122,15 @@ class RetentionPlugin:
     @hookimpl
     def plan_resume(self, candidates: Sequence[ResumeCandidate]) -> ResumePlan | None:
         """The newest ones that are worth it; ``None`` when settings are wrong or sweeps are off."""
+        from hermes_retention.home.open import HomeLoader
         from hermes_retention.model.errors import RetentionError
         from hermes_retention.policy import resume
         from hermes_retention.settings.forms import Mode
-        from hermes_retention.settings.load import load_settings
 
         if self.home is None:
             return None
         try:
-            values = load_settings(self.home, self.environ).values
+            values = HomeLoader(self.home, environ=self.environ).settings.values
         except RetentionError as error:
             _log.warning("%s. The gateway itself decides what it resumes.", error)
             return None

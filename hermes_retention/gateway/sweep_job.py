@@ -24,7 +24,7 @@ from hermes_retention.gateway.schedule import Schedule
 from hermes_retention.gateway.telling import tell_observed, tell_swept
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
-from hermes_retention.home.open import open_store
+from hermes_retention.home.open import HomeLoader
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import SweepRunning
@@ -35,9 +35,7 @@ from hermes_retention.model.text import printable
 from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.settings.forms import Mode
-from hermes_retention.settings.load import Settings, load_settings
 from hermes_retention.stores.base import RouteIndex
-from hermes_retention.stores.hermes.detect import layouts_in
 
 ORIGIN = "gateway"
 """What the ledger calls these sweeps."""
@@ -101,7 +99,7 @@ class Rounds:
 
         Where sweeps remove nothing (``MODE=off`` and ``observe``), nothing is written.
         """
-        settings = self._settings()
+        settings = self._loader().settings
         if settings.mode in (Mode.OFF, Mode.OBSERVE):
             return
         policy = settings.policy()
@@ -130,7 +128,7 @@ class Rounds:
         """This process is the gateway: sweep regularly from now on. A second call changes nothing."""
         after = _AFTER_WRONG_SETTINGS
         with self._complaints.about(f"settings of {self._name}"):
-            after = self._settings().values.startup_delay
+            after = self._loader().settings.values.startup_delay
         self.schedule.begin(tick=self._monotonic(), after=after)
 
     def run_due(self) -> float | None:
@@ -147,9 +145,9 @@ class Rounds:
         """However it goes, the next try comes an interval later, and not at once."""
         began, again_after = self._monotonic(), _AFTER_WRONG_SETTINGS
         try:
-            settings = self._settings()
-            again_after = float(settings.values.sweep_interval)
-            again_after = min(again_after, self._round(settings) or again_after)
+            loader = self._loader()
+            again_after = float(loader.settings.values.sweep_interval)
+            again_after = min(again_after, self._round(loader) or again_after)
         except SweepRunning:
             _log.debug("%s: %s", self._name, _ANOTHER)
             again_after = _AFTER_ANOTHER
@@ -159,11 +157,12 @@ class Rounds:
             self._look_at_queue()
             self._tell_when_next()
 
-    def _round(self, settings: Settings) -> float | None:
+    def _round(self, loader: HomeLoader) -> float | None:
         """One sweep, or what takes its place; the seconds after which it wants another, if that is soon."""
-        if settings.mode is Mode.OFF or not self._holds_sessions(settings):
+        settings = loader.settings
+        if settings.mode is Mode.OFF or not loader.holds_sessions():
             return None
-        site = self._site(settings)
+        site = loader.home
         if settings.mode is Mode.OBSERVE:
             self._observe(site)
             return None
@@ -251,20 +250,9 @@ class Rounds:
     def _name(self) -> str:
         return printable(str(self._home))
 
-    def _settings(self) -> Settings:
-        """Read anew each time: what a person changes holds from the next sweep on."""
-        return load_settings(self._home, self._environ)
-
-    def _holds_sessions(self, settings: Settings) -> bool:
-        """Whether there is anything that we or a plugin could sweep: a new home is empty at first."""
-        if layouts_in(self._home):
-            return True
-        return any(offer.recognises(self._home) for offer in self._asked().store_offers(settings))
-
-    def _site(self, settings: Settings) -> Home:
-        extensions = self._asked()
-        store = open_store(self._home, "auto", offers=lambda: extensions.store_offers(settings))
-        return Home(store, Workspace(store.home), settings.policy(), extensions)
+    def _loader(self) -> HomeLoader:
+        """Anew each time: what a person changes holds from the next sweep on."""
+        return HomeLoader(self._home, environ=self._environ, extensions=self._asked)
 
     def _asked(self) -> Extensions:
         """The plugins that are asked, loaded when they are needed first."""

@@ -20,6 +20,7 @@ from hermes_retention.model.session import ArchivedSession, ClockMemory, Invento
 from hermes_retention.model.text import printable
 from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import Policy
+from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.base import Scan, Store
 
 
@@ -39,11 +40,26 @@ class Home(msgspec.Struct, frozen=True):
     policy: Policy
     extensions: Extensions = Extensions()
     """What plugins of other packages say about its sessions."""
+    mode: Mode | None = None
+    """What sweeps may do; ``None`` when nobody has said so."""
+    metrics_file: Path | None = None
+    """Where each sweep writes how the home is doing; ``None`` for nowhere."""
+    regular: Home | None = None
+    """The home itself, where this is a view of it for one run."""
 
     @property
     def path(self) -> Path:
         """The resolved home."""
         return self.store.home
+
+    def for_one_run(self, policy: Policy, *, store: Store | None = None) -> Home:
+        """The same home under another policy, or seen through another store, for a single run.
+
+        What follows a run still tells of the home itself, which is ``regular`` there.
+        """
+        return msgspec.structs.replace(
+            self, policy=policy, store=self.store if store is None else store, regular=self.regular or self
+        )
 
     def take_inventory(self, *, now: float) -> Inventory:
         """Everything that a decision may depend on. Reads only.

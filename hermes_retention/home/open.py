@@ -1,49 +1,155 @@
-"""Which home is meant, and which store it holds. A layout that is not served is named and left alone."""
+"""The one place where a home is opened: store, defaults of its layout, settings, plugins and workspace.
+
+Whoever needs a home, at whatever edge, gets it here, so that all of them see the same one. A layout that is
+not served is named and left alone. What must not live here: which home is meant (``find``), and what is done
+with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from hermes_retention.home.layouts import STORES
-from hermes_retention.home.ledger import STORE
-from hermes_retention.home.workspace import FOLDER, Workspace
+from hermes_retention.home.find import STORES
 from hermes_retention.model.errors import RetentionError, StoreUnreadable, UsageError
 from hermes_retention.model.text import printable
-from hermes_retention.plugins import StoreOffer
-from hermes_retention.stores.base import SessionCounter, Store
+from hermes_retention.settings.fields import Values
+from hermes_retention.settings.load import Settings, load_settings
 from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
-from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.stores.openclaw.agents import AGENTS
-from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES
-from hermes_retention.stores.openclaw.store import OpenClawStore
 
-_OTHER_HOMES = (
-    ("OPENCLAW_STATE_DIR", "~/.openclaw"),
-    ("CLAWDBOT_STATE_DIR", "~/.clawdbot"),
-    ("MOLTBOT_STATE_DIR", "~/.moltbot"),
-)
-"""Where OpenClaw and what it was called before keep their state: variable and default."""
+if TYPE_CHECKING:
+    from hermes_retention.home.home import Home
+    from hermes_retention.plugins import Extensions, StoreOffer
+    from hermes_retention.stores.base import SessionCounter, Store
 
-Offers: TypeAlias = Callable[[], Sequence[StoreOffer]]
+Offers: TypeAlias = "Callable[[], Sequence[StoreOffer]]"
 """Gives the layouts that plugins serve. Asked only when it matters: it loads them."""
+_AGENTS = "agents"
+"""What every OpenClaw home has. By its name, for the modules of that layout are loaded for its homes only."""
 
 
-def find_home(named: str | None, wanted: str, environ: Mapping[str, str]) -> Path:
-    """The home that is meant. Raises ``UsageError`` when there is no such directory."""
-    if named is not None:
-        return _directory(named)
-    if environ.get("HERMES_HOME") and wanted != "openclaw":
-        return _directory(environ["HERMES_HOME"])
-    usual = _expanded("~/.hermes")
-    others = list(_other_homes(environ))
-    if others and (wanted == "openclaw" or (wanted == "auto" and not usual.is_dir())):
-        return others[0]
-    return _directory(str(usual))
+def _installed() -> Extensions:
+    from hermes_retention.plugins import installed_extensions
+
+    return installed_extensions()
 
 
-def layout_of(home: Path, wanted: str) -> Layout:
+class HomeLoader:
+    """A home that is about to be opened. Each part is read once, when it is asked for first."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        store: str = "auto",
+        environ: Mapping[str, str] | None = None,
+        extensions: Callable[[], Extensions] = _installed,
+        settings: Settings | None = None,
+    ) -> None:
+        """``store`` names the layout; ``auto`` looks.
+
+        Settings come from ``environ``, that of this process unless it is given, and from the files of the
+        home, unless ``settings`` are given. ``extensions`` are those of all installed plugins by default.
+        """
+        self.path, self._wanted, self._ask = path, store, extensions
+        self._environ = os.environ if environ is None else environ
+        self._given = settings
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings. Raises ``SettingsError``, and ``UsageError`` for a store that nobody knows."""
+        settings = self._unasked_settings
+        if self._wanted not in STORES:  # a slip must not show the defaults of another host
+            named_offer(self._wanted, self._offers())
+        return settings
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of the home. Raises ``StoreUnreadable`` when nobody serves its layout."""
+        return open_store(
+            self.path,
+            self._wanted,
+            offers=self._offers,
+            cache_max_bytes=lambda: self.settings.index_cache_max_bytes,
+        )
+
+    @cached_property
+    def home(self) -> Home:
+        """The opened home. Raises as ``store`` and ``settings`` do. Nothing is written."""
+        from hermes_retention.home.home import Home
+        from hermes_retention.home.workspace import Workspace
+
+        store, settings = self.store, self.settings
+        return Home(
+            store,
+            Workspace(store.home),
+            settings.policy(),
+            self._extensions,
+            mode=settings.mode,
+            metrics_file=settings.metrics_file,
+        )
+
+    def settings_with(self, changes: Mapping[str, str]) -> Settings:
+        """What would hold with these variables in the environment. Raises ``SettingsError``."""
+        return load_settings(self.path, {**self._environ, **changes}, defaults=self._defaults)
+
+    def on_defaults(self) -> HomeLoader:
+        """The same home with nothing but defaults, for whoever must look although the settings are wrong."""
+        defaults = Settings(self._defaults(), {})
+        return HomeLoader(self.path, store=self._wanted, extensions=self._ask, settings=defaults)
+
+    def holds_sessions(self) -> bool:
+        """Whether there is anything that we or a plugin could look after: a new home is empty at first."""
+        return bool(layouts_in(self.path)) or any(it.recognises(self.path) for it in self._offers())
+
+    def counter(self) -> SessionCounter:
+        """What looks at how large sessions grow, also in a home in which nothing lies yet. Opens nothing."""
+        if _layout_of(self.path, self._wanted) is Layout.OPENCLAW:
+            return _openclaw_store(self.path, lambda: self.settings.index_cache_max_bytes).counter()
+        return _hermes_store(self.path).counter()
+
+    @cached_property
+    def _unasked_settings(self) -> Settings:
+        """The settings before anybody asked whether there is such a store."""
+        if self._given is not None:
+            return self._given
+        return load_settings(self.path, self._environ, defaults=self._defaults)
+
+    @cached_property
+    def _extensions(self) -> Extensions:
+        return self._ask()
+
+    @property
+    def _defaults(self) -> type[Values]:
+        if _layout_of(self.path, self._wanted) is not Layout.OPENCLAW:
+            return Values
+        from hermes_retention.settings.openclaw import OpenClawValues
+
+        return OpenClawValues
+
+    def _offers(self) -> Sequence[StoreOffer]:
+        return self._extensions.store_offers(self._unasked_settings)
+
+
+def open_home(
+    path: Path,
+    *,
+    store: str = "auto",
+    environ: Mapping[str, str] | None = None,
+    extensions: Callable[[], Extensions] = _installed,
+) -> Home:
+    """The home at ``path``, with all that belongs to it, as ``HomeLoader`` joins it. Nothing is written.
+
+    Raises ``StoreUnreadable`` when nobody serves its layout, ``SettingsError`` when settings are wrong, and
+    ``UsageError`` for a ``store`` that nobody knows.
+    """
+    return HomeLoader(path, store=store, environ=environ, extensions=extensions).home
+
+
+def _layout_of(home: Path, wanted: str) -> Layout:
     """The layout of which the settings have their defaults. Raises nothing: ``open_store`` does."""
     if wanted == "auto":
         return Layout.OPENCLAW if _is_openclaw(home) else Layout.HERMES
@@ -65,16 +171,18 @@ def open_store(
     """
     if wanted not in STORES:
         return named_offer(wanted, offers()).open(home)
-    found = layouts_in(home)
     if wanted == "hermes":
-        return HermesStore(home)
+        return _hermes_store(home)
+    found = layouts_in(home)
     if wanted == "auto" and not found:
         offer = _recognising(home, offers()) or _swept_before(home, offers)
         if offer is not None:
             return offer.open(home)
+        from hermes_retention.home.workspace import FOLDER
+
         if (home / FOLDER).is_dir():
             # Nothing is left in it but what was archived: that must stay within reach.
-            return OpenClawStore(home) if (home / AGENTS).is_dir() else HermesStore(home)
+            return _openclaw_store(home, None) if (home / _AGENTS).is_dir() else _hermes_store(home)
     if wanted == "openclaw" and not found & {Layout.OPENCLAW, Layout.OPENCLAW_SQLITE}:
         raise StoreUnreadable(
             printable(str(home)),
@@ -84,15 +192,22 @@ def open_store(
         )
     layout = detect(home) if wanted == "auto" or Layout.OPENCLAW_SQLITE in found else Layout.OPENCLAW
     if layout is Layout.OPENCLAW:
-        limit = CACHE_MAX_BYTES if cache_max_bytes is None else cache_max_bytes()
-        return OpenClawStore(home, cache_max_bytes=limit)
+        return _openclaw_store(home, cache_max_bytes)
+    return _hermes_store(home)
+
+
+def _hermes_store(home: Path) -> Store:
+    from hermes_retention.stores.hermes.store import HermesStore
+
     return HermesStore(home)
 
 
-def session_counter(home: Path) -> SessionCounter:
-    """What looks at how large sessions grow, also in a home in which nothing lies yet. Opens nothing yet."""
-    store = OpenClawStore(home) if layout_of(home, "auto") is Layout.OPENCLAW else HermesStore(home)
-    return store.counter()
+def _openclaw_store(home: Path, cache_max_bytes: Callable[[], int] | None) -> Store:
+    from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES
+    from hermes_retention.stores.openclaw.store import OpenClawStore
+
+    limit = CACHE_MAX_BYTES if cache_max_bytes is None else cache_max_bytes()
+    return OpenClawStore(home, cache_max_bytes=limit)
 
 
 def named_offer(name: str, offers: Sequence[StoreOffer]) -> StoreOffer:
@@ -145,6 +260,9 @@ def _swept_before(home: Path, offers: Offers) -> StoreOffer | None:
 
 def _last_store(home: Path) -> str | None:
     """What the ledger says; ``None`` also when it cannot be read, which others complain of."""
+    from hermes_retention.home.ledger import STORE
+    from hermes_retention.home.workspace import Workspace
+
     workspace = Workspace(home)
     try:
         workspace.check()
@@ -159,35 +277,4 @@ def _last_store(home: Path) -> str | None:
 
 def _is_openclaw(home: Path) -> bool:
     found = layouts_in(home)
-    return found == {Layout.OPENCLAW} or (not found and (home / AGENTS).is_dir())
-
-
-def _other_homes(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Those that exist: first what a variable names, then where one usually is, the newest name first."""
-    named = [environ[variable] for variable, _ in _OTHER_HOMES if environ.get(variable)]
-    for home in map(_expanded, [*named, *(usual for _, usual in _OTHER_HOMES)]):
-        if home.is_dir():
-            yield home
-
-
-def _directory(named: str) -> Path:
-    home = _expanded(named)
-    if home.is_dir():
-        return home
-    raise UsageError(
-        printable(str(home)),
-        "it is not a directory" if home.exists() else "there is no such directory",
-        consequence="nothing was read or changed",
-        cure="Name the host's home with --home DIR or HERMES_HOME.",
-    )
-
-
-def _expanded(named: str) -> Path:
-    try:
-        return Path(named).expanduser()
-    except RuntimeError as error:
-        raise UsageError(
-            printable(named),
-            "nobody knows where that user's home directory is",
-            consequence="nothing was read",
-        ) from error
+    return found == {Layout.OPENCLAW} or (not found and (home / _AGENTS).is_dir())

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import filelock
 
 from hermes_retention.actions.upkeep.targets import pending
 from hermes_retention.archive.partition import Partition
+from hermes_retention.home.find import VARIABLE, oddity_of_variable
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.workspace import free_bytes
@@ -33,8 +34,9 @@ _SHARED_BITS = stat.S_IRWXG | stat.S_IRWXO
 Examine = Callable[[Home], Iterator[Finding]]
 
 
-def examine(site: Home, *, mode: Mode | None, now: float) -> Iterator[Finding]:
+def examine(site: Home, *, now: float) -> Iterator[Finding]:
     """Look at everything, in an order that goes from causes to consequences."""
+    mode = site.mode
     checks: tuple[tuple[str, Examine], ...] = (
         ("mode", lambda _: _mode(mode)),
         ("rights", _rights),
@@ -52,6 +54,14 @@ def examine(site: Home, *, mode: Mode | None, now: float) -> Iterator[Finding]:
             yield from check(site)
         except (RetentionError, OSError, sqlite3.Error) as error:
             yield failed(name, error)
+
+
+def look_at_variable(environ: Mapping[str, str]) -> list[Finding]:
+    """What others than the host may read differently in the variable that names the home."""
+    oddity = oddity_of_variable(environ)
+    if oddity is None:
+        return []
+    return [Finding("home", Level.WARNING, oddity, f"Set {VARIABLE} to the whole path and nothing else.")]
 
 
 def failed(check: str, error: Exception) -> Finding:

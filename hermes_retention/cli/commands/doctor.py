@@ -14,7 +14,7 @@ from hermes_retention.model.text import printable
 from hermes_retention.stores.base import Finding, Level
 
 if TYPE_CHECKING:
-    from hermes_retention.settings.load import Settings
+    from hermes_retention.home.open import HomeLoader
 
 _MARKS = {Level.GOOD: "ok", Level.NOTE: "note", Level.WARNING: "WARNING", Level.ERROR: "ERROR"}
 _STYLES = {
@@ -70,29 +70,27 @@ def write_after_sweep(context: Context) -> None:
 
 def _findings(context: Context) -> list[Finding]:
     from hermes_retention.actions.inspect.doctor import examine, failed
-    from hermes_retention.home.home import Home
-    from hermes_retention.home.workspace import Workspace
 
-    settings, findings = _settings(context)
+    loader, findings = _settings(context)
     try:
-        store = context.store
+        home = loader.home
     except RetentionError as error:
         return [*findings, failed("store", error)]
-    site = Home(store, Workspace(store.home), settings.policy())
-    return [*findings, *examine(site, mode=settings.mode, now=context.clock())]
+    return [*findings, *examine(home, now=context.clock())]
 
 
-def _settings(context: Context) -> tuple[Settings, list[Finding]]:
-    from hermes_retention.actions.inspect.doctor import failed
-    from hermes_retention.settings.fields import Values
-    from hermes_retention.settings.load import Settings
+def _settings(context: Context) -> tuple[HomeLoader, list[Finding]]:
+    """What is known of the home: with its settings, or where these are wrong with the defaults."""
+    from hermes_retention.actions.inspect.doctor import failed, look_at_variable
 
+    findings = [] if context.home_argument else look_at_variable(context.environ)
     try:
-        settings = context.settings
+        lines = context.settings.describe()
     except SettingsError as error:
-        return Settings(Values(), {}), [failed("settings", error)]
-    given = sum(line.origin != "default" for line in settings.describe())
-    return settings, [Finding("settings", Level.GOOD, f"all are valid; {given} differ from the defaults")]
+        return context.loader.on_defaults(), [*findings, failed("settings", error)]
+    given = sum(line.origin != "default" for line in lines)
+    good = Finding("settings", Level.GOOD, f"all are valid; {given} differ from the defaults")
+    return context.loader, [*findings, good]
 
 
 def _show(context: Context, finding: Finding) -> None:

@@ -14,11 +14,10 @@ def run_simulate(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.inspect.history import read_history
     from hermes_retention.actions.inspect.simulate import simulate
     from hermes_retention.cli.output.simulate import show_simulation, simulation_object
-    from hermes_retention.settings.load import load_settings
 
     now, site = context.clock(), context.site
     changes = _changes(arguments.changes)
-    proposed = load_settings(context.home, {**context.environ, **changes}).policy() if changes else None
+    proposed = context.loader.settings_with(changes).policy() if changes else None
     history = read_history(site, now=now)
     simulation = simulate(history, site.policy, proposed, days=arguments.days, now=now)
     lines = [f"{name}={value}" for name, value in changes.items()]
@@ -32,7 +31,7 @@ def run_simulate(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _changes(texts: list[str]) -> dict[str, str]:
-    """The settings in ``NAME=VALUE`` by their whole names. Whether they exist ``load_settings`` says."""
+    """The settings in ``NAME=VALUE`` by their whole names. Whether they exist is told when they are read."""
     from hermes_retention.settings.fields import PREFIX
 
     changes = {}

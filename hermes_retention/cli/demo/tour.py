@@ -28,12 +28,11 @@ from hermes_retention.cli.demo.show import (
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
-from hermes_retention.home.workspace import Workspace
+from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.plan import Step, Verdict
 from hermes_retention.model.session import ArtifactKind, SessionClass
-from hermes_retention.settings.load import load_settings
-from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.plugins import Extensions
 
 Clock = Callable[[], float]
 _HELD_BECAUSE = "the lease is not signed yet"
@@ -90,8 +89,7 @@ def _is_archived_chat(step: Step) -> bool:
 
 def _open(home: Path) -> Home:
     """The home with the default settings: an empty environment, and no files that could say otherwise."""
-    store = HermesStore(home)
-    return Home(store, Workspace(store.home), load_settings(home, {}).policy())
+    return open_home(home, store="hermes", environ={}, extensions=Extensions)
 
 
 def _has_a_transcript(step: Step) -> tuple[bool, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import secrets
 import threading
 import time
@@ -21,18 +20,16 @@ from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.gateway.hermes import chat_words as words
 from hermes_retention.gateway.hermes.registration import gateway_index
-from hermes_retention.home.home import Home
-from hermes_retention.home.workspace import Workspace
+from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import RetentionError, UsageError
-from hermes_retention.plugins import installed_extensions
 from hermes_retention.settings.forms import Mode
-from hermes_retention.settings.load import Settings, load_settings
 from hermes_retention.stores.hermes.routes_out import OfflineRoutes
-from hermes_retention.stores.hermes.store import HermesStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from hermes_retention.home.home import Home
 
 _PATIENCE_SECONDS = 20.0
 """The host itself gives up after 30; what takes longer goes on all the same."""
@@ -90,7 +87,7 @@ class Chat:
     """Answers what is asked about one home."""
 
     def __init__(self, home: Path, tokens: Tokens, *, clock: Callable[[], float] = time.time) -> None:
-        self._home, self._tokens, self._clock = home, tokens, clock
+        self._path, self._tokens, self._clock = home, tokens, clock
 
     def answer(self, arguments: str) -> str:
         """What to say. Never raises."""
@@ -116,59 +113,52 @@ class Chat:
                 return words.USAGE
 
     def _status(self) -> str:
-        settings = self._settings()
-        return words.status(
-            take_status(self._site(settings), now=self._clock()), settings.mode, now=self._clock()
-        )
+        home = self._open()
+        return words.status(take_status(home, now=self._clock()), home.mode, now=self._clock())
 
     def _preview(self) -> str:
-        return words.preview(preview(self._site(self._settings()), clock=self._clock))
+        return words.preview(preview(self._open(), clock=self._clock))
 
     def _ask(self) -> str:
-        settings = self._allowed()
-        report = preview(self._site(settings), clock=self._clock)
+        report = preview(self._allowed(), clock=self._clock)
         if not report.outcomes:
             return words.NOTHING_DUE
         return words.question(report, self._tokens.new())
 
     def _confirmed(self, token: str) -> str:
-        settings = self._allowed()
+        home = self._allowed()
         if not self._tokens.use(token):
             return words.WRONG_TOKEN
-        site = self._site(settings)
-        index = gateway_index() or OfflineRoutes(site.path, self._clock)
-        return words.swept(sweep(site, clock=self._clock, origin="chat", index=index))
+        index = gateway_index() or OfflineRoutes(home.path, self._clock)
+        return words.swept(sweep(home, clock=self._clock, origin="chat", index=index))
 
-    def _allowed(self) -> Settings:
-        settings = self._settings()
-        if settings.mode in (Mode.OFF, Mode.OBSERVE):
+    def _allowed(self) -> Home:
+        home = self._open()
+        if home.mode in (Mode.OFF, Mode.OBSERVE):
             raise UsageError(
                 "sweep",
-                f"HERMES_RETENTION_MODE is {settings.mode.value}",
+                f"HERMES_RETENTION_MODE is {home.mode.value}",
                 consequence="nothing was removed",
             )
-        return settings
+        return home
 
     def _find(self, text: str) -> list[Found]:
         """Sessions whose id, title or day holds ``text``, newest first; each once."""
-        site = self._site(self._settings())
-        scan = site.store.scan(now=self._clock())
+        home = self._open()
+        scan = home.store.scan(now=self._clock())
         last = {session.id: session.last_activity for session in scan.sessions}
         live = [
             Found(session_id, it.title or "", last.get(session_id, 0.0), is_archived=False)
-            for session_id, it in site.store.metadata(list(last)).items()
+            for session_id, it in home.store.metadata(list(last)).items()
         ]
         archived = [
             Found(it.session_id, it.title or "", it.last_activity, is_archived=True)
-            for it in list_archive(site).entries
+            for it in list_archive(home).entries
         ]
         wanted = text.casefold()
         found = {it.session_id: it for it in (*archived, *live) if words.matches(it, wanted)}
         return sorted(found.values(), key=lambda it: (-it.last_activity, it.session_id))
 
-    def _settings(self) -> Settings:
-        return load_settings(self._home, os.environ)
-
-    def _site(self, settings: Settings) -> Home:
-        store = HermesStore(self._home)
-        return Home(store, Workspace(store.home), settings.policy(), installed_extensions())
+    def _open(self) -> Home:
+        """Anew for each question: what a person changes holds from then on."""
+        return open_home(self._path, store="hermes")

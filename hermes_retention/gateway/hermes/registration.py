@@ -8,7 +8,6 @@ here: what any of it does.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hermes_retention.gateway.hermes.callbacks import Tap
@@ -16,10 +15,12 @@ from hermes_retention.gateway.hermes.inbox import Inbox
 from hermes_retention.gateway.hermes.pump import Pump
 from hermes_retention.gateway.hermes.stopping import MIDDLEWARE, Stopper
 from hermes_retention.gateway.hermes.tool import register_tool
+from hermes_retention.home.find import host_home
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from hermes_retention.gateway.hermes.events import Bridge
     from hermes_retention.stores.base import RouteIndex
@@ -90,7 +91,7 @@ def gateway_index() -> RouteIndex | None:
 
 def home_of_this_process() -> Path:
     """The home that the process was started for, which profiles also set."""
-    return Path(os.environ.get("HERMES_HOME", "").strip() or Path.home() / ".hermes")
+    return host_home(os.environ)
 
 
 def _open_bridge() -> Bridge:

@@ -104,11 +104,11 @@ def _mentions(path: Path) -> bool:
 
 
 def _is_wanted(home: Path) -> bool:
+    from hermes_retention.home.open import HomeLoader
     from hermes_retention.model.errors import SettingsError
-    from hermes_retention.settings.load import load_settings
 
     try:
-        return load_settings(home).agent_tool
+        return HomeLoader(home, store="hermes").settings.agent_tool
     except SettingsError:  # who may not be asked what is wanted gets no tool
         return False
 
@@ -132,18 +132,14 @@ def _answer(home: Path, arguments: Mapping[str, Any], known: Mapping[str, Any]) 
 
     from hermes_retention.actions.inspect.search.find import SearchRequest, search
     from hermes_retention.actions.inspect.search.query import text_query
-    from hermes_retention.home.home import Home
-    from hermes_retention.home.workspace import Workspace
-    from hermes_retention.settings.load import load_settings
-    from hermes_retention.stores.hermes.store import HermesStore
+    from hermes_retention.home.open import HomeLoader
 
-    store = HermesStore(home)
+    loader = HomeLoader(home, store="hermes")
     session_id = str(known.get("session_id") or "")
-    asker = who_asks(store.metadata([session_id]).get(session_id))
+    asker = who_asks(loader.store.metadata([session_id]).get(session_id))
     if asker is None:
         return {"results": [], "note": _NOBODY}
-    settings = load_settings(home)
-    if not settings.agent_tool:
+    if not loader.settings.agent_tool:
         return {"results": [], "note": "searching the archive is switched off"}
     limit = arguments.get("limit")
     request = SearchRequest(
@@ -154,8 +150,7 @@ def _answer(home: Path, arguments: Mapping[str, Any], known: Mapping[str, Any]) 
         route=asker.route,
         excerpts=_MOST_EXCERPTS,
     )
-    site = Home(store, Workspace(store.home), settings.policy())
-    report = search(site, request, now=time.time())
+    report = search(loader.home, request, now=time.time())
     found: dict[str, Any] = {"results": list(map(_object, report.sessions)), "has_more": report.has_more}
     if report.damages:
         found["note"] = "a part of the archive is damaged and was not searched"

@@ -9,7 +9,7 @@ from program import run_bare
 
 from hermes_retention.cli import add_commands, run
 from hermes_retention.cli.options import CLASSES
-from hermes_retention.home.layouts import STORES
+from hermes_retention.home.find import STORES
 from hermes_retention.model.session import SessionClass
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 
+from hermes_retention import plugins
 from hermes_retention.actions.inspect.status import ANNOUNCEMENT, Announcement
 from hermes_retention.gateway.hermes import chat, chat_words
 from hermes_retention.gateway.hermes.chat import Chat, Tokens, answer_from_thread
@@ -200,5 +201,5 @@ def test_what_another_plugin_holds_stays(talk: Chat, monkeypatch: pytest.MonkeyP
 
     manager = bare_plugin_manager()
     manager.register(Holder())
-    monkeypatch.setattr(chat, "installed_extensions", lambda: Extensions(manager))
+    monkeypatch.setattr(plugins, "installed_extensions", lambda: Extensions(manager))
     assert talk.answer("sweep") == chat_words.NOTHING_DUE
