@@ -7,7 +7,6 @@ What must not live here: decisions.
 from __future__ import annotations
 
 import functools
-import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import pluggy
 
 from hermes_retention import hookspecs
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
+from hermes_retention.model.log import LOG
 from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hermes_retention.settings.load import Settings
     from hermes_retention.stores.base import Store, StoreKind
 
-_log = logging.getLogger("hermes_retention")
 _STORE_NAME = re.compile("[a-z][a-z0-9-]*")
 
 
@@ -67,7 +66,7 @@ def _load(manager: pluggy.PluginManager, entry: EntryPoint) -> None:
     except Exception as error:  # noqa: BLE001 - somebody else's code, at import
         if manager.has_plugin(entry.name):
             manager.unregister(name=entry.name)
-        _log.warning(
+        LOG.warning(
             "plugin %s cannot be loaded and is left out (%s). Mend or uninstall it.",
             entry.name,
             type(error).__name__,
@@ -80,7 +79,7 @@ def _complain_of_unknown_hooks(manager: pluggy.PluginManager, name: str) -> None
     callers = manager.get_hookcallers(plugin) or []
     for caller in callers:
         if not caller.has_spec():
-            _log.warning("plugin %s implements %s, which is no hook: it is never called.", name, caller.name)
+            LOG.warning("plugin %s implements %s, which is no hook: it is never called.", name, caller.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ class Extensions:
     def _warn_once(self, what: str, warning: str) -> None:
         if what not in self._failed:
             self._failed.add(what)
-            _log.warning("%s", warning)
+            LOG.warning("%s", warning)
 
 
 def installed_extensions() -> Extensions:

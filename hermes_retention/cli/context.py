@@ -102,7 +102,7 @@ class Context:
 
     def ask(self, question: str) -> bool:
         """Whether the person says yes. Only when ``is_interactive``."""
-        sys.stdout.write(f"{question} [y/N] ")
+        sys.stdout.write(f"{printable(question)} [y/N] ")
         sys.stdout.flush()
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):
@@ -134,7 +134,7 @@ class Context:
         """Show ``warnings`` on standard error, one line each."""
         sys.stdout.flush()
         for warning in warnings:
-            self.notes.line(f"warning: {printable(warning)}", Style.WARNING)
+            self.notes.line(f"warning: {warning}", Style.WARNING)
 
 
 def _is_terminal(stream: object) -> bool:

@@ -9,10 +9,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from hermes_retention.cli.parsers import add_commands
 from hermes_retention.model.errors import ExitCode, RetentionError
+from hermes_retention.model.text import printable_lines
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
@@ -28,9 +29,16 @@ _MMAP_THRESHOLD = -3
 _LARGE_BYTES = 2**20
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse repeats what it was given; a terminal must not obey that."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable_lines(message))
+
+
 def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time.time) -> int:
     """The program ``hermes-retention``; returns its exit code, never raises. ``clock`` gives Unix seconds."""
-    parser = argparse.ArgumentParser(prog="hermes-retention", allow_abbrev=False)
+    parser = _Parser(prog="hermes-retention", allow_abbrev=False)
     add_commands(parser)
     try:
         namespace, unknown = parser.parse_known_args(argv)
@@ -187,7 +195,7 @@ def _report_failure(namespace: argparse.Namespace, error: Exception) -> int:
     if namespace.retention_verbose:
         import traceback
 
-        traceback.print_exception(error)
+        sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
     from hermes_retention.cli.failures import as_retention_error
 
     return _report_error(namespace, as_retention_error(error))
@@ -208,4 +216,4 @@ def _forget_output() -> int:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"hermes-retention: {text}\n")
+    sys.stderr.write(f"hermes-retention: {printable_lines(text)}\n")

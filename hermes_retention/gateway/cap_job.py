@@ -6,7 +6,6 @@ here: threads, and numbers that hooks told.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from hermes_retention.gateway.counting import Counting
 from hermes_retention.gateway.session_usage import Tally
 from hermes_retention.home.open import HomeLoader
 from hermes_retention.home.workspace import Workspace
+from hermes_retention.model.log import LOG
 from hermes_retention.policy.caps import (
     EVERYTHING,
     Alert,
@@ -36,8 +36,6 @@ from hermes_retention.settings.forms import Mode
 
 if TYPE_CHECKING:
     from hermes_retention.gateway.host import HostGateway
-
-_log = logging.getLogger("hermes_retention")
 
 
 Receiver = Callable[[Alert], object]
@@ -192,7 +190,7 @@ class CapRounds:
         if not alerts:
             return
         for alert in alerts:
-            _log.warning("%s", alert.text)
+            LOG.warning("%s", alert.text)
         tasks: list[Callable[[], object]] = [partial(self._remember, tally, alerts)]
         for alert in alerts:
             tasks += [partial(self._tell, alert), partial(self._chat, tally, alert)]
@@ -243,7 +241,7 @@ def _say_what_is_missing(settings: CapSettings, abilities: Container[Reaction]) 
         if limit.action is Reaction.STOP
     ]
     if stops:
-        _log.warning(
+        LOG.warning(
             "caps: this version of the host cannot stop a running session. At %s chats are reset instead "
             "when the turn is over, and other sessions only alert. Hermes Agent 0.17 and newer can.",
             ", ".join(stops),

@@ -10,7 +10,6 @@ here: databases, and what a host can do.
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Protocol, TypeAlias
 
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.gateway.session_usage import Tally
+from hermes_retention.model.log import LOG
 from hermes_retention.policy.caps import Cap, CapAction, CapSettings, Reaction
 
 STOP_SECONDS = 1.0
@@ -27,8 +27,6 @@ _FLUSH_SECONDS = 30.0
 """The same while there is always something to do."""
 _COMPLAIN_SECONDS = 3600.0
 _FORGET_SECONDS = 2 * 3600.0
-
-_log = logging.getLogger("hermes_retention")
 
 
 class Rounds(Protocol):
@@ -262,5 +260,5 @@ class CapWatch:
             return
         self._complained_at = now
         # Other errors are named only: their texts may hold a piece of a conversation.
-        words = str(error) if isinstance(error, RetentionError) else f"it failed ({type(error).__name__})"
-        _log.warning("caps: %s %s", words, consequence)
+        words = error if isinstance(error, RetentionError) else f"it failed ({type(error).__name__})"
+        LOG.warning("caps: %s %s", words, consequence)

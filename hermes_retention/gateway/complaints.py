@@ -38,16 +38,17 @@ class Complaints:
 
     def tell(self, what: str, error: Exception, consequence: str = "") -> None:
         """Warn about ``error``, unless that was the last thing that was said about ``what``."""
-        words = str(error) if isinstance(error, RetentionError) else f"it failed ({_name(error)})"
-        if self.warn(what, f"{words} {consequence}".rstrip()):
+        words = error if isinstance(error, RetentionError) else f"it failed ({_name(error)})"
+        if self.warn(what, words, consequence):
             self._log.debug("%s: where it failed", what, exc_info=_without_words(error))
 
-    def warn(self, what: str, words: str) -> bool:
+    def warn(self, what: str, words: str | RetentionError, consequence: str = "") -> bool:
         """Warn, and say whether that was news."""
-        if self._told.get(what) == words:
+        said = f"{words} {consequence}"
+        if self._told.get(what) == said:
             return False
-        self._told[what] = words
-        self._log.warning("%s: %s", what, words)
+        self._told[what] = said
+        self._log.warning("%s: %s%s", what, words, f" {consequence}" if consequence else "")
         return True
 
 

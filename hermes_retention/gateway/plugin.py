@@ -7,7 +7,6 @@ here: work.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.worker import STOP_SECONDS, Worker
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.hookspecs import hookimpl
+from hermes_retention.model.log import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 NAME = "hermes-retention"
 """Under which it is registered in a manager."""
-
-_log = logging.getLogger("hermes_retention")
 
 
 class RetentionPlugin:
@@ -87,7 +85,7 @@ class RetentionPlugin:
         """Stop what is under way, and write what is only in memory."""
         self.worker.stop(0.0)  # so that both come to their end at the same time
         if not all([self.caps.stop(), self.worker.stop(STOP_SECONDS / 2)]):
-            _log.info("retention did not stop in time; the next process goes on with it")
+            LOG.info("retention did not stop in time; the next process goes on with it")
         atexit.unregister(self.worker.stop)
         atexit.unregister(self.caps.stop)
 
@@ -132,7 +130,7 @@ class RetentionPlugin:
         try:
             values = HomeLoader(self.home, environ=self.environ).settings.values
         except RetentionError as error:
-            _log.warning("%s. The gateway itself decides what it resumes.", error)
+            LOG.warning("%s. The gateway itself decides what it resumes.", error)
             return None
         if values.mode is Mode.OFF:
             return None

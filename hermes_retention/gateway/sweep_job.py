@@ -5,7 +5,6 @@ What must not live here: threads, and what a host can do.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,10 +27,10 @@ from hermes_retention.home.open import HomeLoader
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import SweepRunning
+from hermes_retention.model.log import LOG
 from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Inventory
 from hermes_retention.model.stop import Stop
-from hermes_retention.model.text import printable
 from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.settings.forms import Mode
@@ -43,8 +42,6 @@ _AFTER_WRONG_SETTINGS = 60.0
 """Seconds. Somebody may be mending them."""
 _AFTER_ANOTHER = 60.0
 _ANOTHER = "another process is sweeping; it sees to what is due here, too"
-
-_log = logging.getLogger("hermes_retention")
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -87,7 +84,7 @@ class Rounds:
         self._make_extensions = extensions
         self._extensions: Extensions | None = None
         self.schedule = Schedule(tick=monotonic())
-        self._complaints = Complaints(_log)
+        self._complaints = Complaints(LOG)
         self._announced_tick: float | None = None
         self._is_told = False
         self._look_at_queue()
@@ -149,7 +146,7 @@ class Rounds:
             again_after = float(loader.settings.values.sweep_interval)
             again_after = min(again_after, self._round(loader) or again_after)
         except SweepRunning:
-            _log.debug("%s: %s", self._name, _ANOTHER)
+            LOG.debug("%s: %s", self._name, _ANOTHER)
             again_after = _AFTER_ANOTHER
         finally:
             tick = self._monotonic()
@@ -220,7 +217,7 @@ class Rounds:
             left = max(left, self._announced_tick + delay - self._monotonic())
         if left > 0 and not self._is_told:
             self._is_told = True
-            _log.warning("%s", text_of(watch.plan, made, home=self._name, now=self._clock()))
+            LOG.warning("%s", text_of(watch.plan, made, home=self._name, now=self._clock()))
         return left
 
     # -- what is told --------------------------------------------------------------------------------
@@ -248,7 +245,7 @@ class Rounds:
 
     @property
     def _name(self) -> str:
-        return printable(str(self._home))
+        return str(self._home)
 
     def _loader(self) -> HomeLoader:
         """Anew each time: what a person changes holds from the next sweep on."""

@@ -5,11 +5,10 @@ Names and numbers only; nothing of a conversation. What must not live here: outp
 
 from __future__ import annotations
 
-import logging
-
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.gateway.complaints import Complaints
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.log import LOG
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration, format_size
 
 _COUNTED = (
@@ -21,8 +20,6 @@ _COUNTED = (
     ("expired", "copies of {} expired"),
 )
 
-_log = logging.getLogger("hermes_retention")
-
 
 def tell_swept(report: SweepReport, home: str, complaints: Complaints) -> None:
     """What a sweep of ``home`` did, if it did anything, and what it could not do."""
@@ -30,18 +27,18 @@ def tell_swept(report: SweepReport, home: str, complaints: Complaints) -> None:
         # Rows give pages back within the database: then the archive grows by more than the files shrink.
         freed = f"{format_size(report.bytes_freed)} freed in " if report.bytes_freed > 0 else "in "
         took = format_duration(report.seconds)
-        _log.info("%s: sweep %s: %s; %s%s", home, report.sweep, _done(report), freed, took)
+        LOG.info("%s: sweep %s: %s; %s%s", home, report.sweep, _done(report), freed, took)
     if report.failures:
         failed = counted(report.counts.failed, "session")
         example = report.failures[0].error
         complaints.warn(f"{home}: a sweep", f"could not do all for {failed}, such as: {example}")
     for number, warning in enumerate(report.warnings, 1):
-        complaints.warn(f"{home}: note {number}", printable(warning))
+        complaints.warn(f"{home}: note {number}", warning)
 
 
 def tell_observed(report: SweepReport, home: str) -> None:
     """What a sweep of ``home`` would have done."""
-    _log.info("%s: nothing was removed, MODE is observe; a sweep would do this: %s", home, _done(report))
+    LOG.info("%s: nothing was removed, MODE is observe; a sweep would do this: %s", home, _done(report))
 
 
 def _done(report: SweepReport) -> str:

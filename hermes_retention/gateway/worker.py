@@ -8,7 +8,6 @@ must not live here: what is done.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 from hermes_retention.gateway.complaints import Complaints
 from hermes_retention.home.queue import Pending
+from hermes_retention.model.log import LOG
 from hermes_retention.model.stop import Stop
 
 STOP_SECONDS = 2.0
@@ -27,7 +27,6 @@ _RETRY_SECONDS = 60.0
 _MOST_LINES = 10_000
 """Lines in memory while the queue cannot be written; the oldest give way, and sweeps find what they said."""
 
-_log = logging.getLogger("hermes_retention")
 
 Job: TypeAlias = Callable[[], object]
 
@@ -61,7 +60,7 @@ class Worker:
         self._keeping = threading.Lock()
         self._thread: threading.Thread | None = None
         self._work: Work | None = None
-        self._complaints = Complaints(_log)
+        self._complaints = Complaints(LOG)
 
     def submit(self, line: Pending) -> None:
         """Put a line into the queue: in memory at once, on disk within a second, or at ``stop``."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import enum
 
+from hermes_retention.model.text import printable, printable_lines
+
 
 class ExitCode(enum.IntEnum):
     """What the process tells its caller; documented in ``docs/reference/exit-codes.md``."""
@@ -23,7 +25,8 @@ class RetentionError(Exception):
     """Base of all errors of this project.
 
     ``what`` is the object, ``why`` the cause, ``consequence`` the state after the failure, ``cure`` what a
-    person can do about it. ``str()`` joins them into the one line that people see.
+    person can do about it. ``str()`` joins them into the one line that people see, and escapes what a
+    terminal would obey.
     """
 
     exit_code = ExitCode.SOME_FAILED
@@ -33,6 +36,9 @@ class RetentionError(Exception):
         super().__init__(what, why, consequence, cure)
 
     def __str__(self) -> str:
+        return printable(self._sentence())
+
+    def _sentence(self) -> str:
         text = f"{self.what}: {self.why}"
         if self.consequence:
             text += f"; {self.consequence}"
@@ -46,9 +52,12 @@ class UsageError(RetentionError):
 
 
 class SettingsError(RetentionError):
-    """A setting has a wrong name or a wrong value. Nothing was read or changed."""
+    """A setting has a wrong name or a wrong value. Nothing was read or changed. One line for each of them."""
 
     exit_code = ExitCode.USAGE
+
+    def __str__(self) -> str:
+        return printable_lines(self._sentence())
 
 
 class UnsupportedPlatform(RetentionError):

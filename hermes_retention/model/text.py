@@ -1,7 +1,9 @@
 """Names that come from disks and clients, what the system says of files, and numbers of things, fit to show.
 
-A file name may hold any byte but ``/`` and NUL, a session id whatever a client sent. Terminals, logs and JSON
-get them only through here. What must not live here: parsing of names.
+A file name may hold any byte but ``/`` and NUL, a session id whatever a client sent. Both are escaped where
+they are shown, so that nobody can forget it: in the text of an error, on a page, in JSON, in the log, in a
+chat and in the report.
+What must not live here: parsing of names.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ def printable(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(character if character.isprintable() else _escape(character) for character in name)
+
+
+def printable_lines(text: str) -> str:
+    """``text`` with its line breaks, each line printable: for texts that have several lines on purpose."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def is_text(name: str) -> bool:

@@ -17,8 +17,20 @@ FORMAT = 1
 
 
 def print_object(content: dict[str, Any]) -> None:
-    """Print ``content``, indented, with ``format`` as its first field."""
-    sys.stdout.write(json.dumps({"format": FORMAT, **content}, indent=2) + "\n")
+    """Print ``content``, indented, with ``format`` as its first field. Its texts are made printable."""
+    sys.stdout.write(json.dumps({"format": FORMAT, **_printable(content)}, indent=2) + "\n")
+
+
+def _printable(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {_printable(key): _printable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_printable(inner) for inner in value]
+        case _:
+            return value
 
 
 def error_object(error: RetentionError) -> dict[str, Any]:
@@ -26,10 +38,10 @@ def error_object(error: RetentionError) -> dict[str, Any]:
     return {
         "error": {
             "kind": type(error).__name__,
-            "what": printable(error.what),
-            "why": printable(error.why),
-            "consequence": printable(error.consequence),
-            "cure": printable(error.cure),
+            "what": error.what,
+            "why": error.why,
+            "consequence": error.consequence,
+            "cure": error.cure,
             "exit_code": int(error.exit_code),
         }
     }

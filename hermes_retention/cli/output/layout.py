@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hermes_retention.model.text import printable
+
 GAP = 2
 """Blanks between two columns."""
 _NARROWEST = 10
@@ -42,6 +44,12 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
     rows: Sequence[tuple[str, ...]]
     last_is_total: bool = False
+
+    def printable(self) -> Table:
+        """The same with every text on one line of valid Unicode."""
+        columns = tuple(column._replace(title=printable(column.title)) for column in self.columns)
+        rows = [tuple(map(printable, row)) for row in self.rows]
+        return self._replace(columns=columns, rows=rows)
 
 
 def cells(text: str) -> int:

@@ -1,6 +1,7 @@
 """Where lines and tables go: plain text into anything, colours and rules onto a terminal.
 
-rich is imported only when a terminal is there to show it. What must not live here: what the lines say.
+A page takes any text: what a terminal would obey is escaped here. rich is imported only when a terminal is
+there to show it. What must not live here: what the lines say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Protocol
 
 from hermes_retention.cli.output.layout import Column, Fit, Table, aligned, column_widths, titles
+from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,8 +63,8 @@ class PlainPage:
         return self._width
 
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
-        """The text as it is; the style is not shown."""
-        self._stream.write(f"{text}\n")
+        """The text; the style is not shown."""
+        self._stream.write(f"{printable(text)}\n")
 
     def pieces(self, parts: Sequence[tuple[str, Style]]) -> None:
         """The texts one behind the other; styles are not shown."""
@@ -70,6 +72,7 @@ class PlainPage:
 
     def table(self, table: Table) -> None:
         """Aligned columns, indented; nothing is cut unless there is a width to fit."""
+        table = table.printable()
         widths = column_widths(table, None if self._width is None else self._width - 2)
         for row in (titles(table), *table.rows):
             self.line(f"  {aligned(table, row, widths)}".rstrip())
@@ -88,16 +91,17 @@ class RichPage:
 
     def line(self, text: str = "", style: Style = Style.NORMAL) -> None:
         """The text in the colour of its style. Nothing in it is taken for markup: names may hold anything."""
-        self.console.print(text, style=style.value, markup=False, highlight=False, emoji=False)
+        self.console.print(printable(text), style=style.value, markup=False, highlight=False, emoji=False)
 
     def pieces(self, parts: Sequence[tuple[str, Style]]) -> None:
         """The texts one behind the other, each in the colour of its style."""
         from rich.text import Text
 
-        self.console.print(Text.assemble(*((text, style.value) for text, style in parts)))
+        self.console.print(Text.assemble(*((printable(text), style.value) for text, style in parts)))
 
     def table(self, table: Table) -> None:
         """Columns that fit the terminal; titles and totals stand out."""
+        table = table.printable()
         widths = column_widths(table, self.console.width - 2)
         self._row(table, titles(table), widths, Style.TITLE)
         for number, row in enumerate(table.rows, 1):

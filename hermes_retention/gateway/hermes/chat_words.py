@@ -70,19 +70,19 @@ def status(status: Status, mode: Mode | None, *, now: float) -> str:
         lines.append(f"first sweep: in {when}, of {counted(first.sessions, 'session')}; nothing asks again")
     if mode is not None:
         lines.append(f"mode: {mode.value}")
-    return "\n".join([*lines, *_warnings(status.warnings)])
+    return _text([*lines, *_warnings(status.warnings)])
 
 
 def preview(report: SweepReport) -> str:
     """What a sweep would do."""
     lines = _totals(report)
-    return "\n".join(["A sweep now would move:", *lines] if lines else [NOTHING_DUE])
+    return _text(["A sweep now would move:", *lines] if lines else [NOTHING_DUE])
 
 
 def question(report: SweepReport, token: str) -> str:
     """The same, and how to say yes."""
     ask = f"To do it, say within 10 minutes: /retention sweep {token}"
-    return "\n".join(["A sweep now would move:", *_totals(report), ask])
+    return _text(["A sweep now would move:", *_totals(report), ask])
 
 
 def swept(report: SweepReport) -> str:
@@ -92,7 +92,7 @@ def swept(report: SweepReport) -> str:
         lines.append(f"{counted(report.counts.failed, 'session')} failed and stayed; see the log")
     if report.sweep is not None:
         lines.append(f"To put it back: `hermes retention undo {report.sweep}` in a shell.")
-    return "\n".join(["Moved:", *lines])
+    return _text(["Moved:", *lines])
 
 
 def matches(found: Found, wanted: str) -> bool:
@@ -106,14 +106,14 @@ def found(text: str, sessions: Sequence[Found], *, most: int) -> str:
         return f"No id, title or day holds {printable(text)!r}."
     wanted = text.casefold()
     lines = [
-        f"{printable(it.session_id)} · {_day(it.last_activity)}"
+        f"{it.session_id} · {_day(it.last_activity)}"
         + (f" · {_shortened(printable(it.title))}" if _knows_title(wanted, it) else "")
         + (" · archived" if it.is_archived else "")
         for it in sessions[:most]
     ]
     if len(sessions) > most:
         lines.append(f"… and {len(sessions) - most:,} more")
-    return "\n".join(lines)
+    return _text(lines)
 
 
 def _knows_title(wanted: str, found: Found) -> bool:
@@ -130,6 +130,11 @@ def broken(error: Exception) -> str:
     return f"That failed in a way that nobody foresaw ({type(error).__name__}). Nothing is lost; see the log."
 
 
+def _text(lines: Sequence[str]) -> str:
+    """What is said, one line below the other; no name breaks a line."""
+    return "\n".join(map(printable, lines))
+
+
 def _totals(report: SweepReport) -> list[str]:
     verdicts = dict.fromkeys(it.step.verdict for it in report.outcomes if not it.errors and not it.idle)
     return [
@@ -143,7 +148,7 @@ def _due(verdict: Verdict, sessions: int) -> str:
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
-    return [f"warning: {printable(it)}" for it in warnings[:3]]
+    return [f"warning: {it}" for it in warnings[:3]]
 
 
 def _day(moment: float) -> str:

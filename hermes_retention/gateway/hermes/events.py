@@ -7,7 +7,6 @@ plugin does about it.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from hermes_retention.gateway.hermes.host import HermesHost
 from hermes_retention.gateway.hermes.pump import gateway_of_this_process
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.gateway.plugin import NAME, RetentionPlugin
+from hermes_retention.model.log import LOG
 from hermes_retention.plugins import add_installed_plugins, bare_plugin_manager
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 _PROCESS_ENDS = "shutdown"
 _MOST_TURNS = 1_000
 """Turns under way whose use is counted; one that never ends must not stay for ever."""
-
-_log = logging.getLogger("hermes_retention")
 
 
 class Bridge:
@@ -55,7 +53,7 @@ class Bridge:
         self.manager.register(self.plugin, name=NAME)
         self._loading = threading.Lock()
         self._are_loaded = False
-        self._complaints = Complaints(_log)
+        self._complaints = Complaints(LOG)
         self._usage: dict[str, dict[str, float]] = {}
 
     def all_plugins(self) -> pluggy.PluginManager:
@@ -163,7 +161,7 @@ class Bridge:
     def _carry_out(self, plan: ResumePlan) -> None:
         reasons = {left.candidate.session_id: left.reason for left in plan.left}
         for session_id in self.host.clear_resume_marks(list(reasons)):
-            _log.info("session %s is not resumed: %s", session_id, reasons[session_id])
+            LOG.info("session %s is not resumed: %s", session_id, reasons[session_id])
 
     def _tell(self, hook: str, **facts: object) -> None:
         try:

@@ -8,11 +8,12 @@ replaced. What must not live here: what follows from anything, and imports that 
 from __future__ import annotations
 
 import atexit
-import logging
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING
+
+from hermes_retention.model.log import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,6 @@ _LATER = 2.0
 _RUNNING = 0.5
 """Between two looks at whether the gateway ends."""
 _LAST_WORDS_SECONDS = 1.0
-
-_log = logging.getLogger("hermes_retention")
 
 
 def gateway_of_this_process() -> object | None:
@@ -120,7 +119,7 @@ class Pump:
                 self.look()
                 self.pass_on()
             except Exception as error:  # noqa: BLE001 - the thread lives on, whatever the host has become
-                _log.debug("watching the gateway failed (%s)", type(error).__name__)
+                LOG.debug("watching the gateway failed (%s)", type(error).__name__)
 
     def _pause(self) -> float:
         if self._is_up:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from hermes_retention.cli.output.page import (
     Column,
+    Page,
     PlainPage,
     RichPage,
     Style,
@@ -40,6 +42,21 @@ def test_terminal_takes_no_name_for_markup() -> None:
     page.table(Table((Column("a"),), [(NASTY,)], last_is_total=True))
     assert stream.getvalue().count(NASTY) == 2
     assert "\x1b[31m" in stream.getvalue()
+
+
+@pytest.mark.parametrize("columns", [None, 60])
+def test_no_text_makes_a_terminal_do_anything(columns: int | None) -> None:
+    stream = Terminal()
+    pages: list[Page] = [
+        PlainPage(stream, columns),
+        RichPage(Console(file=stream, force_terminal=True, width=60, color_system=None)),
+    ]
+    for page in pages:
+        page.line("a\x1b[31m\nb")
+        page.pieces([("a\x1b[31m", Style.HIT), ("\nb", Style.FAINT)])
+        page.table(Table((Column("a\x1b[31m\nb"), Column("c")), [("a\x1b[31m\nb", "c")]))
+    assert stream.getvalue().count(r"a\x1b[31m\nb") == 8
+    assert "\x1b" not in stream.getvalue()
 
 
 def test_a_table_that_is_too_wide_loses_nothing() -> None:

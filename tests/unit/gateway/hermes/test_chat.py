@@ -145,6 +145,14 @@ def test_long_answers_are_cut(tmp_path: Path) -> None:
     assert all(len(line) < 120 for line in lines)
 
 
+def test_no_name_breaks_a_line_or_gets_at_a_terminal(tmp_path: Path) -> None:
+    home = HomeBuilder(tmp_path / "esc\x1b[31mhome\n").session(OLD, age=DAY, title="fish\x1b[31m\nfried")
+    talk = Chat(home.path, Tokens(lambda: 0.0), clock=lambda: NOW)
+    (home.files / "sessions.json").write_text("[]")
+    for answer in (talk.answer("find fish"), talk.answer("status"), talk.answer("find \x1b\n")):
+        assert answer.isprintable()
+
+
 @pytest.mark.parametrize("words", ["help", "find", "find   ", "remove everything"])
 def test_anything_else_is_answered_with_what_there_is(talk: Chat, words: str) -> None:
     assert talk.answer(words) == chat_words.USAGE
