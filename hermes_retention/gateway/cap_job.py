@@ -70,13 +70,13 @@ class CapRounds:
     ) -> None:
         loader = HomeLoader(home, environ=environ)
         settings = loader.settings
-        self.settings: CapSettings | None = None if settings.mode is Mode.OFF else settings.caps()
+        self.settings: CapSettings | None = None if settings.values.mode is Mode.OFF else settings.caps()
         abilities = hands.abilities()
-        self.abilities = frozenset({Reaction.ALERT}) if settings.mode is Mode.OBSERVE else abilities
+        self.abilities = frozenset({Reaction.ALERT}) if settings.values.mode is Mode.OBSERVE else abilities
         self._workspace = Workspace(home)
         self._counting = Counting(self._workspace, loader.counter(), lock)
         self._lock, self._clock, self._host, self._tell = lock, clock, hands.host, hands.tell
-        if self.settings is not None and settings.mode is not Mode.OBSERVE:
+        if self.settings is not None and settings.values.mode is not Mode.OBSERVE:
             _say_what_is_missing(self.settings, abilities)
 
     def stopped(self) -> list[str]:

@@ -97,7 +97,7 @@ class Rounds:
         Where sweeps remove nothing (``MODE=off`` and ``observe``), nothing is written.
         """
         settings = self._loader().settings
-        if settings.mode in (Mode.OFF, Mode.OBSERVE):
+        if settings.values.mode in (Mode.OFF, Mode.OBSERVE):
             return
         policy = settings.policy()
         workspace = Workspace(self._home)
@@ -157,20 +157,20 @@ class Rounds:
     def _round(self, loader: HomeLoader) -> float | None:
         """One sweep, or what takes its place; the seconds after which it wants another, if that is soon."""
         settings = loader.settings
-        if settings.mode is Mode.OFF or not loader.holds_sessions():
+        if settings.values.mode is Mode.OFF or not loader.holds_sessions():
             return None
         site = loader.home
-        if settings.mode is Mode.OBSERVE:
+        if settings.values.mode is Mode.OBSERVE:
             self._observe(site)
             return None
-        if settings.mode is None and not has_removed_before(site):
+        if settings.values.mode is None and not has_removed_before(site):
             if not self.schedule.is_regular:  # a short process is no place for announcements
                 return None
             left = self._seconds_to_first_sweep(site, delay=settings.values.first_sweep_delay)
             if left is None or left > 0:
                 return left
         self._sweep(site)
-        self._write_metrics(site, settings.metrics_file)
+        self._write_metrics(site, settings.values.metrics_file)
         return None
 
     def _sweep(self, site: Home) -> None:

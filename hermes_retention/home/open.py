@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from hermes_retention.home.find import STORES
 from hermes_retention.model.errors import RetentionError, StoreUnreadable, UsageError
 from hermes_retention.model.text import printable
-from hermes_retention.settings.fields import Values
-from hermes_retention.settings.load import Settings, load_settings
+from hermes_retention.settings.fields import OPENCLAW_DEFAULTS, SettingPath
+from hermes_retention.settings.load import Settings, default_settings, load_settings
 from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class HomeLoader:
             self.path,
             self._wanted,
             offers=self._offers,
-            cache_max_bytes=lambda: self.settings.index_cache_max_bytes,
+            cache_max_bytes=lambda: self.settings.values.index.cache_max_bytes,
         )
 
     @cached_property
@@ -88,8 +88,8 @@ class HomeLoader:
             Workspace(store.home),
             settings.policy(),
             self._extensions,
-            mode=settings.mode,
-            metrics_file=settings.metrics_file,
+            mode=settings.values.mode,
+            metrics_file=settings.values.metrics_file,
         )
 
     def settings_with(self, changes: Mapping[str, str]) -> Settings:
@@ -98,7 +98,7 @@ class HomeLoader:
 
     def on_defaults(self) -> HomeLoader:
         """The same home with nothing but defaults, for whoever must look although the settings are wrong."""
-        defaults = Settings(self._defaults(), {})
+        defaults = default_settings(self._defaults)
         return HomeLoader(self.path, store=self._wanted, extensions=self._ask, settings=defaults)
 
     def holds_sessions(self) -> bool:
@@ -108,7 +108,7 @@ class HomeLoader:
     def counter(self) -> SessionCounter:
         """What looks at how large sessions grow, also in a home in which nothing lies yet. Opens nothing."""
         if _layout_of(self.path, self._wanted) is Layout.OPENCLAW:
-            return _openclaw_store(self.path, lambda: self.settings.index_cache_max_bytes).counter()
+            return _openclaw_store(self.path, lambda: self.settings.values.index.cache_max_bytes).counter()
         return _hermes_store(self.path).counter()
 
     @cached_property
@@ -123,12 +123,8 @@ class HomeLoader:
         return self._ask()
 
     @property
-    def _defaults(self) -> type[Values]:
-        if _layout_of(self.path, self._wanted) is not Layout.OPENCLAW:
-            return Values
-        from hermes_retention.settings.openclaw import OpenClawValues
-
-        return OpenClawValues
+    def _defaults(self) -> Mapping[SettingPath, str]:
+        return OPENCLAW_DEFAULTS if _layout_of(self.path, self._wanted) is Layout.OPENCLAW else {}
 
     def _offers(self) -> Sequence[StoreOffer]:
         return self._extensions.store_offers(self._unasked_settings)

@@ -6,10 +6,16 @@ table between them. What must not live here: where values come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from hermes_retention.policy.caps import Reaction
 from hermes_retention.policy.lifecycle import OnReset
@@ -233,7 +239,10 @@ class IndexSettings(BaseModel):
 
 
 class Values(BaseSettings):
-    """All settings. On its own it knows the defaults only; ``load`` gives it its sources."""
+    """All settings: what its sources say, the first of them first, or else the defaults.
+
+    Raises ``ValidationError`` for texts that are no right values.
+    """
 
     # Defaults are values, not texts: validators read texts.
     model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False)
@@ -349,10 +358,21 @@ class Values(BaseSettings):
     cli: ClassSettings = ClassSettings()
     other: ClassSettings = ClassSettings()
 
+    def __init__(self, *sources: PydanticBaseSettingsSource) -> None:
+        super().__init__(sources=sources)
+
     @classmethod
-    def settings_customise_sources(cls, *_: object, **__: object) -> tuple[PydanticBaseSettingsSource, ...]:
-        """No sources: those of pydantic-settings would read variables without our prefix."""
-        return ()
+    def settings_customise_sources(  # type: ignore[override]  # of its five sources one is used
+        cls, _: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **__: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Our own sources only: those of pydantic-settings would read variables without our prefix.
+
+        They differ from home to home, so they come with each object. A class for each load would be built
+        anew each time, which takes a hundred times as long as reading.
+        """
+        sources: tuple[PydanticBaseSettingsSource, ...]
+        sources = cast("InitSettingsSource", init_settings).init_kwargs["sources"]
+        return sources
 
 
 def _groups(model: type[BaseModel], above: SettingPath = ()) -> Iterator[tuple[SettingPath, type[BaseModel]]]:
@@ -390,6 +410,27 @@ CLASSES = tuple(path[0] for path, model in _groups(Values) if issubclass(model, 
 
 DESCRIPTIONS = _descriptions()
 """Every setting there is, in order, with what it does and how it is written."""
+
+
+_KEPT_UNTIL_ASKED = {"files_after": "0s", "keep_failed": "7d", "idle_after": "never"}
+"""A key that people or programs come back to: it stays until an age for it is set, and goes then."""
+_OPENCLAW = {
+    "chat": _KEPT_UNTIL_ASKED,
+    "cron": {"keep_last": "0"},  # each run has an entry of its own
+    "subagent": {"keep_failed": "7d"},  # nobody comes back to them
+    "hook": {"files_after": "0s", "keep_failed": "7d"},  # idle for an hour or a day old: then they go
+    "api": _KEPT_UNTIL_ASKED,
+    "cli": _KEPT_UNTIL_ASKED,  # editors and shells
+    "other": {"keep_failed": "7d", "idle_after": "never"},  # unknown keys stay; orphans go after a week
+}
+
+OPENCLAW_DEFAULTS: Mapping[SettingPath, str] = {
+    (session_class, name): text for session_class, texts in _OPENCLAW.items() for name, text in texts.items()
+}
+"""Where the defaults of homes of the OpenClaw family differ from those of a Hermes home.
+
+There, index entry and transcript leave as one thing: FILES_AFTER counts for both.
+"""
 
 
 def variable(path: SettingPath) -> str:

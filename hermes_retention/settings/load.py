@@ -14,16 +14,13 @@ from hermes_retention.model.text import printable
 from hermes_retention.policy.caps import Cap, Caps, CapSettings, Limit
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, CapsOfClass, SettingPath, Values, variable
-from hermes_retention.settings.sources import Place, config, dotenv, environment
+from hermes_retention.settings.sources import DEFAULT, Place, config, dotenv, environment, host_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
-    from pydantic_settings import PydanticBaseSettingsSource
-
-    from hermes_retention.settings.forms import Mode
 
 _LONGEST_SHOWN = 60
 """Characters of a wrong value that a message repeats."""
@@ -50,36 +47,6 @@ class Settings:
     origins: Mapping[SettingPath, str]
     """Where those come from that are not defaults."""
 
-    @property
-    def mode(self) -> Mode | None:
-        """What sweeps may do; ``None`` when nobody has said so."""
-        return self.values.mode
-
-    @property
-    def index_cache_max_bytes(self) -> int:
-        """The largest index that is kept in memory."""
-        return self.values.index.cache_max_bytes
-
-    @property
-    def compact_above(self) -> float:
-        """The share of free pages, from 0 to 1, from which compacting the host's database is worth it."""
-        return self.values.compact_above
-
-    @property
-    def compact_on_start(self) -> bool:
-        """Whether the host's database is compacted before the gateway starts."""
-        return self.values.compact_on_start
-
-    @property
-    def metrics_file(self) -> Path | None:
-        """Where each sweep writes how the home is doing; ``None`` for nowhere."""
-        return self.values.metrics_file
-
-    @property
-    def agent_tool(self) -> bool:
-        """Whether the agent itself may search archived sessions."""
-        return self.values.agent_tool
-
     def policy(self) -> Policy:
         """What ``decide`` follows."""
         fields = self.values.model_dump(include={*Policy.__struct_fields__, *CLASSES})
@@ -98,7 +65,7 @@ class Settings:
         """Every setting there is: those for everything first, then class by class."""
         texts = self.values.model_dump(mode="json")
         return [
-            SettingLine(variable(path), _text(texts, path), self.origins.get(path, "default"), description)
+            SettingLine(variable(path), _text(texts, path), self.origins.get(path, DEFAULT), description)
             for path, description in DESCRIPTIONS.items()
         ]
 
@@ -117,11 +84,12 @@ def _caps(values: CapsOfClass) -> Caps:
 
 
 def load_settings(
-    home: Path, environ: Mapping[str, str] | None = None, *, defaults: type[Values] = Values
+    home: Path, environ: Mapping[str, str] | None = None, *, defaults: Mapping[SettingPath, str] | None = None
 ) -> Settings:
-    """The settings that hold for ``home``: from ``environ``, its two files, or the ``defaults`` of its host.
+    """The settings that hold for ``home``: from ``environ``, its two files, or the defaults.
 
-    ``environ`` is the environment of this process unless it is given. A missing file is no problem. Raises
+    ``environ`` is the environment of this process unless it is given. ``defaults`` are those of the home's
+    host, where they differ: ``OPENCLAW_DEFAULTS``. A missing file is no problem. Raises
     ``SettingsError`` with one line for each wrong name, wrong value and unreadable file; of a setting that is
     given in several places only the value in effect is checked. Nothing is written.
     """
@@ -132,15 +100,20 @@ def load_settings(
     )
     problems = [problem for place in places for problem in place.problems]
     try:
-        values = _join(places, defaults)
+        values = Values(*places, host_defaults(defaults or {}))
     except ValidationError as error:
-        raise _refusal(problems + [_wrong_value(it, places) for it in error.errors()]) from None
+        raise _refusal(problems + [_wrong_value(details, places) for details in error.errors()]) from None
     if problems:
         raise _refusal(problems)
     origins: dict[SettingPath, str] = {
         path: given.origin for place in reversed(places) for path, given in place.given.items()
     }
     return Settings(_agreeing(values, origins), origins)
+
+
+def default_settings(defaults: Mapping[SettingPath, str] | None = None) -> Settings:
+    """What holds when nothing is set. Reads no file and no environment."""
+    return Settings(Values(host_defaults(defaults or {})), {})
 
 
 def _agreeing(values: Values, origins: Mapping[SettingPath, str]) -> Values:
@@ -150,21 +123,10 @@ def _agreeing(values: Values, origins: Mapping[SettingPath, str]) -> Values:
     return values.model_copy(update={"cron": values.cron.model_copy(update={"keep_last": 0})})
 
 
-def _join(places: tuple[Place, ...], defaults: type[Values]) -> Values:
-    class Joined(defaults):  # type: ignore[valid-type, misc]  # a class that is passed in
-        @classmethod
-        def settings_customise_sources(
-            cls, *_: object, **__: object
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return places
-
-    joined: Values = Joined()
-    return joined
-
-
 def _refusal(problems: list[str]) -> SettingsError:
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return SettingsError("settings", "\n  ".join([f"{count}, nothing was done", *problems]))
+    lines = map(printable, problems)  # names and values may be anything, also several lines
+    return SettingsError("settings", "\n  ".join([f"{count}, nothing was done", *lines]))
 
 
 def _wrong_value(error: ErrorDetails, places: tuple[Place, ...]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, Values, variable
-from hermes_retention.settings.load import Settings
+from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, variable
+from hermes_retention.settings.load import default_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ NO_SETTING = "–"
 
 def tables() -> str:
     """Markdown: the settings for everything, those of a class of sessions, and the defaults of each class."""
-    defaults = {line.name: line.value for line in Settings(Values(), {}).describe()}
+    defaults = {line.name: line.value for line in default_settings().describe()}
     general = {variable(path): text for path, text in DESCRIPTIONS.items() if path[0] not in CLASSES}
     of_class = {path[1:]: text for path, text in DESCRIPTIONS.items() if path[0] in CLASSES}
     return "\n\n".join(

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+DEFAULT = "default"
 ENVIRONMENT = "environment"
+"""Where a setting comes from; of files it is their path."""
 _VARIABLES = {variable(path): path for path in DESCRIPTIONS}
 _KINDS = {1: "class of sessions", 2: "group of settings"}
 """What a mapping at this depth is."""
@@ -70,20 +72,22 @@ class Place(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """The text of a setting, the texts of a class, or ``None``."""
-        texts: dict[str, Any] = {}
-        for path, given in self.given.items():
-            if path[0] == field_name:
-                *above, name = path
-                inner = texts
-                for group in above:
-                    inner = inner.setdefault(group, {})
-                inner[name] = given.text
-        return texts.get(field_name), field_name, False
+        return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Everything that is given, nested as ``Values`` is."""
-        texts = {name: self.get_field_value(field, name)[0] for name, field in Values.model_fields.items()}
-        return {name: text for name, text in texts.items() if text is not None}
+        """The texts of everything that is given, nested as ``Values`` is."""
+        texts: dict[str, Any] = {}
+        for (*groups, name), given in self.given.items():
+            inner = texts
+            for group in groups:
+                inner = inner.setdefault(group, {})
+            inner[name] = given.text
+        return texts
+
+
+def host_defaults(texts: Mapping[SettingPath, str]) -> Place:
+    """What a host's homes have in place of the defaults of ``Values``."""
+    return Place({path: Given(variable(path), text, DEFAULT) for path, text in texts.items()}, [])
 
 
 def environment(environ: Mapping[str, str]) -> Place:
@@ -142,7 +146,7 @@ def config(path: Path) -> Place:
     given = {}
     problems = []
     for name, value in _flat(section):
-        key = printable(config_key(name))
+        key = config_key(name)
         if isinstance(value, dict) and len(name) in _KINDS and name not in DESCRIPTIONS:
             problems.append(_unknown_group(key, name, origin))
         elif name not in DESCRIPTIONS:
@@ -190,7 +194,7 @@ def _section(content: object) -> Mapping[object, object]:
     mapping = _mapping(entries, "plugins.entries")
     for key in mapping:
         if key != SECTION and str(key).lower().replace("_", "-") == SECTION:
-            raise _Damaged(f"plugins.entries has {printable(str(key))}; write {SECTION}")
+            raise _Damaged(f"plugins.entries has {key}; write {SECTION}")
     return _mapping(mapping.get(SECTION), config_key(()))
 
 
@@ -225,9 +229,9 @@ def _unknown(name: str, wanted: str, origin: str, spell: Callable[[SettingPath],
     if group in GROUPS:
         example = spell(next(path for path in DESCRIPTIONS if path[: len(group)] == group))
         kind = _KINDS[len(group)]
-        return f"{printable(name)} ({origin}): a {kind}, not a setting; a setting is {example}"
+        return f"{name} ({origin}): a {kind}, not a setting; a setting is {example}"
     nearest = _nearest(wanted, DESCRIPTIONS)
-    return f"{printable(name)} ({origin}): no such setting; the nearest is {spell(nearest)}"
+    return f"{name} ({origin}): no such setting; the nearest is {spell(nearest)}"
 
 
 def _unknown_group(key: str, path: SettingPath, origin: str) -> str:

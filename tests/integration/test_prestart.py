@@ -16,8 +16,8 @@ from hermes_retention.actions.restore.restore import undo, undoable_sweeps
 from hermes_retention.actions.upkeep.prestart import PrestartReport, ResumeLimits, prestart, preview_prestart
 from hermes_retention.disk import effects
 from hermes_retention.policy.lifecycle import Policy
+from hermes_retention.settings.fields import OPENCLAW_DEFAULTS
 from hermes_retention.settings.load import load_settings
-from hermes_retention.settings.openclaw import OpenClawValues
 from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> OpenClawHome:
 
 def usual_policy(**environ: str) -> Policy:
     named = {f"HERMES_RETENTION_{name}": value for name, value in environ.items()}
-    return load_settings(Path("/nonexistent"), named, defaults=OpenClawValues).policy()
+    return load_settings(Path("/nonexistent"), named, defaults=OPENCLAW_DEFAULTS).policy()
 
 
 def run(

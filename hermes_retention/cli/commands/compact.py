@@ -18,7 +18,7 @@ from hermes_retention.model.units import format_size
 
 def run_compact(context: Context, arguments: argparse.Namespace) -> int:
     """Look, and unless ``--dry-run`` was given, compact."""
-    above = context.settings.compact_above if arguments.above is None else arguments.above
+    above = context.settings.values.compact_above if arguments.above is None else arguments.above
     act = look if arguments.dry_run else rewrite
     return act(context, above)
 

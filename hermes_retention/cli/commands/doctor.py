@@ -57,7 +57,7 @@ def run_metrics(context: Context, arguments: argparse.Namespace) -> int:
 
 def write_after_sweep(context: Context) -> None:
     """The metrics file, if one is asked for. A sweep is no failure because of it."""
-    path = context.settings.metrics_file
+    path = context.settings.values.metrics_file
     if path is None:
         return
     from hermes_retention.actions.inspect.metrics import write_metrics

@@ -23,7 +23,7 @@ _NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is noth
 
 def run_prestart(context: Context, arguments: argparse.Namespace) -> int:
     """Put the home in order, or say what that would change."""
-    if context.settings.mode is Mode.OFF:
+    if context.settings.values.mode is Mode.OFF:
         return _nothing_done(context, SWITCHED_OFF)
     store = context.store.before_start()
     return _compact(context, arguments) if store is None else _put_in_order(context, arguments, store)
@@ -38,11 +38,11 @@ def _compact(context: Context, arguments: argparse.Namespace) -> int:
             consequence="nothing was done",
             cure="Set HERMES_RETENTION_RESUME_MAX instead.",
         )
-    if not context.settings.compact_on_start:
+    if not context.settings.values.compact_on_start:
         return _nothing_done(context, _NOT_COMPACTED)
-    only_look = arguments.dry_run or context.settings.mode is Mode.OBSERVE
+    only_look = arguments.dry_run or context.settings.values.mode is Mode.OBSERVE
     act = look if only_look else rewrite
-    return act(context, context.settings.compact_above)
+    return act(context, context.settings.values.compact_above)
 
 
 def _put_in_order(context: Context, arguments: argparse.Namespace, store: StartingStore) -> int:
@@ -68,7 +68,7 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
 
 def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
     """Why nothing may be removed; the same rules as for a sweep."""
-    mode = context.settings.mode
+    mode = context.settings.values.mode
     if arguments.dry_run:
         return DRY_RUN
     if mode is Mode.OBSERVE:

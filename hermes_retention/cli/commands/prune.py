@@ -30,7 +30,7 @@ STILL_KEPT = (
 
 def run_prune(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, ask, sweep."""
-    mode = context.settings.mode
+    mode = context.settings.values.mode
     if mode is Mode.OFF:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
         return ExitCode.DONE
@@ -93,7 +93,7 @@ def _sweep(context: Context, site: Home) -> int:
         report,
         watch.found,
         Details(every_failure=context.verbose, steps=context.verbose),
-        compact_above=context.settings.compact_above,
+        compact_above=context.settings.values.compact_above,
     )
     context.warn([*report.warnings, *context.store.host_warnings()])
     return report.exit_code

@@ -35,7 +35,7 @@ DRY_RUN = "nothing was removed: this is a dry run"
 def run_sweep(context: Context, arguments: argparse.Namespace) -> int:
     """Sweep, or say why not."""
     site = context.site
-    mode = context.settings.mode
+    mode = context.settings.values.mode
     if mode is Mode.OFF and not context.json:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
         return ExitCode.DONE
@@ -120,7 +120,7 @@ def _finish(
     details = Details(
         every_failure=context.verbose, steps=context.verbose or arguments.all, kept_steps=arguments.all
     )
-    show_sweep(context.page, report, found, details, compact_above=context.settings.compact_above)
+    show_sweep(context.page, report, found, details, compact_above=context.settings.values.compact_above)
     if why is not None:
         context.page.line(sentence(why), Style.WARNING)
     context.warn(warnings)

@@ -108,7 +108,7 @@ def _is_wanted(home: Path) -> bool:
     from hermes_retention.model.errors import SettingsError
 
     try:
-        return HomeLoader(home, store="hermes").settings.agent_tool
+        return HomeLoader(home, store="hermes").settings.values.agent_tool
     except SettingsError:  # who may not be asked what is wanted gets no tool
         return False
 
@@ -139,7 +139,7 @@ def _answer(home: Path, arguments: Mapping[str, Any], known: Mapping[str, Any]) 
     asker = who_asks(loader.store.metadata([session_id]).get(session_id))
     if asker is None:
         return {"results": [], "note": _NOBODY}
-    if not loader.settings.agent_tool:
+    if not loader.settings.values.agent_tool:
         return {"results": [], "note": "searching the archive is switched off"}
     limit = arguments.get("limit")
     request = SearchRequest(

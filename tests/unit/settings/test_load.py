@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,14 @@ from hermes_retention.model.errors import SettingsError
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.caps import Cap, Caps, Limit, Reaction
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
-from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, SettingPath, variable
+from hermes_retention.settings.fields import (
+    CLASSES,
+    DESCRIPTIONS,
+    OPENCLAW_DEFAULTS,
+    SettingPath,
+    Values,
+    variable,
+)
 from hermes_retention.settings.forms import Mode
 from hermes_retention.settings.load import Settings, load_settings
 
@@ -123,7 +131,7 @@ def load(home: Path, **variables: str) -> Settings:
 
 def field_of(settings: Settings, path: SettingPath) -> object:
     if path == ("index", "cache_max_bytes"):
-        return settings.index_cache_max_bytes
+        return settings.values.index.cache_max_bytes
     if path[-1] in CAPS_OF_ALL:
         return getattr(settings.caps(), path[-1])
     if path[0] in BESIDE_THE_POLICY:
@@ -162,7 +170,7 @@ def test_nothing_given_gives_the_documented_policy(tmp_path: Path) -> None:
     output = 14 * DAY
     week = Lifecycle(7 * DAY, output, 90 * DAY)
     day = Lifecycle(DAY, output, 7 * DAY)
-    assert settings.mode is None
+    assert settings.values.mode is None
     assert settings.policy() == Policy(
         {
             SessionClass.CHAT: week,
@@ -268,7 +276,29 @@ def test_process_environment_is_the_default_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HERMES_RETENTION_MODE", "observe")
-    assert load_settings(tmp_path).mode is Mode.OBSERVE
+    assert load_settings(tmp_path).values.mode is Mode.OBSERVE
+
+
+def test_reading_settings_builds_no_class(tmp_path: Path) -> None:
+    gc.disable()  # a class that nobody uses any more is still to be seen
+    try:
+        before = Values.__subclasses__()
+        load_settings(tmp_path, {"HERMES_RETENTION_MODE": "observe"}, defaults=OPENCLAW_DEFAULTS)
+        assert Values.__subclasses__() == before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("path", OPENCLAW_DEFAULTS, ids=variable)
+def test_default_of_an_openclaw_home_gives_way_to_what_is_set(tmp_path: Path, path: SettingPath) -> None:
+    text, _ = SAMPLES[path[-1]]
+    unset = load_settings(tmp_path, {}, defaults=OPENCLAW_DEFAULTS)
+    given = load_settings(tmp_path, {variable(path): text}, defaults=OPENCLAW_DEFAULTS)
+    before, after = (
+        {line.name: line for line in settings.describe()}[variable(path)] for settings in (unset, given)
+    )
+    assert (before.value, before.origin) == (OPENCLAW_DEFAULTS[path], "default")
+    assert (after.value, after.origin) == (text, "environment")
 
 
 # Which place wins
@@ -313,7 +343,7 @@ def test_empty_value_leaves_the_word_to_the_next_place(empty: str, tmp_path: Pat
     (tmp_path / ".env").write_text(f'HERMES_RETENTION_MODE="{empty}"\nHERMES_RETENTION_MIN_AGE=\n')
     write_config(tmp_path, "mode: observe\nmin_age: 20m\nmax_disk:\nkeep_free: ~\nchat:\ncron: null")
     settings = load(tmp_path, MODE=empty)
-    assert settings.mode is Mode.OBSERVE
+    assert settings.values.mode is Mode.OBSERVE
     assert settings.policy().min_age == 1200
     assert settings.policy().max_disk is None
 
@@ -332,7 +362,7 @@ def test_dotenv_may_use_all_of_its_syntax(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     settings = load_settings(tmp_path, {})
-    assert settings.mode is Mode.OBSERVE
+    assert settings.values.mode is Mode.OBSERVE
     assert settings.policy().min_age == 1200
     assert settings.policy().dumps_after == 2 * DAY
 
@@ -352,7 +382,7 @@ def test_what_belongs_to_other_programs_is_ignored(tmp_path: Path) -> None:
         "    hermes-retention: {allow_tool_override: false, llm: {allowed_models: [a]}, min_age: 20m}\n"
     )
     settings = load_settings(tmp_path, {"MODE": "junk", "CHAT": "{", "API": "junk", "PATH": "/bin"})
-    assert settings.mode is Mode.OFF
+    assert settings.values.mode is Mode.OFF
     assert settings.policy().min_age == 1200
 
 
@@ -386,7 +416,7 @@ def test_values_in_config_mean_what_is_written(tmp_path: Path) -> None:
         tmp_path, "mode: off\nmax_disk: off\nlow_watermark: 0.90\nchat: {keep_last: 010, archive: no}"
     )
     settings = load_settings(tmp_path, {})
-    assert settings.mode is Mode.OFF
+    assert settings.values.mode is Mode.OFF
     assert settings.policy().max_disk is None
     assert settings.policy().low_watermark == 0.9
     assert settings.policy().lifecycles[SessionClass.CHAT].keep_last == 10
@@ -402,7 +432,7 @@ def test_files_may_be_symlinks(tmp_path: Path) -> None:
     for name in (".env", "config.yaml"):
         (home / name).symlink_to(elsewhere / name)
     settings = load_settings(home, {})
-    assert settings.mode is Mode.OBSERVE
+    assert settings.values.mode is Mode.OBSERVE
     assert settings.policy().min_age == 1200
 
 
@@ -468,7 +498,7 @@ def test_what_is_described_can_be_given_again(texts: dict[SettingPath, str]) -> 
     again = load_settings(nowhere, values_of(settings))
     assert again.policy() == settings.policy()
     assert again.caps() == settings.caps()
-    assert again.mode is settings.mode
+    assert again.values.mode is settings.values.mode
     assert values_of(again) == values_of(settings)
     given_somewhere = {line.name for line in settings.describe() if line.origin != "default"}
     assert given_somewhere == {variable(path) for path in texts}
@@ -490,7 +520,7 @@ def test_host_that_rewrites_its_config_changes_no_setting(
     rewritten = load_settings(home, {})
     assert settings.policy() == written.policy() == rewritten.policy()
     assert settings.caps() == written.caps() == rewritten.caps()
-    assert settings.mode is written.mode is rewritten.mode
+    assert settings.values.mode is written.values.mode is rewritten.values.mode
 
 
 def test_policy_is_made_of_plain_values(tmp_path: Path) -> None:

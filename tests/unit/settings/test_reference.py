@@ -73,7 +73,7 @@ def test_description_is_one_line_that_says_how_to_write_it() -> None:
 def test_example_is_accepted(kind: str, text: str, tmp_path: Path) -> None:
     (tmp_path / FILES[kind]).write_text(text)
     settings = load_settings(tmp_path, {})
-    assert settings.mode is Mode.ENFORCE
+    assert settings.values.mode is Mode.ENFORCE
     assert {line.origin for line in settings.describe()} == {"default", str(tmp_path / FILES[kind])}
 
 
