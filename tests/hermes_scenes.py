@@ -31,7 +31,7 @@ from hermes_retention.actions.upkeep.discard import discard
 from hermes_retention.actions.upkeep.forget import forget
 from hermes_retention.actions.upkeep.targets import Wanted, pending
 from hermes_retention.home.holds import Hold
-from hermes_retention.stores.hermes.routes_out import OfflineRoutes
+from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
 RESTORED = [RECENT, CHATS[0], CHATS[3], CRON]
 """What comes back are files, tool output, messages and a record."""

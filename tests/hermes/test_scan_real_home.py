@@ -12,9 +12,8 @@ from hosts import REFUSE, Host
 
 from hermes_retention.model.session import ArtifactKind, Lineage, Record, Session, SessionClass
 from hermes_retention.stores.base import Scan
-from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.detect import Layout, detect
-from hermes_retention.stores.hermes.ids import safe_name
+from hermes_retention.stores.hermes.ids import Classifier, safe_name
 from hermes_retention.stores.hermes.store import HermesStore
 
 

@@ -29,8 +29,8 @@ from hermes_retention.model.errors import ExitCode, StoreUnreadable, SweepRunnin
 from hermes_retention.model.plan import Plan, Verdict
 from hermes_retention.model.session import Artifact, Inventory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
+from hermes_retention.stores.hermes.erasing import OfflineRoutes
 from hermes_retention.stores.hermes.ids import safe_name
-from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 
 LIVE_KEY = "agent:main:telegram:dm:1"
 

@@ -39,7 +39,7 @@ BESIDE_THE_PORT = (
     "cli.demo",  # makes up a home of its own
     "cli.main",  # opens the null device in the place of closed outputs
     "settings.sources",  # these three only read
-    "stores.hermes.documents",
+    "stores.files",
     "stores.hermes.compact.processes",
 )
 

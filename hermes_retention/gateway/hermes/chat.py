@@ -23,7 +23,7 @@ from hermes_retention.gateway.hermes.registration import gateway_index
 from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import RetentionError, UsageError
 from hermes_retention.settings.forms import Mode
-from hermes_retention.stores.hermes.routes_out import OfflineRoutes
+from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,6 +19,7 @@ from hermes_retention.disk.directories import Directory
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
 from hermes_retention.model.text import printable, storable, words
+from hermes_retention.stores.files import BLOCK, look_at, why_unknown
 from hermes_retention.stores.hermes.ids import (
     STAMP_LENGTH,
     class_by_shape,
@@ -26,7 +27,6 @@ from hermes_retention.stores.hermes.ids import (
     is_kept_as_is,
     safe_name,
 )
-from hermes_retention.stores.listing import BLOCK, look_at, why_unknown
 
 DIRECTORY = "sessions"
 INDEX = "sessions.json"

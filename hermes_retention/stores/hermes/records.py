@@ -17,7 +17,7 @@ import msgspec
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Lineage, Record
 from hermes_retention.model.text import printable
-from hermes_retention.stores.hermes.documents import decode
+from hermes_retention.stores.files import decode
 
 Value: TypeAlias = str | float | int | bytes | None
 """What SQLite may hand out for any column, whatever the schema says."""

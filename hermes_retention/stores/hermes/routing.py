@@ -14,7 +14,8 @@ import msgspec
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Record, Route, SessionClass
 from hermes_retention.model.text import printable, words
-from hermes_retention.stores.hermes.documents import decode, read_document, timestamp
+from hermes_retention.stores.files import decode, read_document, timestamp
+from hermes_retention.stores.hermes.ids import platform_of
 
 _UNKNOWN_ROUTES = "nobody knows what is routed, so nothing was removed"
 _NEVER_ROUTED = frozenset({SessionClass.CRON, SessionClass.CLI, SessionClass.SUBAGENT, SessionClass.API})
@@ -108,12 +109,6 @@ class Routing(msgspec.Struct, gc=False):
             if fits:
                 return (Route(doubtful),)
         return ()
-
-
-def platform_of(key: str) -> str | None:
-    """The platform in ``agent:<namespace>:<platform>:…``."""
-    parts = key.split(":", 3)
-    return parts[2] if len(parts) > 2 and parts[0] == "agent" and parts[2] else None  # noqa: PLR2004 - it is the third
 
 
 def _newest(known: float | None, other: float | None) -> float | None:

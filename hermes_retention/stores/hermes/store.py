@@ -34,12 +34,10 @@ from hermes_retention.stores.base import (
 )
 from hermes_retention.stores.files import folder_files
 from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
-from hermes_retention.stores.hermes.checkup import checkup
-from hermes_retention.stores.hermes.classes import Classifier
 from hermes_retention.stores.hermes.counts import HermesCounter
-from hermes_retention.stores.hermes.ids import cron_job
+from hermes_retention.stores.hermes.erasing import OfflineRoutes
+from hermes_retention.stores.hermes.ids import Classifier, cron_job
 from hermes_retention.stores.hermes.records import Rows
-from hermes_retention.stores.hermes.routes_out import OfflineRoutes
 from hermes_retention.stores.hermes.routing import Routing
 from hermes_retention.stores.hermes.rows import rows_back
 from hermes_retention.stores.hermes.rows.port_out import HermesRowReader, HermesRowRemover
@@ -200,7 +198,7 @@ class HermesStore(Store):
 
     def checkup(self) -> Iterator[Finding]:
         """How the host of this home is set up. Reads only, raises nothing."""
-        return checkup(self._home)
+        return config.checkup(self._home)
 
     def counter(self) -> SessionCounter:
         """For looking at single sessions while they grow. Opens nothing yet."""

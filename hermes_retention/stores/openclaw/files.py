@@ -1,6 +1,7 @@
-"""The directory ``sessions`` of an agent: names and what ``lstat`` says of them, sorted to their sessions.
+"""The agents of a home, and in the directory of each the names, sorted to the sessions they belong to.
 
-Session files are never opened here. What must not live here: the index, and decisions.
+Two agents may have a session of the same id, so an id carries its agent: ``main/3f2c…``. Session files are
+never opened here. What must not live here: the index, and decisions.
 """
 
 from __future__ import annotations
@@ -9,13 +10,80 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
 from hermes_retention.disk.directories import Directory
+from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
-from hermes_retention.stores.listing import BLOCK, look_at, why_unknown
+from hermes_retention.model.text import is_text, printable, words
+from hermes_retention.stores.base import Folder
+from hermes_retention.stores.files import BLOCK, look_at, why_unknown
+
+AGENTS = "agents"
+SESSIONS = "sessions"
+
+
+def folder_of(agent: str) -> Folder:
+    """Where the sessions of an agent lie."""
+    return Folder((AGENTS, agent, SESSIONS), (agent,))
+
+
+def joined(agent: str, session_id: str) -> str:
+    """The id that is unique in the home."""
+    return f"{agent}/{session_id}"
+
+
+def parted(session_id: str) -> tuple[str, str]:
+    """Agent and the id that the host knows."""
+    agent, _, own = session_id.partition("/")
+    return agent, own
+
+
+def find_agents(home: Path) -> tuple[list[str], list[str]]:
+    """The agents that have a directory of sessions, by name, and a line for each that is left alone.
+
+    Raises ``StoreUnreadable`` when the directories cannot be listed.
+    """
+    found: list[str] = []
+    left: list[str] = []
+    try:
+        with Directory.open(home, AGENTS) as above:
+            names = sorted(os.listdir(above.descriptor))
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise _unreadable(home / AGENTS, error) from error
+    for name in names:
+        path = home / AGENTS / name / SESSIONS
+        if not os.path.lexists(path):
+            continue
+        try:
+            Directory.open(home, *folder_of(name).below).close()
+        except StoreUnreadable as error:
+            left.append(f"{error.what}: {error.why}; its sessions were left alone")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        else:
+            if is_text(name):
+                found.append(name)
+            else:
+                left.append(
+                    f"{printable(str(path))}: its name is no valid text; its sessions were left alone"
+                )
+    return found, left
+
+
+def _unreadable(path: Path, error: OSError) -> StoreUnreadable:
+    return StoreUnreadable(
+        printable(str(path)),
+        f"the directory cannot be read ({words(error)})",
+        consequence="nothing was removed",
+        cure="Run hermes-retention as the user that the host runs as.",
+    )
+
 
 INDEX = "sessions.json"
 LOCK = ".lock"

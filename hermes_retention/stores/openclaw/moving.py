@@ -19,9 +19,8 @@ from hermes_retention.model.errors import ArtifactChanged, RetentionError
 from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
-from hermes_retention.stores.openclaw.agents import folder_of, joined, parted
 from hermes_retention.stores.openclaw.entries import metadata_of, session_id_in
-from hermes_retention.stores.openclaw.files import LOCK, transcripts
+from hermes_retention.stores.openclaw.files import LOCK, folder_of, joined, parted, transcripts
 from hermes_retention.stores.openclaw.index import Index, Member
 from hermes_retention.stores.openclaw.index_file import Changes, IndexCache, IndexFile, Snapshot
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of

@@ -21,7 +21,6 @@ from hermes_retention.model.session import (
     Unknown,
 )
 from hermes_retention.model.text import is_text, printable
-from hermes_retention.stores.openclaw.agents import joined
 from hermes_retention.stores.openclaw.entries import RUNNING, Entry, file_in, read_entry
 from hermes_retention.stores.openclaw.files import (
     INDEX,
@@ -29,6 +28,7 @@ from hermes_retention.stores.openclaw.files import (
     NOBODYS,
     Listing,
     assign,
+    joined,
     list_directory,
     transcripts,
 )

@@ -18,8 +18,8 @@ from hermes_retention.disk.directories import Directory
 from hermes_retention.model.session import Record, Session
 from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.base import InterruptedSession
-from hermes_retention.stores.openclaw.agents import joined
 from hermes_retention.stores.openclaw.entries import RUNNING, Entry, read_entry
+from hermes_retention.stores.openclaw.files import joined
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.index_file import Changes
 from hermes_retention.stores.openclaw.scanning import SHOWING_ACTIVITY

@@ -26,11 +26,10 @@ from hermes_retention.stores.base import (
     StartingStore,
     Store,
 )
-from hermes_retention.stores.openclaw.agents import AGENTS, find_agents, folder_of, joined, parted
-from hermes_retention.stores.openclaw.files import LOCK
+from hermes_retention.stores.openclaw.entries import read_key
+from hermes_retention.stores.openclaw.files import AGENTS, LOCK, find_agents, folder_of, joined, parted
 from hermes_retention.stores.openclaw.index import Index
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
-from hermes_retention.stores.openclaw.keys import read_key
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of
 from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
 from hermes_retention.stores.openclaw.scanning import AgentScan, scan_agent

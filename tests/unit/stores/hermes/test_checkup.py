@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hermes_retention.stores.base import Level
-from hermes_retention.stores.hermes import checkup
-from hermes_retention.stores.hermes.checkup import HOST, PLUGIN
+from hermes_retention.stores.hermes import config
+from hermes_retention.stores.hermes.config import HOST, PLUGIN
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
@@ -20,7 +20,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
 
 
 def levels(home: Path) -> dict[str, Level]:
-    return {finding.check: finding.level for finding in checkup.checkup(home)}
+    return {finding.check: finding.level for finding in config.checkup(home)}
 
 
 def test_host_that_is_not_there_is_worth_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -64,4 +64,4 @@ def test_every_profile_is_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     profile = tmp_path / "profiles" / "work"
     profile.mkdir(parents=True)
     (profile / "config.yaml").write_text("{}")
-    assert sum(finding.check == "plugin" for finding in checkup.checkup(tmp_path)) == 2
+    assert sum(finding.check == "plugin" for finding in config.checkup(tmp_path)) == 2

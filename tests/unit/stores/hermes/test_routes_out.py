@@ -14,8 +14,8 @@ import pytest
 from homes import HOUR, NOW, HomeBuilder
 
 from hermes_retention.disk import writing
-from hermes_retention.stores.hermes import routes_out
-from hermes_retention.stores.hermes.routes_out import OfflineRoutes
+from hermes_retention.stores.hermes import erasing
+from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
 CHAT = "agent:main:telegram:dm:1"
 
@@ -116,7 +116,7 @@ def test_index_that_somebody_writes_meanwhile_is_left_alone(
         home.index({"agent:main:telegram:dm:9": {"session_id": "new"}})
         return writing.rewrite_unchanged(*arguments, **keywords)  # type: ignore[arg-type]  # handed on
 
-    monkeypatch.setattr(routes_out, "rewrite_unchanged", after_somebody_else)
+    monkeypatch.setattr(erasing, "rewrite_unchanged", after_somebody_else)
     routes_of(home).drop_routes({key_of(1): "one"})
     assert {"agent:main:telegram:dm:9", key_of(1)} <= index_of(home).keys()
     assert os.listdir(home.files) == ["sessions.json"]
