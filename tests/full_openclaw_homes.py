@@ -27,7 +27,7 @@ from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ArtifactKind, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.stores.base import StartingStore
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import SessionIndex
 from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
@@ -179,7 +179,7 @@ class FullOpenClawHome:
 
 
 def _entries(agent: str, content: bytes) -> set[tuple[str, str, bytes]]:
-    index = Index.split(content)
+    index = SessionIndex.split(content)
     return {(agent, key, index.value(key)) for key in index.members}
 
 

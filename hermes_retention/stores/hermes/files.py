@@ -38,19 +38,19 @@ _TEMPORARY = (".sessions_", ".session_", ".request_dump_")
 """Prefixes of what the host writes before it renames it to an index, a snapshot, a dump."""
 
 
-Files: TypeAlias = dict[str, Artifact | list[Artifact]]
+FilesBySession: TypeAlias = dict[str, Artifact | list[Artifact]]
 """Files by session. Most sessions have one: a list for each would cost more than the scan itself."""
 
 
-class Listing(msgspec.Struct, frozen=True, gc=False):
+class DirectoryListing(msgspec.Struct, frozen=True, gc=False):
     """One reading of the directory. ``files`` is keyed by the part of the name that stands for a session."""
 
-    files: Files
+    files: FilesBySession
     unknown: list[Unknown]
     other_bytes: int
 
 
-def list_directory(home: Path) -> Listing:
+def list_directory(home: Path) -> DirectoryListing:
     """What lies in the ``sessions`` of ``home``; empty when there is no such directory.
 
     Raises ``StoreUnreadable`` when it is a symbolic link, no directory, or may not be read. Files that vanish
@@ -61,7 +61,7 @@ def list_directory(home: Path) -> Listing:
         with Directory.open(home, DIRECTORY) as directory, os.scandir(directory.descriptor) as entries:
             return _list(entries)
     except FileNotFoundError:
-        return Listing({}, [], 0)
+        return DirectoryListing({}, [], 0)
     except OSError as error:
         raise StoreUnreadable(
             printable(str(path)),
@@ -71,8 +71,8 @@ def list_directory(home: Path) -> Listing:
         ) from error
 
 
-def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
-    files: Files = {}
+def _list(entries: Iterable[os.DirEntry[str]]) -> DirectoryListing:
+    files: FilesBySession = {}
     unknown: list[Unknown] = []
     other_bytes = 0
     shared: dict[int, int] = {}  # one int object per number of blocks and per mode, not one per file
@@ -92,7 +92,7 @@ def _list(entries: Iterable[os.DirEntry[str]]) -> Listing:
             other_bytes += allocated
         else:
             unknown.append(Unknown(name, why_unknown(mode), allocated))
-    return Listing(files, unknown, other_bytes)
+    return DirectoryListing(files, unknown, other_bytes)
 
 
 def _as_written(name: str) -> str:
@@ -135,7 +135,7 @@ def is_of_no_session(name: str) -> bool:
     return name == INDEX or (name.startswith(_TEMPORARY) and name.endswith(".tmp"))
 
 
-def _add(files: Files, key: str, artifact: Artifact) -> None:
+def _add(files: FilesBySession, key: str, artifact: Artifact) -> None:
     known = files.setdefault(key, artifact)
     if known is not artifact:
         if isinstance(known, list):
@@ -144,7 +144,7 @@ def _add(files: Files, key: str, artifact: Artifact) -> None:
             files[key] = [known, artifact]
 
 
-def take(files: Files, key: str) -> tuple[Artifact, ...]:
+def take(files: FilesBySession, key: str) -> tuple[Artifact, ...]:
     """The files of one session, by name. They are taken out, so that memory never holds all of this twice."""
     found = files.pop(key, None)
     if found is None:
@@ -155,12 +155,12 @@ def take(files: Files, key: str) -> tuple[Artifact, ...]:
 class Ownership(msgspec.Struct, frozen=True, gc=False):
     """Files by the session that they belong to, and those that belong to none or perhaps to two."""
 
-    by_session: Files
+    by_session: FilesBySession
     """An orphan has the part of the file name as its id."""
     unknown: list[Unknown]
 
 
-def assign_owners(files: Files, known: Collection[str]) -> Ownership:
+def assign_owners(files: FilesBySession, known: Collection[str]) -> Ownership:
     """Every file to exactly one of the ``known`` ids, to an orphan, or to nobody.
 
     A file may hold an id as the host makes it safe, or the id itself (host 0.13 and 0.14). Where these two

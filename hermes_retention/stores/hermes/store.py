@@ -288,7 +288,9 @@ def _unclear(record: Record | None) -> Record:
 class _Assembly:
     """Joins what the sources say about one session. Called once per session: no work twice."""
 
-    def __init__(self, rows: Rows, routing: Routing, artifacts: files.Files, failures: cron.Failures) -> None:
+    def __init__(
+        self, rows: Rows, routing: Routing, artifacts: files.FilesBySession, failures: cron.Failures
+    ) -> None:
         self._records, self._keys, self._users = rows.records, rows.keys, rows.users
         self._routing, self._routed = routing, routing.routes.keys()
         self._artifacts = artifacts

@@ -100,11 +100,11 @@ _TOPIC = re.compile(r"(?P<id>.+)-topic-[^/]+")
 _KNOWN_DIRECTORIES = frozenset({"skills-prompts"})
 """What is in it is shared by many sessions."""
 
-Files: TypeAlias = dict[str, list[Artifact]]
+AgentFiles: TypeAlias = dict[str, list[Artifact]]
 """Files by the session id that their names hold."""
 
 
-class Listing(msgspec.Struct, frozen=True, gc=False):
+class AgentListing(msgspec.Struct, frozen=True, gc=False):
     """One reading of the directory."""
 
     files: dict[str, Artifact]
@@ -117,7 +117,7 @@ class Listing(msgspec.Struct, frozen=True, gc=False):
     other_bytes: int
 
 
-def list_directory(directory: Directory) -> Listing:
+def list_directory(directory: Directory) -> AgentListing:
     """What lies in ``directory``. Raises ``OSError``; files that vanish meanwhile are left out."""
     files: dict[str, Artifact] = {}
     locks, links, other_bytes = set(), set(), 0
@@ -146,16 +146,18 @@ def list_directory(directory: Directory) -> Listing:
                 if stat.S_ISLNK(mode):
                     links.add(name)
                 unknown.append(Unknown(name, why_unknown(mode), allocated))
-    return Listing(files, frozenset(locks), frozenset(links), unknown, other_bytes)
+    return AgentListing(files, frozenset(locks), frozenset(links), unknown, other_bytes)
 
 
-def assign(listing: Listing, known: Collection[str], named: Mapping[str, str]) -> tuple[Files, list[Unknown]]:
+def assign(
+    listing: AgentListing, known: Collection[str], named: Mapping[str, str]
+) -> tuple[AgentFiles, list[Unknown]]:
     """Every file to the session that its name or an entry speaks of; the others are unknown and stay.
 
     ``known`` are the ids in the index, ``named`` the files that entries name, with the id of the entry. A
     file that belongs to nobody is an orphan's only when the host makes names of this form.
     """
-    files: Files = {}
+    files: AgentFiles = {}
     unknown: list[Unknown] = []
     for name, artifact in listing.files.items():
         owner = named.get(name)

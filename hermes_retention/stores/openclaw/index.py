@@ -23,10 +23,10 @@ _LEAD, _COLON, _END = b"\n  ", b": ", b"\n}\n"
 """How the host writes an index; for what has no neighbour to imitate."""
 
 
-Piece: TypeAlias = "bytes | memoryview"
+TextPiece: TypeAlias = "bytes | memoryview"
 
 
-class Member(NamedTuple):
+class EntrySpan(NamedTuple):
     """Where one entry stands in the text, its key and what is before that included."""
 
     start: int
@@ -35,34 +35,34 @@ class Member(NamedTuple):
     end: int
 
 
-class Index:
+class SessionIndex:
     """An index at one moment. Nothing in it ever changes: ``changed`` makes another one."""
 
     __slots__ = ("content", "members")
 
-    def __init__(self, content: bytes, members: dict[str, Member]) -> None:
+    def __init__(self, content: bytes, members: dict[str, EntrySpan]) -> None:
         self.content, self.members = content, members
 
     @classmethod
-    def empty(cls) -> Index:
+    def empty(cls) -> SessionIndex:
         """An index without entries, as a file that does not exist stands for."""
         return cls(b"{}", {})
 
     @classmethod
-    def split(cls, content: bytes) -> Index:
+    def split(cls, content: bytes) -> SessionIndex:
         """Find the entries in ``content``.
 
         Raises ``ValueError`` with a reason that quotes nothing when it is no JSON object, is cut off, or has
         a key twice.
         """
-        members: dict[str, Member] = {}
+        members: dict[str, EntrySpan] = {}
         place = _opened(content)
         for key, length in _lengths(content):
             found = _NEXT.match(content, place)
             if found is None or key in members or bool(found[1]) != bool(members) or not _says(found[2], key):
                 raise ValueError("a key stands in it twice")
             place = found.end() + length
-            members[key] = Member(found.start(2), found.end(), place)
+            members[key] = EntrySpan(found.start(2), found.end(), place)
         if _CLOSE.fullmatch(content, place) is None:
             raise ValueError("a key stands in it twice")
         return cls(content, members)
@@ -88,30 +88,30 @@ class Index:
         chosen = (self.members[key] for key in keys)
         return b"{" + b",".join(self.content[it.start : it.end] for it in chosen) + _END
 
-    def changed(self, changes: Mapping[str, bytes | None]) -> Index:
+    def changed(self, changes: Mapping[str, bytes | None]) -> SessionIndex:
         """The index with other entries, as ``rewritten`` tells, in memory of its own."""
         pieces, members = self.rewritten(changes)
-        return Index(b"".join(pieces), members)
+        return SessionIndex(b"".join(pieces), members)
 
-    def rewritten(self, changes: Mapping[str, bytes | None]) -> tuple[list[Piece], dict[str, Member]]:
+    def rewritten(self, changes: Mapping[str, bytes | None]) -> tuple[list[TextPiece], dict[str, EntrySpan]]:
         """The text with other entries, in pieces of which most are views of this one, and its members.
 
         ``None`` removes an entry, bytes take its place or are added at the end. The text of all others, and
         what is before the first and behind the last, stays as it is.
         """
-        pieces: list[Piece] = [self.content[: self._first_start()]]
-        members: dict[str, Member] = {}
+        pieces: list[TextPiece] = [self.content[: self._first_start()]]
+        members: dict[str, EntrySpan] = {}
         place = len(pieces[0])
         for key, text, value_at in self._texts(changes):
             comma = 1 if members else 0
             pieces += [b",", text] if comma else [text]
             start = place + comma
             place = start + len(text)
-            members[key] = Member(start, start + value_at, place)
+            members[key] = EntrySpan(start, start + value_at, place)
         pieces.append(self._tail() if self.members or not members else _END)
         return pieces, members
 
-    def _texts(self, changes: Mapping[str, bytes | None]) -> Iterator[tuple[str, Piece, int]]:
+    def _texts(self, changes: Mapping[str, bytes | None]) -> Iterator[tuple[str, TextPiece, int]]:
         """Key, text and offset of the value in it, of everything that the changed index holds."""
         view = memoryview(self.content)
         for key, (start, value, end) in self.members.items():

@@ -18,7 +18,7 @@ from hermes_retention.model.errors import ArtifactChanged, StoreUnreadable
 from hermes_retention.model.text import printable, words
 from hermes_retention.model.units import format_size
 from hermes_retention.stores.openclaw.files import INDEX, LOCK
-from hermes_retention.stores.openclaw.index import Index, Member
+from hermes_retention.stores.openclaw.index import EntrySpan, SessionIndex
 from hermes_retention.stores.openclaw.lock import Waiting, locked
 
 CACHE_MAX_BYTES = 1_000_000
@@ -32,7 +32,7 @@ Changes = Mapping[str, bytes | None]
 class Snapshot(msgspec.Struct, frozen=True):
     """An index as it was read, or written by us."""
 
-    index: Index
+    index: SessionIndex
     status: os.stat_result | None
     """The file that it was read from; ``None`` when there was none."""
 
@@ -88,7 +88,7 @@ class IndexFile:
         try:
             descriptor = self._opened()
             if descriptor is None:
-                return Snapshot(Index.empty(), None)
+                return Snapshot(SessionIndex.empty(), None)
             with open(descriptor, "rb", buffering=0) as stream:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
@@ -100,13 +100,13 @@ class IndexFile:
         except OSError as error:
             raise self._unreadable(words(error)) from error
         try:
-            snapshot = Snapshot(Index.split(content), status)
+            snapshot = Snapshot(SessionIndex.split(content), status)
         except ValueError as error:
             raise self._unreadable(str(error)) from None
         self._cache.keep(self.path, snapshot)
         return snapshot
 
-    def update(self, changes_to: Callable[[Index], Changes], held: Snapshot | None = None) -> Snapshot:
+    def update(self, changes_to: Callable[[SessionIndex], Changes], held: Snapshot | None = None) -> Snapshot:
         """Change the index under the host's lock, and return it as it is then.
 
         ``changes_to`` is asked about the index as it stands under the lock. Nothing is written when there is
@@ -136,7 +136,7 @@ class IndexFile:
             del pieces, current, held  # the old text need not be in memory beside the new one
             return self._written(status, members)
 
-    def _written(self, status: os.stat_result, members: dict[str, Member]) -> Snapshot:
+    def _written(self, status: os.stat_result, members: dict[str, EntrySpan]) -> Snapshot:
         """The index as it was just written, whose ``members`` need not be looked for again."""
         try:
             descriptor = self._opened()
@@ -148,7 +148,7 @@ class IndexFile:
                 content = stream.readall()
         except OSError as error:
             raise self._unreadable(words(error)) from error
-        snapshot = Snapshot(Index(content, members), status)
+        snapshot = Snapshot(SessionIndex(content, members), status)
         self._cache.keep(self.path, snapshot)
         return snapshot
 
@@ -191,7 +191,7 @@ class IndexFile:
         )
 
 
-def _differs(index: Index, key: str, value: bytes | None) -> bool:
+def _differs(index: SessionIndex, key: str, value: bytes | None) -> bool:
     if value is None or key not in index:
         return (key in index) != (value is not None)
     return index.value(key) != value

@@ -21,7 +21,7 @@ from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.openclaw.entries import metadata_of, session_id_in
 from hermes_retention.stores.openclaw.files import LOCK, folder_of, joined, parted, transcripts
-from hermes_retention.stores.openclaw.index import Index, Member
+from hermes_retention.stores.openclaw.index import EntrySpan, SessionIndex
 from hermes_retention.stores.openclaw.index_file import Changes, IndexCache, IndexFile, Snapshot
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of
 from hermes_retention.stores.openclaw.scanning import fingerprint
@@ -30,7 +30,7 @@ _KEPT = "the session was kept"
 OpenAside: TypeAlias = Callable[[], Directory]
 
 
-class _Agent:
+class _AgentMover:
     """One agent's directory, opened, with its index as it was last seen. For several threads."""
 
     def __init__(self, directory: Directory, index_file: IndexFile, open_aside: OpenAside) -> None:
@@ -39,7 +39,7 @@ class _Agent:
         self._remover: Remover | None = None
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._keys: tuple[Mapping[str, Member], dict[str, list[str]]] = ({}, {})
+        self._keys: tuple[Mapping[str, EntrySpan], dict[str, list[str]]] = ({}, {})
         """Members of an index, and its keys by session. Not the index itself, which may be large."""
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class _Agent:
         """Remove the entries of these sessions from the index; returns those that must stay, and why."""
         needed: dict[str, RetentionError] = {}
 
-        def changes_to(index: Index) -> Changes:
+        def changes_to(index: SessionIndex) -> Changes:
             needed.clear()
             keys, gone = self._keys_in(index), dict[str, None]()
             for session_id, artifacts in leaving.items():
@@ -100,7 +100,7 @@ class _Agent:
         handed, self._snapshot = self._snapshot, None
         return handed
 
-    def _keys_in(self, index: Index) -> dict[str, list[str]]:
+    def _keys_in(self, index: SessionIndex) -> dict[str, list[str]]:
         """Session id → its keys, read once for each index."""
         if self._keys[0] is not index.members:
             found: dict[str, list[str]] = {}
@@ -120,7 +120,13 @@ class _Agent:
         self._keys = members, left
 
     def _why_it_stays(
-        self, session_id: str, artifacts: Sequence[Artifact], index: Index, keys: Sequence[str], *, now: float
+        self,
+        session_id: str,
+        artifacts: Sequence[Artifact],
+        index: SessionIndex,
+        keys: Sequence[str],
+        *,
+        now: float,
     ) -> RetentionError | None:
         entry = next((it for it in artifacts if it.kind is ArtifactKind.ENTRY), None)
         if entry is not None and (not keys or fingerprint(index.excerpt(keys)) != entry.inode):
@@ -141,7 +147,7 @@ class OpenClawFiles:
 
     def __init__(self, home: Path, aside: tuple[str, ...], cache: IndexCache, waiting: Waiting) -> None:
         self._home, self._aside, self._cache, self._waiting = home, aside, cache, waiting
-        self._agents: dict[str, _Agent] = {}
+        self._agents: dict[str, _AgentMover] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -188,18 +194,18 @@ class OpenClawFiles:
         found = agent.entry_value(own)
         return None if found is None else metadata_of(*found)
 
-    def _of(self, session_id: str) -> tuple[_Agent, str]:
+    def _of(self, session_id: str) -> tuple[_AgentMover, str]:
         agent, own = parted(session_id)
         return self._agent(agent), own
 
-    def _agent(self, name: str) -> _Agent:
+    def _agent(self, name: str) -> _AgentMover:
         with self._lock:
             if name not in self._agents:
                 folder = folder_of(name)
                 directory = Directory.create(self._home, *folder.below)
                 index_file = IndexFile(directory, self._cache, self._waiting)
                 open_aside = partial(Directory.create, self._home, *self._aside, *folder.aside)
-                self._agents[name] = _Agent(directory, index_file, open_aside)
+                self._agents[name] = _AgentMover(directory, index_file, open_aside)
             return self._agents[name]
 
 

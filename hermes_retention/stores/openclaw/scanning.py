@@ -26,13 +26,13 @@ from hermes_retention.stores.openclaw.files import (
     INDEX,
     LOCK,
     NOBODYS,
-    Listing,
+    AgentListing,
     assign,
     joined,
     list_directory,
     transcripts,
 )
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import SessionIndex
 from hermes_retention.stores.openclaw.index_file import IndexFile
 from hermes_retention.stores.openclaw.lock import holder_of
 
@@ -61,10 +61,12 @@ def scan_agent(agent: str, directory: Directory, index_file: IndexFile, *, now: 
     """
     listing = list_directory(directory)  # first: what is listed has its entry by the time the index is read
     snapshot = index_file.load()
-    return _Agent(agent, directory, listing, snapshot.index, now=now).scan()
+    return _AgentScanner(agent, directory, listing, snapshot.index, now=now).scan()
 
 
-def entry_artifact(session_id: str, index: Index, keys: Iterable[str], updated_at: float | None) -> Artifact:
+def entry_artifact(
+    session_id: str, index: SessionIndex, keys: Iterable[str], updated_at: float | None
+) -> Artifact:
     """The entries of a session as an artifact. Its ``inode`` is a piece of the hash of its bytes."""
     content = index.excerpt(keys)
     return Artifact(
@@ -82,9 +84,9 @@ def fingerprint(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest()) >> 1
 
 
-class _Agent:
+class _AgentScanner:
     def __init__(
-        self, agent: str, directory: Directory, listing: Listing, index: Index, *, now: float
+        self, agent: str, directory: Directory, listing: AgentListing, index: SessionIndex, *, now: float
     ) -> None:
         self._agent, self._directory, self._listing, self._index = agent, directory, listing, index
         self._now = now

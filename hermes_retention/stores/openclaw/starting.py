@@ -20,7 +20,7 @@ from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.base import InterruptedSession
 from hermes_retention.stores.openclaw.entries import RUNNING, Entry, read_entry
 from hermes_retention.stores.openclaw.files import joined
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import SessionIndex
 from hermes_retention.stores.openclaw.index_file import Changes
 from hermes_retention.stores.openclaw.scanning import SHOWING_ACTIVITY
 
@@ -52,7 +52,7 @@ class ResumeMarks:
         self._wanted = session_ids
         self.cleared: set[str] = set()
 
-    def changes_to(self, index: Index) -> Changes:
+    def changes_to(self, index: SessionIndex) -> Changes:
         """What takes the marks off, for ``IndexFile.update``; ``cleared`` is told anew."""
         self.cleared.clear()
         changes: dict[str, bytes | None] = {}
@@ -66,7 +66,7 @@ class ResumeMarks:
 
 def _unmarked(value: bytes, entry: Entry) -> bytes:
     """An entry is an object like an index: the same cut changes two of its fields and no other byte."""
-    fields = Index.split(value)
+    fields = SessionIndex.split(value)
     changes: dict[str, bytes | None] = {}
     if "abortedLastRun" in fields:
         changes["abortedLastRun"] = b"false"

@@ -28,7 +28,7 @@ from hermes_retention.stores.base import (
 )
 from hermes_retention.stores.openclaw.entries import read_key
 from hermes_retention.stores.openclaw.files import AGENTS, LOCK, find_agents, folder_of, joined, parted
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import SessionIndex
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of
 from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
@@ -155,9 +155,9 @@ class OpenClawStore(Store):
         Raises ``StoreUnreadable`` when an index cannot be read, locked or written; entries of agents that
         come later are not put back then.
         """
-        by_agent: dict[str, dict[str, Index]] = {}
+        by_agent: dict[str, dict[str, SessionIndex]] = {}
         for session_id, content in entries.items():
-            by_agent.setdefault(parted(session_id)[0], {})[session_id] = Index.split(content)
+            by_agent.setdefault(parted(session_id)[0], {})[session_id] = SessionIndex.split(content)
         told: dict[str, EntryRestored] = {}
         for agent, archived in by_agent.items():
             with Directory.create(self._home, *folder_of(agent).below) as directory:
@@ -240,7 +240,9 @@ def _described(files: OpenClawFiles, session_ids: Sequence[str]) -> dict[str, Se
     return {session_id: metadata for session_id, metadata in known if metadata is not None}
 
 
-def _returning(index: Index, archived: Mapping[str, Index], told: dict[str, EntryRestored]) -> Changes:
+def _returning(
+    index: SessionIndex, archived: Mapping[str, SessionIndex], told: dict[str, EntryRestored]
+) -> Changes:
     """What has to be added to ``index``; ``told`` is what becomes of each session."""
     added: dict[str, bytes | None] = {}
     for session_id, entries in archived.items():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.stores.hermes.files import (
-    Files,
+    FilesBySession,
     assign_owners,
     is_of_no_session,
     list_directory,
@@ -34,8 +34,8 @@ def artifact(name: str) -> Artifact:
     return Artifact(split[0], name, 2, 4096, 0, 1)
 
 
-def files_of(*names: str) -> Files:
-    files: Files = {}
+def files_of(*names: str) -> FilesBySession:
+    files: FilesBySession = {}
     for name in names:
         part = (split_name(name) or (None, ""))[1]
         known = files.get(part, [])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.stores.openclaw.index import Index
+from hermes_retention.stores.openclaw.index import SessionIndex
 
 PRETTY = (
     b'{\n  "a": {\n    "x": 1.50e+1,\n    "future": [ 1,2 ]\n  },\n  "b": {"y": "\\u00e9"},\n  "c": 3\n}\n'
@@ -16,30 +16,30 @@ PRETTY = (
 
 
 def test_removed_entry_takes_its_comma_along_and_nothing_else() -> None:
-    index = Index.split(PRETTY)
+    index = SessionIndex.split(PRETTY)
     assert index.changed({"b": None}).content == PRETTY.replace(b',\n  "b": {"y": "\\u00e9"}', b"")
     assert index.changed({"a": None}).content.startswith(b'{\n  "b": {"y": "\\u00e9"},\n  "c"')
     assert index.changed({"c": None}).content.endswith(b'"b": {"y": "\\u00e9"}\n}\n')
 
 
 def test_index_of_which_nothing_is_left_takes_entries_again() -> None:
-    empty = Index.split(PRETTY).changed({"a": None, "b": None, "c": None})
+    empty = SessionIndex.split(PRETTY).changed({"a": None, "b": None, "c": None})
     assert json.loads(empty.content) == {}
     again = empty.changed({"n": b'{"z":1}'})
     assert again.content == b'{\n  "n": {"z":1}\n}\n'
-    assert Index.empty().changed({"n": b"1"}).content == b'{\n  "n": 1\n}\n'
+    assert SessionIndex.empty().changed({"n": b"1"}).content == b'{\n  "n": 1\n}\n'
 
 
 def test_added_entry_looks_like_its_neighbours_and_has_its_own_bytes() -> None:
     entry = b'{\n    "x":   1\n  }'
-    index = Index.split(PRETTY).changed({"ü": entry})
+    index = SessionIndex.split(PRETTY).changed({"ü": entry})
     assert index.content == PRETTY.replace(b'"c": 3', b'"c": 3,\n  "\xc3\xbc": ' + entry)
     assert index.value("ü") == entry
 
 
 def test_excerpt_is_an_index_of_its_own() -> None:
-    index = Index.split(PRETTY)
-    excerpt = Index.split(index.excerpt(["c", "a"]))
+    index = SessionIndex.split(PRETTY)
+    excerpt = SessionIndex.split(index.excerpt(["c", "a"]))
     assert {key: excerpt.value(key) for key in excerpt.members} == {key: index.value(key) for key in "ca"}
 
 
@@ -55,13 +55,13 @@ def test_excerpt_is_an_index_of_its_own() -> None:
 )
 def test_what_is_no_index_is_refused_with_words_that_quote_nothing(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"it is|stands in it twice") as refusal:
-        Index.split(content)
+        SessionIndex.split(content)
     assert '"' not in str(refusal.value)
 
 
 def test_half_of_an_emoji_does_not_make_an_index_unreadable() -> None:
     content = b'{"a": {"label": "\\ud83d"}, "b" : {"n": [1, {"}": "\\""}]} , "c":2}'
-    index = Index.split(content)
+    index = SessionIndex.split(content)
     assert [index.value(key) for key in "abc"] == [b'{"label": "\\ud83d"}', b'{"n": [1, {"}": "\\""}]}', b"2"]
     assert index.changed({"b": None}).content == b'{"a": {"label": "\\ud83d"}, "c":2}'
 
@@ -83,13 +83,13 @@ def test_changes_are_what_a_dictionary_would_do(
     entries: dict[str, object], data: st.DataObject, indent: int | None, *, ascii_only: bool
 ) -> None:
     content = json.dumps(entries, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    index = Index.split(content)
+    index = SessionIndex.split(content)
     gone = data.draw(st.sets(st.sampled_from(sorted(entries)))) if entries else set()
     added = data.draw(st.dictionaries(st.text(), json_values, max_size=2))
     changes: dict[str, bytes | None] = dict.fromkeys(gone)
     changes |= {key: json.dumps(value).encode() for key, value in added.items()}
     after = index.changed(changes)
     assert json.loads(after.content) == {k: v for k, v in entries.items() if k not in gone} | added
-    assert Index.split(after.content).members == after.members
+    assert SessionIndex.split(after.content).members == after.members
     for key in entries.keys() - changes.keys():
         assert after.value(key) == index.value(key)
