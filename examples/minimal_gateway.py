@@ -20,9 +20,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hermes_retention.gateway.plugin import NAME, RetentionPlugin
-from hermes_retention.plugins import plugin_manager
-from hermes_retention.policy.resume import ResumeCandidate
+from hermes_retention.api import ResumeCandidate, RetentionPlugin, plugin_manager
 
 if TYPE_CHECKING:
     import pluggy
@@ -136,7 +134,7 @@ def main(home: Path) -> None:
     """Serve until the end of input."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     plugins = plugin_manager()
-    plugins.register(RetentionPlugin(home=home, plugins=lambda: plugins), name=NAME)
+    plugins.register(RetentionPlugin(home=home, plugins=lambda: plugins))
     gateway = Gateway(home, plugins)
     gateway.start()
     for line in sys.stdin:

@@ -12,13 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.home.home import Home
-from hermes_retention.home.workspace import Workspace
-from hermes_retention.model.errors import RetentionError
-from hermes_retention.model.session import SessionClass
-from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.api import Lifecycle, Policy, RetentionError, SessionClass, open_home, preview, sweep
 
 DAY = 86400
 
@@ -30,12 +24,11 @@ def cron_only() -> Policy:
     return Policy(lifecycles, dumps_after=None)
 
 
-def main(home: Path, *, really: bool) -> int:
-    """Sweep ``home`` and return the exit code that ``hermes-retention`` would return."""
-    store = HermesStore(home)
-    site = Home(store, Workspace(store.home), cron_only())
+def main(path: Path, *, really: bool) -> int:
+    """Sweep the home at ``path`` and return the exit code that ``hermes-retention`` would return."""
     try:
-        report = sweep(site, clock=time.time, origin="example") if really else preview(site, clock=time.time)
+        home = open_home(path).for_one_run(cron_only())
+        report = sweep(home, clock=time.time, origin="example") if really else preview(home, clock=time.time)
     except RetentionError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -14,8 +14,7 @@ import json
 import os
 import urllib.request
 
-from hermes_retention.hookspecs import hookimpl
-from hermes_retention.policy.caps import Alert
+from hermes_retention.api import Alert, hookimpl
 
 _TIMEOUT_SECONDS = 10
 

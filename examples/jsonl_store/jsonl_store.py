@@ -17,13 +17,23 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hermes_retention.disk.directories import Directory
-from hermes_retention.hookspecs import hookimpl
-from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass, Unknown
-from hermes_retention.model.text import printable
-from hermes_retention.stores.base import Folder, Scan, Store, StoreFiles, StoreKind
-from hermes_retention.stores.files import folder_files
+from hermes_retention.api import (
+    Artifact,
+    ArtifactKind,
+    Directory,
+    Folder,
+    Scan,
+    Session,
+    SessionClass,
+    Store,
+    StoreFiles,
+    StoreKind,
+    StoreUnreadable,
+    Unknown,
+    folder_files,
+    hookimpl,
+    printable,
+)
 
 NAME = "jsonl"
 CHATS = Folder(("chats",))

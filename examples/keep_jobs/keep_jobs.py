@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import os
 
-from hermes_retention.hookspecs import hookimpl
-from hermes_retention.model.session import Session, SessionClass
+from hermes_retention.api import Session, SessionClass, hookimpl
 
 
 @hookimpl
