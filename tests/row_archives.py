@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from host_databases import HostDatabase
+from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 from vaults import MONTH, entry_of
 
 from hermes_retention.archive.vault import PartitionWriter, pack
@@ -21,16 +22,10 @@ from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows import tables
 from hermes_retention.stores.hermes.rows.format import Header, Row, encode
-from hermes_retention.stores.hermes.rows.record_writer import (
-    CHILDREN,
-    RecordWriter,
-    Unit,
-    find_unit,
-    read_unit,
-)
-from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
-from hermes_retention.stores.hermes.rows.row_queue import State
+from hermes_retention.stores.hermes.rows.read import CHILDREN, RecordUnit, find_unit, read_unit
+from hermes_retention.stores.hermes.rows.turn_machine import State
 
 
 class RowArchive:
@@ -55,7 +50,7 @@ class RowArchive:
         """Archive and remove all messages."""
         seen = self.copy_messages(session_id)
         with state_db.writing(self._database.path) as connection:
-            assert [it.state for it in RowWriter(connection).remove_messages([seen])] == [State.DONE]
+            assert [it.state for it in removal_of_messages(connection, [seen])] == [State.DONE]
 
     def interrupted_messages(self, session_id: str, *, removed: int) -> None:
         """Archive all messages and remove the oldest of them only."""
@@ -72,16 +67,14 @@ class RowArchive:
         seen = rows.Seen(session_id)
         with state_db.reading(self._database.path) as connection:
             assert connection is not None
-            found = rows.read_tool_output(
-                connection, seen, longer_than_bytes=longer_than_bytes, marker=MARKER
-            )
+            found = rows.read_tool_output(connection, seen, longer_than_bytes=longer_than_bytes)
             self.put(session_id, ArtifactKind.TOOL_OUTPUT, found)
         with state_db.writing(self._database.path) as connection:
-            assert [it.state for it in RowWriter(connection).replace_tool_output([seen])] == [State.DONE]
+            assert [it.state for it in replacement_of_output(connection, [seen])] == [State.DONE]
 
     def record(self, session_id: str) -> None:
         """Archive and remove the record with its unit, of which few messages are left."""
-        unit = Unit(session_id)
+        unit = RecordUnit(session_id)
         with state_db.reading(self._database.path) as connection:
             assert connection is not None
             for _ in read_unit(connection, unit):
@@ -89,7 +82,7 @@ class RowArchive:
             for one in find_unit(connection, session_id):
                 self.put(one, ArtifactKind.RECORD, _record(connection, one, unit.session_ids))
         with state_db.writing(self._database.path) as connection:
-            assert [it.state for it in RecordWriter(connection).remove_records([unit])] == [State.DONE]
+            assert [it.state for it in removal_of_records(connection, [unit])] == [State.DONE]
 
     def all_of(self, *session_ids: str) -> None:
         """Archive and remove the messages of each, and then the units of each that is still there."""
@@ -119,8 +112,8 @@ class RowArchive:
 
 def _record(connection: sqlite3.Connection, session_id: str, unit: Sequence[str]) -> Iterable[Header | Row]:
     yield from rows.read_record(connection, [session_id])
-    pair = Header(rows.SESSIONS, CHILDREN.columns)
-    children = rows.select(connection, pair, "parent_session_id", [session_id])
+    pair = Header(tables.SESSIONS, CHILDREN.columns)
+    children = tables.select(connection, pair, "parent_session_id", [session_id])
     lost = [row for row in children if row[0] not in unit]
     if lost:
         yield CHILDREN

@@ -10,7 +10,7 @@ does; what it puts back was archived when it was prepared.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +19,12 @@ from host_databases import HostDatabase
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows.format import Header, Row
+from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import WAIT_SECONDS, Turns
-from hermes_retention.stores.hermes.rows.record_writer import RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
-from hermes_retention.stores.hermes.rows.restore import RowRestorer
-from hermes_retention.stores.hermes.rows.row_queue import Change
+from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.remove import MessageRemoval, RecordRemoval, ToolOutputReplacement
+from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
+from hermes_retention.stores.hermes.rows.turn_machine import Change, TurnMachine
 
 LONG = "the quick brown fox " * 100
 LONG_ONE = "s3"
@@ -72,19 +73,35 @@ def read_output(path: Path, names: Iterable[str]) -> tuple[list[rows.Seen], Item
     seen = [rows.Seen(name) for name in names]
     with state_db.reading(path) as connection:
         assert connection is not None
-        found = (
-            rows.read_tool_output(connection, one, longer_than_bytes=1000, marker=MARKER) for one in seen
-        )
+        found = (rows.read_tool_output(connection, one, longer_than_bytes=1000) for one in seen)
         return seen, [item for items in found for item in items]
 
 
-def read_units(path: Path, names: Iterable[str]) -> tuple[list[Unit], Items]:
+def read_units(path: Path, names: Iterable[str]) -> tuple[list[RecordUnit], Items]:
     """Records with all that goes with them, and what removing them takes."""
-    units = [Unit(name) for name in names]
+    units = [RecordUnit(name) for name in names]
     with state_db.reading(path) as connection:
         assert connection is not None
         items = [item for unit in units for item in read_unit(connection, unit)]
     return [unit for unit in units if unit.session_ids], items
+
+
+def removal_of_messages(
+    connection: sqlite3.Connection, seen: Iterable[rows.Seen], turns: Turns | None = None
+) -> Iterator[Change]:
+    return TurnMachine(connection, turns).run(MessageRemoval(connection, seen))
+
+
+def replacement_of_output(
+    connection: sqlite3.Connection, seen: Iterable[rows.Seen], turns: Turns | None = None
+) -> Iterator[Change]:
+    return TurnMachine(connection, turns).run(ToolOutputReplacement(connection, seen))
+
+
+def removal_of_records(
+    connection: sqlite3.Connection, units: Iterable[RecordUnit], turns: Turns | None = None
+) -> Iterator[Change]:
+    return TurnMachine(connection, turns).run(RecordRemoval(connection, units))
 
 
 def _move(read: Callable[[Path], _Act]) -> Move:
@@ -108,7 +125,7 @@ def _move(read: Callable[[Path], _Act]) -> Move:
 def remove_messages(_: HostDatabase) -> Move:
     def read(path: Path) -> _Act:
         seen, _ = read_messages(path, NAMES)
-        return lambda connection, turns: RowWriter(connection, turns).remove_messages(seen)
+        return lambda connection, turns: removal_of_messages(connection, seen, turns)
 
     return _move(read)
 
@@ -116,7 +133,7 @@ def remove_messages(_: HostDatabase) -> Move:
 def replace_tool_output(_: HostDatabase) -> Move:
     def read(path: Path) -> _Act:
         seen, _ = read_output(path, NAMES)
-        return lambda connection, turns: RowWriter(connection, turns).replace_tool_output(seen)
+        return lambda connection, turns: replacement_of_output(connection, seen, turns)
 
     return _move(read)
 
@@ -124,7 +141,7 @@ def replace_tool_output(_: HostDatabase) -> Move:
 def remove_records(_: HostDatabase) -> Move:
     def read(path: Path) -> _Act:
         units, _ = read_units(path, NAMES)
-        return lambda connection, turns: RecordWriter(connection, turns).remove_records(units)
+        return lambda connection, turns: removal_of_records(connection, units, turns)
 
     return _move(read)
 
@@ -135,7 +152,7 @@ def insert_rows(database: HostDatabase) -> Move:
     assert database.execute("SELECT count(*) FROM messages") == [(0,)]
 
     def act(connection: sqlite3.Connection, turns: Turns) -> Iterable[Change]:
-        RowRestorer(connection, turns).insert_rows(items.copy)
+        RowInserter(connection, turns).insert_rows(items.copy)
         return ()
 
     return _move(lambda _: act)
@@ -148,7 +165,7 @@ def restore_tool_output(database: HostDatabase) -> Move:
     bodies = [item for item in items if not isinstance(item, Header)]
 
     def act(connection: sqlite3.Connection, turns: Turns) -> Iterable[Change]:
-        RowWriter(connection, turns).restore_tool_output(header, bodies)
+        ToolOutputRestorer(connection, turns).put_back(header, bodies)
         return ()
 
     return _move(lambda _: act)

@@ -18,6 +18,9 @@ Ticket: TypeAlias = Any
 ``len()``, which tells how many messages were read.
 """
 
+MARKER = "[hermes-retention: "
+"""What every text begins with that stands in a database for tool output in the vault."""
+
 
 class Reading(msgspec.Struct):
     """Rows of one session on their way to the vault."""

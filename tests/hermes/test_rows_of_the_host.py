@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from hermes_state import SessionDB  # type: ignore[import-not-found]  # only in the host's environment
 from host_rows import check, dump, found
+from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
-from hermes_retention.stores.hermes.rows.record_writer import RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
-from hermes_retention.stores.hermes.rows.restore import RowRestorer
-from hermes_retention.stores.hermes.rows.row_queue import State
+from hermes_retention.stores.hermes.rows.insert import RowInserter
+from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
+from hermes_retention.stores.hermes.rows.turn_machine import State
 
 BODY = "what the zebra said " * 200
 
@@ -48,7 +49,7 @@ def test_messages_leave_and_come_back(path: Path) -> None:
     before = dump(path)
     taken = [read(path, f"s{number}") for number in range(20)]
     with state_db.writing(path) as database:
-        outcomes = list(RowWriter(database).remove_messages(seen for seen, _ in taken))
+        outcomes = list(removal_of_messages(database, (seen for seen, _ in taken)))
     assert {it.state for it in outcomes} == {State.DONE}
     check(path)
     with closing(SessionDB(db_path=path)) as host:
@@ -59,7 +60,7 @@ def test_messages_leave_and_come_back(path: Path) -> None:
     assert found(path, "zebra") == {f"s{number}" for number in range(20, 30)}
     with state_db.writing(path, durable=True) as database:
         for _, items in taken:
-            RowRestorer(database).insert_rows(items.copy)
+            RowInserter(database).insert_rows(items.copy)
     assert dump(path) == before
     assert found(path, "zebra") == {f"s{number}" for number in range(30)}
     with closing(SessionDB(db_path=path)) as host:
@@ -72,14 +73,13 @@ def test_tool_output_leaves_and_comes_back(path: Path) -> None:
     seen = rows.Seen("s1")
     with state_db.reading(path) as database:
         assert database is not None
-        header, *bodies = rows.read_tool_output(database, seen, longer_than_bytes=1024, marker=MARKER)
+        header, *bodies = rows.read_tool_output(database, seen, longer_than_bytes=1024)
     with state_db.writing(path) as database:
-        writer = RowWriter(database)
-        assert [it.rows for it in writer.replace_tool_output([seen])] == [1]
+        assert [it.rows for it in replacement_of_output(database, [seen])] == [1]
         check(path)
         assert "s1" not in found(path, "zebra")
         assert "s1" in found(path, "question")
-        assert writer.restore_tool_output(header, bodies) == 1  # type: ignore[arg-type]
+        assert ToolOutputRestorer(database).put_back(header, bodies) == 1  # type: ignore[arg-type]
     assert dump(path) == before
 
 
@@ -88,19 +88,19 @@ def test_record_leaves_and_comes_back(path: Path) -> None:
         host.create_session("child", "cron", model="x/y", parent_session_id="s1")
         host.set_meta("goal:s1", "win")
     before = dump(path)
-    unit = Unit("s1")
+    unit = RecordUnit("s1")
     with state_db.reading(path) as database:
         assert database is not None
         items = list(decode(encode(read_unit(database, unit))))
     with state_db.writing(path) as database:
-        assert [it.state for it in RecordWriter(database).remove_records([unit])] == [State.DONE]
+        assert [it.state for it in removal_of_records(database, [unit])] == [State.DONE]
     check(path)
     with closing(SessionDB(db_path=path)) as host:
         assert host.get_session("s1") is None
         assert host.get_session("child")["parent_session_id"] is None
         assert host.get_meta("goal:s1") is None
     with state_db.writing(path, durable=True) as database:
-        restored = RowRestorer(database).insert_rows(lambda: iter(items))
+        restored = RowInserter(database).insert_rows(lambda: iter(items))
     assert (restored.records, restored.messages, restored.left_out) == (1, 3, ())
     assert dump(path) == before
     assert "s1" in found(path, "zebra")
@@ -125,14 +125,14 @@ def test_messages_that_the_host_has_set_aside_leave_and_come_back_set_aside(path
     taken = [read(path, one) for one in ("s1", "s2", "s3")]
     assert [len(seen) for seen, _ in taken][:2] == [3, 5]
     with state_db.writing(path) as database:
-        outcomes = list(RowWriter(database).remove_messages(seen for seen, _ in taken))
+        outcomes = list(removal_of_messages(database, (seen for seen, _ in taken)))
     assert {it.state for it in outcomes} == {State.DONE}
     check(path)
     assert shown(path) == {"s1": [], "s2": [], "s3": []}
     assert found(path, "zebra") == searched - {"s1", "s2", "s3"}
     with state_db.writing(path, durable=True) as database:
         for _, items in taken:
-            RowRestorer(database).insert_rows(items.copy)
+            RowInserter(database).insert_rows(items.copy)
     assert (dump(path), shown(path), found(path, "zebra")) == (before, seen_before, searched)
 
 
@@ -140,7 +140,7 @@ def test_host_goes_on_writing_while_rows_leave(path: Path) -> None:
     """The host's own code, with its own patience, between any two transactions of ours."""
     taken = [read(path, f"s{number}")[0] for number in range(1, 30)]
     with closing(SessionDB(db_path=path)) as host, state_db.writing(path) as database:
-        for outcome in RowWriter(database).remove_messages(taken):
+        for outcome in removal_of_messages(database, taken):
             host.append_message("s0", "user", f"{outcome.session_id} has left")
         assert len(host.get_messages("s0")) == 3 + len(taken)
         assert [it["session_id"] for it in host.search_messages("zebra")] == ["s0"]

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from hermes_state import SessionDB  # type: ignore[import-not-found]  # only in the host's environment
 from host_rows import check, dump, found_rows
+from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
-from hermes_retention.stores.hermes.rows.record_writer import RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
-from hermes_retention.stores.hermes.rows.restore import RowRestorer
-from hermes_retention.stores.hermes.rows.row_queue import Change, State
+from hermes_retention.stores.hermes.rows.insert import RowInserter
+from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 
 SCHEMA_OF_0_13 = Path(__file__).with_name("state_db_of_0_13.sql")
 VALUES = (None, -3, 2.5, "quagga", "", b"\x00\xff", b"")
@@ -148,10 +149,10 @@ class Tiers:
         with state_db.reading(self._path) as database:
             assert database is not None
             for one in seen:
-                found = rows.read_tool_output(database, one, longer_than_bytes=1000, marker=MARKER)
+                found = rows.read_tool_output(database, one, longer_than_bytes=1000)
                 self._output[one.session_id] = copied(found)
         with state_db.writing(self._path) as database:
-            return list(RowWriter(database).replace_tool_output(seen))
+            return list(replacement_of_output(database, seen))
 
     def remove_messages(self) -> list[Change]:
         seen = [rows.Seen(one) for one in self._sessions]
@@ -160,21 +161,21 @@ class Tiers:
             for one in seen:
                 self._messages[one.session_id] = copied(rows.read_messages(database, one))
         with state_db.writing(self._path) as database:
-            return list(RowWriter(database).remove_messages(seen))
+            return list(removal_of_messages(database, seen))
 
     def remove_records(self) -> list[Change]:
-        units = [Unit(one) for one in self._sessions]
+        units = [RecordUnit(one) for one in self._sessions]
         with state_db.reading(self._path) as database:
             assert database is not None
             for unit in units:
                 self._records[unit.session_id] = copied(read_unit(database, unit))
         with state_db.writing(self._path) as database:
-            return list(RecordWriter(database).remove_records(units))
+            return list(removal_of_records(database, units))
 
     def restore_rows(self) -> set[tuple[str, ...]]:
         """Records and messages; which tables were left out."""
         with state_db.writing(self._path, durable=True) as database:
-            restorer = RowRestorer(database)
+            restorer = RowInserter(database)
             return {
                 restorer.insert_rows([*self._records[one], *self._messages[one]].copy).left_out
                 for one in self._sessions
@@ -182,10 +183,10 @@ class Tiers:
 
     def restore_tool_output(self) -> int:
         with state_db.writing(self._path, durable=True) as database:
-            writer = RowWriter(database)
+            restorer = ToolOutputRestorer(database)
             count = 0
             for header, *bodies in self._output.values():
-                count += writer.restore_tool_output(header, bodies)  # type: ignore[arg-type]
+                count += restorer.put_back(header, bodies)  # type: ignore[arg-type]
             return count
 
 

@@ -28,7 +28,7 @@ from hermes_retention.model.errors import ExitCode, FrameCorrupt, RestoreConflic
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.stores.hermes.rows import pacing as turns
 from hermes_retention.stores.hermes.rows.format import Header, decode, encode
-from hermes_retention.stores.hermes.rows.remove import MARKER
+from hermes_retention.stores.rows import MARKER
 
 LONG = "the quick brown fox " * 100
 DELEGATED = '{"_delegate_from": "%s"}'

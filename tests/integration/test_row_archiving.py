@@ -30,12 +30,12 @@ from hermes_retention.model.errors import (
 )
 from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
 from hermes_retention.model.session import ArtifactKind, Session
-from hermes_retention.stores.hermes.rows import record_writer
+from hermes_retention.stores.hermes.rows import remove
 from hermes_retention.stores.hermes.rows.format import Header, decode
 from hermes_retention.stores.hermes.rows.pacing import Turns
-from hermes_retention.stores.hermes.rows.port_out import HermesRowRemover
-from hermes_retention.stores.hermes.rows.remove import MARKER
+from hermes_retention.stores.hermes.rows.remove import HermesRowRemover
 from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.stores.rows import MARKER
 
 NOW = 2e9
 LONG = "what the zebra said " * 100
@@ -438,7 +438,7 @@ def test_branch_leaves_in_the_same_sweep_as_its_parent(
 ) -> None:
     """In turns of their own: the branch has no parent any more, or the parent one child less."""
     monkeypatch.setattr(row_archiving, "BATCH_STEPS", batch)
-    monkeypatch.setattr(record_writer, "_MOST_SESSIONS", 1)
+    monkeypatch.setattr(remove, "_MOST_SESSIONS", 1)
     home.database.session("branch", ["on"], parent_session_id="a")
     outcomes = list(home.archiver.archive_records(home.steps(*order, verdict=Verdict.ARCHIVE_RECORD)))
     assert errors_of(outcomes) == {"a": [], "branch": []}

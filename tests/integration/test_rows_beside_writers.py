@@ -13,14 +13,22 @@ from typing import Self
 
 import pytest
 from host_databases import HostDatabase
-from row_moves import MOVES, NAMES, database_at, read_messages, read_output, read_units
+from row_moves import (
+    MOVES,
+    NAMES,
+    database_at,
+    read_messages,
+    read_output,
+    read_units,
+    removal_of_messages,
+    removal_of_records,
+    replacement_of_output,
+)
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import pacing as turns
-from hermes_retention.stores.hermes.rows.record_writer import RecordWriter
-from hermes_retention.stores.hermes.rows.remove import RowWriter
-from hermes_retention.stores.hermes.rows.row_queue import Change, State
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 
 WRITER = """
 import random, sqlite3, sys, time
@@ -59,6 +67,8 @@ while True:
 
 LOCKER = """
 import sqlite3, sys
+from hermes_retention.stores.hermes.rows.remove import MessageRemoval, RecordRemoval, ToolOutputReplacement
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
 database.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
@@ -128,9 +138,9 @@ def test_messages_that_come_between_reading_and_removing_stay(tmp_path: Path) ->
     outputs, _ = read_output(database.path, NAMES)
     before = len(database.dump()["messages"])
     with Writers(database.path, *NAMES) as writers, state_db.writing(database.path) as connection:
-        replaced = list(RowWriter(connection).replace_tool_output(outputs))
-        removed = list(RowWriter(connection).remove_messages(seen))
-        records = list(RecordWriter(connection).remove_records(units))
+        replaced = list(replacement_of_output(connection, outputs))
+        removed = list(removal_of_messages(connection, seen))
+        records = list(removal_of_records(connection, units))
     assert State.CHANGED in {it.state for it in replaced}, "each writer had written at least once"
     assert {it.state for it in records} == {State.CHANGED}, "every session lost something or got a message"
     assert all(it.why for it in (*replaced, *removed, *records) if it.state is not State.DONE)
@@ -197,8 +207,8 @@ def test_what_was_told_before_the_lock_was_lost_is_gone_and_the_rest_is_not(tmp_
 
         def act() -> None:
             with state_db.writing(database.path) as connection:
-                writer = RowWriter(connection, turns.Turns(connection, wait_seconds=0.1))
-                for change in writer.remove_messages(seen):
+                patient = turns.Turns(connection, wait_seconds=0.1)
+                for change in removal_of_messages(connection, seen, patient):
                     told.append(change)
                     if not other.in_transaction:
                         other.execute("BEGIN IMMEDIATE")

@@ -16,7 +16,7 @@ from host_databases import SEARCH_TABLES, HostDatabase
 from row_moves import MOVES, NAMES, Move, database_at
 
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.stores.hermes.rows.row_queue import Change
+from hermes_retention.stores.hermes.rows.turn_machine import Change
 
 LEAF_OF_TABLE, INNER_OF_TABLE = 0x0D, 0x05
 DAMAGE = {"zeros": b"\0" * 4096, "noise": bytes(range(255, -1, -1)) * 16}

@@ -21,7 +21,7 @@ from hermes_retention.model.plan import Rule, Verdict
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.stores.hermes.rows import pacing as turns
-from hermes_retention.stores.hermes.rows.fts import Indexes
+from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.store import HermesStore
 
 DAY = 86400
@@ -171,7 +171,7 @@ def test_search_tables_are_condensed_when_small_sweeps_add_up(
         condensed.append(len(home.database.found("zebra")))
         return True
 
-    monkeypatch.setattr(Indexes, "condense", condense)
+    monkeypatch.setattr(SearchTables, "condense", condense)
     for number in range(40):
         age = 1e9 + 40 * DAY + number * DAY
         home.database.session(f"s{number:02}", ["zebra"], ended_at=age, end_reason="cron_complete")
@@ -189,7 +189,7 @@ def test_search_tables_are_left_to_a_later_sweep_while_somebody_writes(
     def somebody_writes(_: float = 0.0) -> None:
         home.database.execute("UPDATE sessions SET message_count = message_count + 1")
 
-    monkeypatch.setattr(Indexes, "condense", lambda _, __, stop: not stop())
+    monkeypatch.setattr(SearchTables, "condense", lambda _, __, stop: not stop())
     monkeypatch.setattr(turns, "_sleep", somebody_writes)
     with home.site().store.removing_rows() as remover:
         somebody_writes()

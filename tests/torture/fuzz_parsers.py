@@ -39,7 +39,7 @@ def names(data: bytes) -> None:
 
 
 def documents(data: bytes) -> None:
-    """Indexes, entries and lists of jobs."""
+    """SearchTables, entries and lists of jobs."""
     with contextlib.suppress(ValueError):
         value = decode(data)
         timestamp(value)

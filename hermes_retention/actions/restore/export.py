@@ -29,8 +29,7 @@ from hermes_retention.model.session import ArtifactKind
 from hermes_retention.model.text import printable, words
 from hermes_retention.model.units import format_time
 from hermes_retention.stores.hermes.ids import safe_name
-from hermes_retention.stores.hermes.rows.remove import MARKER
-from hermes_retention.stores.rows import ArchivedRows
+from hermes_retention.stores.rows import MARKER, ArchivedRows
 
 _SOURCES = (
     ArtifactKind.MESSAGES,

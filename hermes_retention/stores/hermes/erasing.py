@@ -28,7 +28,7 @@ from hermes_retention.stores.hermes import config, files, state_db
 from hermes_retention.stores.hermes.compact.processes import occupants, running_gateway
 from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.records import columns_of
-from hermes_retention.stores.hermes.rows.fts import Indexes
+from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Turns
 
 _PER_TRANSACTION = 200
@@ -201,7 +201,7 @@ def wipe(path: Path) -> None:
             return
     with state_db.erasing(path) as database:
         turns = Turns(database)
-        Indexes(database).condense(turns)
+        SearchTables(database).condense(turns)
         turns.finish()
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -2,7 +2,7 @@
 
 Each is read in one transaction, so that rows and routes are of one moment. Texts that are not UTF-8 keep
 their bytes as surrogates, like file names. What the rows mean is said in ``records``, ``routing``, ``cron``;
-what is written, and in how short transactions, in ``row_writer`` and ``turns``.
+what is written, and in how short transactions, in ``rows.turn_machine`` and ``rows.pacing``.
 """
 
 from __future__ import annotations

@@ -39,10 +39,11 @@ from hermes_retention.stores.hermes.erasing import OfflineRoutes
 from hermes_retention.stores.hermes.ids import Classifier, cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
-from hermes_retention.stores.hermes.rows import rows_back
-from hermes_retention.stores.hermes.rows.port_out import HermesRowReader, HermesRowRemover
+from hermes_retention.stores.hermes.rows import restore
+from hermes_retention.stores.hermes.rows.read import HermesRowReader
+from hermes_retention.stores.hermes.rows.remove import HermesRowRemover
 from hermes_retention.stores.hermes.rows.search import message_texts
-from hermes_retention.stores.hermes.rows.still_unused import Watch
+from hermes_retention.stores.hermes.rows.still_unused import UseWatch
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer
 
 _FOLDER = Folder((files.DIRECTORY,))
@@ -141,7 +142,7 @@ class HermesStore(Store):
         """Change rows, from one thread, until ``stop``. Raises ``StoreUnreadable``."""
         path = self._home / state_db.DATABASE
         with self._writing(path) as database:
-            watch = Watch(database, lambda: self._all_routes(database), self._routed_in())
+            watch = UseWatch(database, lambda: self._all_routes(database), self._routed_in())
             yield HermesRowRemover(path, database, watch, stop)
 
     def _all_routes(self, database: sqlite3.Connection) -> dict[str, dict[str, float | None]]:
@@ -186,11 +187,11 @@ class HermesStore(Store):
 
         Raises ``StoreUnreadable`` as the port says.
         """
-        return rows_back.restoring(self._home / state_db.DATABASE)
+        return restore.restoring(self._home / state_db.DATABASE)
 
     def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
         """Versions of one kind of one session as one. Touches no database. Raises ``VaultDamaged``."""
-        return rows_back.joined(versions)
+        return restore.joined(versions)
 
     def message_texts(self, run: str) -> Iterator[LiveMessage]:
         """The messages that may hold ``run``, newest first. Raises ``StoreUnreadable``."""

@@ -18,7 +18,7 @@ import msgspec
 
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.hermes.rows.pacing import Pace, Turns
-from hermes_retention.stores.hermes.rows.read import MESSAGES, quoted
+from hermes_retention.stores.hermes.rows.tables import MESSAGES, quoted
 
 _WORK_UNIT_PAGES = 64
 _MERGE_AT_SEGMENTS = 4
@@ -107,7 +107,7 @@ def _varint(block: bytes, at: int) -> tuple[int, int]:
     return value << 8 | block[at + _VARINT_BYTES - 1], at + _VARINT_BYTES
 
 
-class Index:
+class SearchTable:
     """One full-text table."""
 
     def __init__(self, database: sqlite3.Connection, table: str) -> None:
@@ -196,7 +196,7 @@ class Index:
         return True
 
 
-class Indexes:
+class SearchTables:
     """All full-text tables that the triggers of ``messages`` write to."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -207,7 +207,7 @@ class Indexes:
             "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", (MESSAGES,)
         )
         written = "\n".join(sql for (sql,) in triggers.fetchall() if sql)
-        self._indexes = [Index(database, name) for (name,) in names.fetchall() if name in written]
+        self._tables = [SearchTable(database, name) for (name,) in names.fetchall() if name in written]
 
     def limit(self, budget: int, turns: Turns) -> int:
         """How much of ``budget`` the next turn should do; may be less than a single row.
@@ -215,18 +215,18 @@ class Indexes:
         While another process writes, one write of it may come between this look and the turn.
         """
         between = int(turns.contended)
-        return min([budget, *(index.limit(budget, between=between) for index in self._indexes)])
+        return min([budget, *(table.limit(budget, between=between) for table in self._tables)])
 
     def settle(self, turns: Turns, weight: int) -> None:
         """After a turn of ``weight`` bytes of rows: learn from it and do the merges that are due."""
-        for index in self._indexes:
-            index.learn(weight)
-        for index in self._indexes:
-            index.settle(turns)
+        for table in self._tables:
+            table.learn(weight)
+        for table in self._tables:
+            table.settle(turns)
 
     def condense(self, turns: Turns, stop: Stop = never) -> bool:
         """Give back the pages of what was removed, and say whether that came to its end.
 
         Takes about as long as reading the search tables once.
         """
-        return all(index.condense(turns, stop) for index in self._indexes)
+        return all(table.condense(turns, stop) for table in self._tables)

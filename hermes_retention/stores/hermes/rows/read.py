@@ -1,39 +1,147 @@
-"""What belongs to a session in the host's database, read row by row with everything in it.
+"""Rows of sessions, read for the vault: messages, tool output, and records with all that goes with them.
 
-Tables and columns are probed, never inferred from a version; columns that nobody here knows are read like the
-others. All functions work on a connection that ``state_db`` opened; the caller's transaction decides of which
-moment the rows are. What must not live here: writing, and decisions.
+What is read is remembered well enough that whoever removes it later can tell whether it still is the same.
+What must not live here: the vault, and writing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
-from hermes_retention.stores.hermes.rows.format import Header, Row, Value, encode_row
+from hermes_retention.model.session import ArtifactKind, Lineage, Record, Session
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.ids import safe_name
+from hermes_retention.stores.hermes.records import Rows, lineage_of, read_some_sessions
+from hermes_retention.stores.hermes.rows.format import Header, Row, Value, encode, encode_header, encode_row
+from hermes_retention.stores.hermes.rows.tables import (
+    DIGEST_BYTES,
+    MESSAGES,
+    META,
+    SESSIONS,
+    Owner,
+    columns_in_order,
+    count_messages,
+    digest,
+    digest_of,
+    goal_key,
+    header_of,
+    message_ids,
+    owners,
+    parameter,
+    placeholder,
+    record_digest,
+    select,
+)
+from hermes_retention.stores.rows import MARKER, Reading
 
-VARIABLES = 500
-"""SQLite allows at least 999 in a statement; more than 500 gain nothing."""
-SESSIONS, MESSAGES, META = "sessions", "messages", "state_meta"
-_KNOWN = ("session_model_usage", "telegram_dm_topic_bindings", "compression_locks")
-"""Tables of the host whose ``session_id`` names a session, with or without a foreign key.
-
-Not ``async_delegations``: that is a queue of results that the host delivers, and clears by itself.
-"""
-_DIGEST_BYTES = 8
-ROW_WEIGHT = 200
+Routed = Callable[[Rows], dict[str, frozenset[str]]]
+"""Of rows just read: session id → the keys that lead to it now, or may."""
+CHILDREN = Header(":children", ("id", "parent_session_id"))
+"""Not a table: which sessions lost their parent, so that restoring it can put them back below it."""
+_FACTS = ("id", "parent_session_id", "end_reason", "model_config")
+_LATEST_NS = 2**62
+_ROW_WEIGHT = 200
 """What a row costs to remove beside its bytes, told in bytes."""
 
 
-class Owner(msgspec.Struct, frozen=True):
-    """A table whose ``column`` says to which session a row belongs."""
+class HermesRowReader:
+    """Reads within the one transaction of ``database``, which ``state_db.reading`` opened."""
 
-    table: str
-    column: str
+    def __init__(self, path: Path, database: sqlite3.Connection, routed: Routed) -> None:
+        self._path, self._database, self._routed = path, database, routed
+
+    def changes(self, sessions: Sequence[Session], *, now: float) -> dict[str, str]:
+        """The sessions whose record or routes are not what the scan saw, by id, with what is different."""
+        ids = [session.id for session in sessions]
+        with self._translated():
+            rows = read_some_sessions(self._database, str(self._path), ids, now=now)
+            routed = self._routed(rows)
+        found = {}
+        for session in sessions:
+            keys = routed.get(session.id, frozenset())
+            if not _is_same(rows.records.get(session.id), session.record):
+                found[session.id] = "its record or its messages changed since it was looked at"
+            elif keys - {route.key for route in session.routes}:
+                found[session.id] = "messages go to it again"
+        return found
+
+    def messages(self, session: Session) -> Reading:
+        """All its messages and its record."""
+        seen = Seen(session.id)
+
+        def items() -> Iterator[bytes]:
+            with self._translated():
+                yield from encode(read_record(self._database, [session.id]))
+                yield from encode(read_messages(self._database, seen))
+
+        return _reading(ArtifactKind.MESSAGES, session, items(), seen)
+
+    def tool_output(self, session: Session, *, longer_than_bytes: int) -> Reading:
+        """The messages of tools whose body is longer than that; perhaps none."""
+        seen = Seen(session.id)
+
+        def items() -> Iterator[bytes]:
+            with self._translated():
+                yield from encode(read_tool_output(self._database, seen, longer_than_bytes=longer_than_bytes))
+
+        return _reading(ArtifactKind.TOOL_OUTPUT, session, items(), seen)
+
+    def record(self, session: Session) -> Reading:
+        """Its record and all that goes with it, but no messages."""
+
+        def items() -> Iterator[bytes]:
+            with self._translated():
+                yield from encode(read_record(self._database, [session.id]))
+                yield from encode(read_detached(self._database, session.id))
+
+        return _reading(ArtifactKind.RECORD, session, items(), Seen(session.id))
+
+    def unit(self, session_id: str) -> tuple[tuple[str, ...], RecordUnit]:
+        """The ids that leave together with this record, in order, and the ticket for ``remove_units``."""
+        unit = RecordUnit(session_id)
+        with self._translated():
+            for _ in read_unit(self._database, unit):
+                pass
+        return unit.session_ids, unit
+
+    def _translated(self) -> contextlib.AbstractContextManager[None]:
+        return state_db.read_errors(self._path)
+
+
+def name_of(kind: ArtifactKind, session_id: str) -> str:
+    """What the vault calls rows of a session; a file name when they are exported."""
+    return f"{kind.value}_{safe_name(session_id)}.rows.jsonl"
+
+
+def _is_same(now: Record | None, seen: Record | None) -> bool:
+    """Whether nothing was changed but that the parent has left."""
+    if now is None or seen is None or now.parent_id is not None:
+        return now == seen
+    return msgspec.structs.replace(now, parent_id=seen.parent_id, lineage=seen.lineage) == seen
+
+
+def _reading(kind: ArtifactKind, session: Session, chunks: Iterator[bytes], ticket: Seen) -> Reading:
+    return Reading(kind, name_of(kind, session.id), _newest_ns(session), chunks, ticket)
+
+
+def _newest_ns(session: Session) -> int:
+    """The newest time that the rows tell; the same for the same rows, so that they are archived once."""
+    record = session.record
+    if record is None:
+        return 0
+    newest = record.last_message_at or record.ended_at or record.started_at
+    return min(max(0, round(newest * 1e9)), _LATEST_NS) if math.isfinite(newest) else 0
+
+
+# -- messages and tool output
 
 
 class Seen:
@@ -59,108 +167,13 @@ class Seen:
         """Remember one more row; ids come in ascending order."""
         line = encode_row(row)
         self.ids.append(message_id)
-        self.digests += _digest(line)
-        self.weights.append(len(line) + ROW_WEIGHT)
+        self.digests += digest(line)
+        self.weights.append(len(line) + _ROW_WEIGHT)
 
     def is_same(self, position: int, row: Row) -> bool:
         """Whether ``row`` is what was read at ``position``."""
-        start = position * _DIGEST_BYTES
-        return self.digests[start : start + _DIGEST_BYTES] == digest_of(row)
-
-
-def digest_of(row: Row) -> bytes:
-    """Eight bytes that differ when any value or type in ``row`` does."""
-    return _digest(encode_row(row))
-
-
-def _digest(line: bytes) -> bytes:
-    return hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest()
-
-
-def quoted(name: str) -> str:
-    """``name`` as an identifier in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def placeholder(value: Value) -> str:
-    """What stands for ``value`` in a statement; goes with ``parameter``."""
-    return "CAST(? AS TEXT)" if isinstance(parameter(value), bytes) and isinstance(value, str) else "?"
-
-
-def parameter(value: Value) -> Value:
-    """``value`` as SQLite's binding takes it: text that is not UTF-8 as its bytes, to be cast."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogateescape")
-    return value
-
-
-def places(values: Sequence[Value]) -> str:
-    """The placeholders of ``values``, with commas between."""
-    return ", ".join(map(placeholder, values))
-
-
-def columns_in_order(database: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    """A table's columns, without generated ones, which follow from the others. Empty without a table."""
-    return tuple(name for (name,) in database.execute("SELECT name FROM pragma_table_info(?)", (table,)))
-
-
-def header_of(database: sqlite3.Connection, table: str) -> Header:
-    """How rows of ``table`` are read and written."""
-    return Header(table, columns_in_order(database, table))
-
-
-def owners(database: sqlite3.Connection) -> list[Owner]:
-    """The tables whose rows go with a session's record, in order of name.
-
-    These are the host's known ones, and all with a foreign key to ``sessions(id)`` unless the key is only
-    cleared when the session goes.
-    """
-    found = {
-        Owner(table, "session_id") for table in _KNOWN if "session_id" in columns_in_order(database, table)
-    }
-    keys = database.execute(
-        'SELECT t.name, k."from", k."to", k.on_delete '
-        "FROM sqlite_master t, pragma_foreign_key_list(t.name) k WHERE t.type = 'table' "
-        "AND lower(k.\"table\") = 'sessions' AND t.name NOT IN ('sessions', 'messages')"
-    )
-    for table, column, target, action in keys.fetchall():
-        if (target or "id") == "id" and action not in ("SET NULL", "SET DEFAULT"):
-            found.add(Owner(table, column))
-    return sorted(found, key=lambda owner: (owner.table, owner.column))
-
-
-def select(
-    database: sqlite3.Connection, header: Header, column: str, values: Sequence[Value], *, order: str = "1"
-) -> Iterator[Row]:
-    """The rows of a table whose ``column`` is one of ``values``, in chunks that a statement can take."""
-    names = ", ".join(map(quoted, header.columns))
-    for start in range(0, len(values), VARIABLES):
-        chunk = values[start : start + VARIABLES]
-        yield from database.execute(
-            f"SELECT {names} FROM {quoted(header.table)} "  # noqa: S608 - names are quoted
-            f"WHERE {quoted(column)} IN ({places(chunk)}) ORDER BY {order}",
-            [parameter(value) for value in chunk],
-        )
-
-
-def count_same(database: sqlite3.Connection, header: Header, row: Row) -> int:
-    """How many rows of a table are ``row`` in every value and type."""
-    columns = list(map(quoted, header.columns))
-    same = " AND ".join(
-        f"{column} IS {placeholder(value)}" for column, value in zip(columns, row, strict=True)
-    )
-    query = f"SELECT {', '.join(columns)} FROM {quoted(header.table)} WHERE {same}"  # noqa: S608 - quoted
-    found = database.execute(query, [parameter(value) for value in row])
-    return sum(encode_row(one) == encode_row(row) for one in found)
-
-
-def message_ids(database: sqlite3.Connection, session_id: str, *, condition: str = "") -> list[int]:
-    """The ids of a session's messages, ascending; ``condition`` is further SQL of this package's own."""
-    query = f"SELECT id FROM messages WHERE session_id = {placeholder(session_id)} {condition}"  # noqa: S608 - see above
-    return sorted(message_id for (message_id,) in database.execute(query, (parameter(session_id),)))
+        start = position * DIGEST_BYTES
+        return self.digests[start : start + DIGEST_BYTES] == digest_of(row)
 
 
 def read_messages(database: sqlite3.Connection, seen: Seen) -> Iterator[Header | Row]:
@@ -172,12 +185,12 @@ def read_messages(database: sqlite3.Connection, seen: Seen) -> Iterator[Header |
 
 
 def read_tool_output(
-    database: sqlite3.Connection, seen: Seen, *, longer_than_bytes: int, marker: str
+    database: sqlite3.Connection, seen: Seen, *, longer_than_bytes: int
 ) -> Iterator[Header | Row]:
-    """A header and the tool messages whose body is longer than asked and does not begin with ``marker``."""
+    """A header and the tool messages whose body is longer than asked and is not in the vault already."""
     condition = (
         f"AND role = 'tool' AND length(CAST(content AS BLOB)) > {int(longer_than_bytes)} "
-        f"AND substr(content, 1, {len(marker)}) <> '{marker}'"
+        f"AND substr(content, 1, {len(MARKER)}) <> '{MARKER}'"
     )
     yield from _noted(database, seen, message_ids(database, seen.session_id, condition=condition))
 
@@ -193,23 +206,7 @@ def _noted(database: sqlite3.Connection, seen: Seen, ids: Sequence[int]) -> Iter
     seen.complete = True
 
 
-def count_messages(database: sqlite3.Connection, session_id: str) -> tuple[int, int | None]:
-    """How many messages a session has, and the newest id. Read from an index."""
-    query = f"SELECT count(*), max(id) FROM messages WHERE session_id = {placeholder(session_id)}"  # noqa: S608 - placeholder
-    count, newest = database.execute(query, (parameter(session_id),)).fetchone()
-    return count, newest
-
-
-def count_all_messages(database: sqlite3.Connection) -> int:
-    """How many messages there are. One pass over an index."""
-    return int(database.execute("SELECT count(*) FROM messages").fetchone()[0])
-
-
-def record_digest(database: sqlite3.Connection, session_id: str) -> bytes | None:
-    """A digest of a session's record; ``None`` when there is none."""
-    query = f"SELECT * FROM sessions WHERE id = {placeholder(session_id)}"  # noqa: S608 - placeholder
-    row = database.execute(query, (parameter(session_id),)).fetchone()
-    return None if row is None else digest_of(row)
+# -- records
 
 
 def read_record(database: sqlite3.Connection, session_ids: Sequence[str]) -> Iterator[Header | Row]:
@@ -229,6 +226,136 @@ def read_record(database: sqlite3.Connection, session_ids: Sequence[str]) -> Ite
             yield from rows
 
 
-def goal_key(session_id: str) -> str:
-    """Where ``state_meta`` keeps the goal of a session."""
-    return f"goal:{session_id}"
+class RecordUnit:
+    """The sessions that a record is removed with, and a digest of all that was read of them."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.session_ids: tuple[str, ...] = ()
+        """All of them, sorted; empty when the session has no record."""
+        self.messages = 0
+        self.weight = 0
+        """What removing it costs, told in bytes of rows."""
+        self.children: frozenset[Row] = frozenset()
+        """What loses its parent with it: session id and parent."""
+        self.digest: bytes | None = None
+        """Of all but ``children`` and ``parents``; ``None`` until the reading came to its end."""
+        self.parents: dict[Value, Value] = {}
+        """Session id → its parent, where that is another unit's: it may leave before."""
+
+    def __len__(self) -> int:
+        return self.messages
+
+    def without_parent(self, header: Header, row: Row) -> Row:
+        """A row for the digest. Parents outside of the unit are noted and taken out of their records."""
+        if header.table != SESSIONS or not {*header.columns} >= {*CHILDREN.columns}:
+            return row
+        own, at = (header.columns.index(name) for name in CHILDREN.columns)
+        if row[at] is None or row[at] in self.session_ids:
+            return row
+        self.parents[row[own]] = row[at]
+        return (*row[:at], None, *row[at + 1 :])
+
+    def why_changed(self, now: RecordUnit) -> str:
+        """What is different in ``now``, read later; empty when only parents or children have left."""
+        if now.children - self.children:
+            return "it has other children now"
+        if now.digest != self.digest or not now.parents.items() <= self.parents.items():
+            return "something of it was changed"
+        return ""
+
+
+def find_unit(database: sqlite3.Connection, session_id: str) -> tuple[str, ...]:
+    """The ids of the sessions that go together with ``session_id``, sorted; empty when it has no record."""
+    found: set[str] = set()
+    open_ids = [session_id]
+    while open_ids:
+        one = open_ids.pop()
+        if one in found:
+            continue
+        own = next(_facts(database, "id", one), None)
+        if own is not None:
+            found.add(one)
+            open_ids += _continued(database, own)
+            open_ids += _attached(database, own)
+    return tuple(sorted(found))
+
+
+def _facts(database: sqlite3.Connection, column: str, session_id: str) -> Iterator[Row]:
+    there = columns_in_order(database, SESSIONS)
+    if column not in there:
+        return
+    names = ", ".join(name if name in there else "NULL" for name in _FACTS)
+    query = f"SELECT {names} FROM sessions WHERE {column} = {placeholder(session_id)}"  # noqa: S608 - constants
+    yield from database.execute(query, (parameter(session_id),)).fetchall()
+
+
+def _continued(database: sqlite3.Connection, own: Row) -> list[str]:
+    """The session that this one continues after compression."""
+    parent_id = own[1]
+    if not isinstance(parent_id, str):
+        return []
+    parents = _facts(database, "id", parent_id)
+    return [parent_id for parent in parents if lineage_of(parent[2], own[3]) is Lineage.COMPRESSION]
+
+
+def _attached(database: sqlite3.Connection, own: Row) -> list[str]:
+    """The sessions that continue this one, and those that it delegated to."""
+    kinds = (Lineage.COMPRESSION, Lineage.DELEGATION)
+    children = _facts(database, "parent_session_id", str(own[0]))
+    return [str(child[0]) for child in children if lineage_of(own[2], child[3]) in kinds]
+
+
+def read_unit(database: sqlite3.Connection, unit: RecordUnit) -> Iterator[Header | Row]:
+    """Everything that leaves with a unit, for the vault; ``unit`` is complete when this has come to its end.
+
+    Records, what goes with them, the messages of each session, and children that lose their parent.
+    """
+    unit.session_ids = find_unit(database, unit.session_id)
+    unit.messages = sum(len(message_ids(database, one)) for one in unit.session_ids)
+    unit.weight = 0
+    children = children_of(database, unit.session_ids, of=unit.session_ids)
+    unit.children = frozenset(children)
+    of_all = hashlib.blake2b()
+    header = CHILDREN
+    for item in _items(database, unit.session_ids):
+        if isinstance(item, Header):
+            header, line = item, encode_header(item)
+        else:
+            line = encode_row(unit.without_parent(header, item))
+        unit.weight += len(line) + _ROW_WEIGHT
+        of_all.update(line)
+        yield item
+    yield from _section(CHILDREN, children)
+    unit.digest = of_all.digest()
+
+
+def read_detached(database: sqlite3.Connection, session_id: str) -> Iterator[Header | Row]:
+    """The children that lose this parent when its unit goes; nothing when there are none."""
+    yield from _section(CHILDREN, children_of(database, find_unit(database, session_id), of=[session_id]))
+
+
+def _section(header: Header, rows: Sequence[Row]) -> Iterator[Header | Row]:
+    if rows:
+        yield header
+        yield from rows
+
+
+def _items(database: sqlite3.Connection, session_ids: Sequence[str]) -> Iterator[Header | Row]:
+    yield from read_record(database, session_ids)
+    for one in session_ids:
+        seen = Seen(one)
+        messages = read_messages(database, seen)
+        header = next(messages)
+        for number, row in enumerate(messages):
+            if not number:
+                yield header
+            yield row
+
+
+def children_of(database: sqlite3.Connection, session_ids: Sequence[str], *, of: Sequence[str]) -> list[Row]:
+    """Children of the sessions ``of`` outside of the unit ``session_ids``."""
+    if "parent_session_id" not in columns_in_order(database, SESSIONS):
+        return []
+    pair, own = Header(SESSIONS, CHILDREN.columns), {*session_ids}
+    return [row for row in select(database, pair, "parent_session_id", of) if row[0] not in own]

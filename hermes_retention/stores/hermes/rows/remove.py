@@ -1,189 +1,206 @@
-"""Removes messages, and takes bodies of tool output out and puts them back, a few milliseconds at a time.
+"""Rows that leave the host's database: messages, tool output, and records with all that goes with them.
 
-Every transaction re-reads the rows that it is about to change and compares them with what was read before:
-what somebody changed in between stays. The statements of the host's own triggers keep the search tables
-right, and they do so once per *statement*: FTS5 writes a segment for each, so a transaction has exactly one,
-with its rows in ascending order. That is what makes it fast.
+Each is a ``Work`` of the machine that takes turns (``turn_machine``): how it is cut, compared and changed.
+What somebody changed since it was read stays. The statements of the host's own triggers keep the search
+tables right, and they do so once per *statement*: FTS5 writes a segment for each, so a turn has exactly one
+for its messages, with its rows in ascending order. That is what makes it fast.
 
-A session that is too long for one transaction loses its oldest messages first. In between the host shows what
-is left, the newest; the time of its last activity stays, so the next sweep decides as this one did. Whoever
+A session that is too long for one turn loses its oldest messages first. In between the host shows what is
+left, the newest; the time of its last activity stays, so the next sweep decides as this one did. Whoever
 removes has the whole session in the vault, so a removal that was cut short is completed by removing again, or
-undone by inserting: rows that are there already are left alone (``row_restore``). What must not live here:
+undone by inserting: rows that are there already are left alone (``insert``). What must not live here:
 archiving, opening databases, and decisions.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+import msgspec
+
+from hermes_retention.model.errors import ArtifactChanged
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.model.text import printable
-from hermes_retention.stores.hermes.rows.format import Header, Row, Value
-from hermes_retention.stores.hermes.rows.fts import Indexes
-from hermes_retention.stores.hermes.rows.pacing import Pace, Turns
-from hermes_retention.stores.hermes.rows.read import (
+from hermes_retention.stores.hermes import state_db
+from hermes_retention.stores.hermes.rows.fts import SearchTables
+from hermes_retention.stores.hermes.rows.pacing import Turns
+from hermes_retention.stores.hermes.rows.read import RecordUnit, Seen, children_of, read_unit
+from hermes_retention.stores.hermes.rows.still_unused import UseWatch
+from hermes_retention.stores.hermes.rows.tables import (
     MESSAGES,
+    META,
+    SESSIONS,
     VARIABLES,
-    Seen,
+    clear_parents,
+    columns_in_order,
+    count_all_messages,
     count_messages,
+    delete_where,
+    goal_key,
     header_of,
-    parameter,
+    marker_of,
+    message_ids,
+    owners,
     places,
     record_digest,
     select,
+    set_contents,
 )
-from hermes_retention.stores.hermes.rows.row_queue import Change, Piece, Queue
-from hermes_retention.stores.hermes.rows.still_unused import Unwatched, Watch
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine, Work
+from hermes_retention.stores.rows import RowsChanged
 
-MARKER = "[hermes-retention: "
-"""What every text begins with that stands for a body in the vault."""
-_LONGEST_NAME = 80
+MOST_MESSAGES = 50
+"""A unit with more messages than these is not removed: they would hold the lock for too long."""
+_MOST_SESSIONS = 100
+"""In one turn: what belongs to a session is looked up for each, also where no bytes tell of it."""
 _ROWS_PER_UPDATE = 100
+_SESSION_WEIGHT = 500
+"""What a session costs to check, at least, told in bytes of rows."""
+_PATIENCE_SECONDS = 5.0
+"""How long the search tables wait in all for moments in which nobody else writes."""
+_WORTH_CONDENSING = 0.1
+"""Of the messages that are left, the share that must have gone: condensing reads all of the search tables."""
 
 
-_Apply = Callable[[Sequence[int]], None]
-
-
-class RowWriter:
-    """Changes rows of ``messages`` on a connection from ``state_db.writing``. For one thread."""
+class HermesRowRemover:
+    """Changes rows through ``database``, which ``state_db.writing`` opened. For one thread."""
 
     def __init__(
-        self,
-        database: sqlite3.Connection,
-        turns: Turns | None = None,
-        watch: Watch | None = None,
-        stop: Stop = never,
+        self, path: Path, database: sqlite3.Connection, watch: UseWatch | None = None, stop: Stop = never
     ) -> None:
-        """``stop`` ends each method between two transactions."""
+        self._path, self._database, self._stop = path, database, stop
+        self._machine = TurnMachine(database, None, watch, stop)
+
+    def remove_messages(self, tickets: Sequence[Seen]) -> Iterator[RowsChanged]:
+        """Remove what ``messages`` read; records stay."""
+        # In order of their ids, so that a turn finds its rows close together.
+        ordered = sorted(tickets, key=lambda seen: seen.ids[0] if len(seen) else 0)
+        return self._told(self._machine.run(MessageRemoval(self._database, ordered)))
+
+    def replace_tool_output(self, tickets: Sequence[Seen]) -> Iterator[RowsChanged]:
+        """Put a marker in the place of each body that ``tool_output`` read."""
+        return self._told(self._machine.run(ToolOutputReplacement(self._database, tickets)))
+
+    def remove_units(self, tickets: Sequence[RecordUnit]) -> Iterator[RowsChanged]:
+        """Remove each unit with all that is left of its sessions, or nothing of it."""
+        return self._told(self._machine.run(RecordRemoval(self._database, tickets)))
+
+    def tidy(self, changed_rows: int) -> bool:
+        """Let the search tables give their pages back if enough of them was removed, and say whether.
+
+        In a very large table single pieces of that take a quarter of a second, however small they are asked
+        to be. So this waits for a moment in which nobody else writes, and is left to a later sweep when none
+        comes; what was merged until then stays merged.
+        """
+        with state_db.write_errors(self._path):
+            if self._stop() or changed_rows < _WORTH_CONDENSING * count_all_messages(self._database):
+                return False
+            turns = self._machine.turns
+            patience = _Patience(turns, self._stop)
+            done = SearchTables(self._database).condense(turns, patience.is_over)
+            turns.finish()
+            return done
+
+    def _told(self, changes: Iterator[Change]) -> Iterator[RowsChanged]:
+        with state_db.write_errors(self._path):
+            for change in changes:
+                yield RowsChanged(change.session_id, change.rows, _why_not(change))
+
+
+class _Patience:
+    """Waits before each piece of work until nobody else writes; it is over when that took too long in all."""
+
+    def __init__(self, turns: Turns, stop: Stop) -> None:
+        self._turns, self._stop = turns, stop
+        self._left = _PATIENCE_SECONDS
+
+    def is_over(self) -> bool:
+        while self._left > 0.0 and not self._stop() and self._turns.contended:
+            self._left -= self._turns.pause()
+        return self._left <= 0.0 or self._stop()
+
+
+def _why_not(change: Change) -> ArtifactChanged | None:
+    if change.state is State.DONE:
+        return None
+    consequence = "its rows were kept"
+    if change.state is State.INTERRUPTED:
+        consequence = f"{change.rows} of its rows are in the archive only, the others stayed"
+    return ArtifactChanged(f"session {printable(change.session_id)}", change.why, consequence=consequence)
+
+
+# -- messages and tool output -------------------------------------------------------------------------------
+
+
+class MessagePiece(msgspec.Struct, frozen=True):
+    """Consecutive messages of one session that a turn takes."""
+
+    seen: Seen
+    start: int
+    end: int
+    weight: int
+
+    @property
+    def session_ids(self) -> tuple[str]:
+        """The session."""
+        return (self.seen.session_id,)
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Of its messages, ascending."""
+        return self.seen.ids[self.start : self.end]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing of the session comes after it."""
+        return self.end == len(self.seen)
+
+
+class _MessageWork(Work[MessagePiece]):
+    """Messages that were read. A long session takes several turns."""
+
+    most_rows = VARIABLES
+    """In one statement."""
+
+    def __init__(self, database: sqlite3.Connection, sessions: Iterable[Seen]) -> None:
+        """``sessions`` are best in order of their first id, so that a turn finds its rows close together."""
         self._database = database
-        self._watch = watch or Unwatched()
-        self._stop = stop
-        self.turns = turns or Turns(database)
-        self._indexes = Indexes(database)
-        self._pace = Pace()
         self._messages = header_of(database, MESSAGES)
-        self._unsettled = 0
+        self._waiting = deque(sessions)
+        self._begun: tuple[Seen, int] | None = None
+        """The session of which a part is committed, and up to which place."""
 
-    def remove_messages(self, sessions: Iterable[Seen]) -> Iterator[Change]:
-        """Remove all messages of each session that is still what was read; records stay as they are.
+    def next_pieces(self, room: int) -> list[MessagePiece]:
+        """Small sessions together, or as much of a long one as fits; its rest comes first the next time."""
+        pieces: list[MessagePiece] = []
+        rows = self.most_rows
+        if self._begun is not None:
+            pieces.append(_cut(*self._begun, room, rows))
+        while self._waiting and (not pieces or pieces[-1].is_last):
+            left = room - sum(piece.weight for piece in pieces)
+            rows = self.most_rows - sum(max(1, len(piece.ids)) for piece in pieces)
+            if pieces and (left <= 0 or rows <= 0):
+                break
+            pieces.append(_cut(_complete(self._waiting.popleft()), 0, left, rows))
+        return pieces
 
-        ``sessions`` come from ``rows.read_messages``, best in order of their first id. Small ones share a
-        transaction, long ones take several. Each outcome is final: its transaction is committed. Raises
-        ``ValueError`` for a session that was not read to its end, before anything of it is touched, and
-        ``sqlite3.Error`` when the database cannot be written; sessions not told until then are as they were.
-        """
-        yield from self._change(sessions, self._delete, VARIABLES, removes=True)
-
-    def replace_tool_output(self, outputs: Iterable[Seen]) -> Iterator[Change]:
-        """Put a marker in the place of each body that ``rows.read_tool_output`` saw, unless it changed since.
-
-        Call it again after a crash: what has its marker is not read any more. Otherwise as
-        ``remove_messages``.
-        """
-        yield from self._change(outputs, self._put_markers, _ROWS_PER_UPDATE, removes=False)
-
-    def restore_tool_output(self, header: Header, rows: Iterable[Row]) -> int:
-        """Put archived bodies back where their marker still stands; returns how many. Others are left alone.
-
-        ``header`` and ``rows`` are what ``rows.read_tool_output`` gave. A restore that was cut short is
-        completed by doing it again.
-        """
-        at = [header.columns.index(name) for name in ("id", "session_id", "content")]
-        count, batch, weight = 0, list[tuple[Row, Row]](), 0
-        for row in rows:
-            message_id, session_id, content = (row[position] for position in at)
-            batch.append(((message_id, content), (session_id, marker_of(header, row))))
-            weight += len(str(content))
-            if weight >= self._pace.budget or len(batch) >= _ROWS_PER_UPDATE:
-                count += self._put_back(batch, weight)
-                batch, weight = [], 0
-        count += self._put_back(batch, weight)
-        self.turns.finish()
-        return count
-
-    # -- the same for every change ----------------------------------------------------------------------
-
-    def _change(
-        self, sessions: Iterable[Seen], apply: _Apply, most: int, *, removes: bool
-    ) -> Iterator[Change]:
-        queue = Queue(sessions)
-        pieces: list[Piece] = []
-        try:
-            while not self._stop() and (
-                pieces := queue.pieces(self._indexes.limit(self._pace.budget, self.turns), most)
-            ):
-                refused = self._take_turn(pieces, apply, removes=removes)
-                for number, piece in enumerate(pieces):
-                    if number in refused:
-                        queue.drop(piece.progress)
-                        yield piece.progress.change(refused[number])
-                    elif piece.progress.is_done:
-                        yield piece.progress.change()
-                self._settle()  # after telling: what is committed is known even when this fails
-        except sqlite3.Error as error:
-            yield from _begun(pieces, f"the database failed ({error})")
-            raise
-        self.turns.finish()
-
-    def _take_turn(self, pieces: Sequence[Piece], apply: _Apply, *, removes: bool) -> dict[int, str]:
-        """One transaction, whose merges are up to ``_settle``. Returns which pieces stay, and why."""
-        self._settle()
-        self._watch.look()
-        refused = {number: why for number, piece in enumerate(pieces) if (why := self._why_not_begun(piece))}
-        try:
-            with self.turns.turn():
-                self._watch.look()
-                for number, piece in enumerate(pieces):
-                    if number not in refused and (why := self._why_not(piece, removes=removes)):
-                        refused[number] = why
-                good = [piece for number, piece in enumerate(pieces) if number not in refused]
-                ids = sorted(message_id for piece in good for message_id in piece.ids)
-                if ids:
-                    apply(ids)
-        except sqlite3.IntegrityError as error:
-            return self._one_by_one(pieces, apply, error, removes=removes)
-        for piece in good:
-            piece.progress.position = piece.end
-        if ids:
-            self._unsettled = sum(piece.weight for piece in good)
-        return refused
-
-    def _one_by_one(
-        self, pieces: Sequence[Piece], apply: _Apply, error: sqlite3.IntegrityError, *, removes: bool
-    ) -> dict[int, str]:
-        """Something refers to one of these rows: find out which, so that the others are not kept too."""
-        if len(pieces) == 1:
-            return {0: f"the database refuses ({error})"}
-        alone = (self._take_turn([piece], apply, removes=removes) for piece in pieces)
-        return {number: refused[0] for number, refused in enumerate(alone) if refused}
-
-    def _settle(self) -> None:
-        if self._unsettled:
-            weight, self._unsettled = self._unsettled, 0
-            self._learn(weight)
-
-    def _learn(self, weight: int) -> None:
-        self._pace.learn(weight, self.turns.held_seconds)
-        self._indexes.settle(self.turns, weight)
-
-    # -- checks -----------------------------------------------------------------------------------------
-
-    def _why_not_begun(self, piece: Piece) -> str:
-        """Compare all of a long session once before its first row goes, without the lock: it may take long.
+    def why_not_begun(self, piece: MessagePiece) -> str:
+        """Compare all of a long session once before its first row goes: it may take long.
 
         Its rows are compared again as they go, so this only makes an interruption rarer.
         """
-        if not piece.begins_a_long_one:
+        if piece.start > 0 or piece.is_last:
             return ""
-        return self._why_rows_differ(piece.progress.seen, 0, len(piece.progress.seen))
+        return self._why_rows_differ(piece.seen, 0, len(piece.seen))
 
-    def _why_not(self, piece: Piece, *, removes: bool) -> str:
-        """Why a piece must stay, asked in the transaction; empty when nothing speaks against it."""
-        seen = piece.progress.seen
-        if why := self._watch.why_live(seen.session_id):
-            return why
-        left = seen.total - piece.start if removes else seen.total
+    def why_not(self, piece: MessagePiece, going: Sequence[MessagePiece]) -> str:
+        """Something was added to its session or changed in it, or one of these messages was."""
+        seen = piece.seen
+        left = self.left(piece)
         count, newest = count_messages(self._database, seen.session_id)
         if (count, newest) != (left, seen.newest_id if left else None):
             return f"it has {count} messages now instead of {left}, or newer ones"
@@ -200,63 +217,166 @@ class RowWriter:
             position += 1
         return "" if position == end else "one of its messages is gone"
 
-    # -- statements: one per transaction ----------------------------------------------------------------
+    def change(self, pieces: Sequence[MessagePiece]) -> int:
+        """All of them with one statement, ids ascending; sessions without messages need none."""
+        ids = sorted(message_id for piece in pieces for message_id in piece.ids)
+        if not ids:
+            return 0
+        self.change_rows(ids)
+        return sum(piece.weight for piece in pieces)
 
-    def _delete(self, ids: Sequence[int]) -> None:
+    def done(self, piece: MessagePiece) -> Change | None:
+        """A session is told once its last piece is done."""
+        self._begun = None if piece.is_last else (piece.seen, piece.end)
+        return Change(piece.seen.session_id, State.DONE, piece.end) if piece.is_last else None
+
+    def kept(self, piece: MessagePiece, why: str) -> Change:
+        """What went in earlier turns is gone; the rest of the session stays."""
+        if piece.start > 0:
+            self._begun = None
+        state = State.INTERRUPTED if piece.start else State.CHANGED
+        return Change(piece.seen.session_id, state, piece.start, why)
+
+    def unfinished(self, why: str) -> Iterator[Change]:
+        """The long session that was on its way, if there is one."""
+        if self._begun is not None:
+            seen, position = self._begun
+            yield Change(seen.session_id, State.INTERRUPTED, position, why)
+
+    @abstractmethod
+    def left(self, piece: MessagePiece) -> int:
+        """How many messages the session must have before ``piece`` is changed."""
+
+    @abstractmethod
+    def change_rows(self, ids: Sequence[int]) -> None:
+        """One statement for these messages, of which there is at least one."""
+
+
+class MessageRemoval(_MessageWork):
+    """Remove all messages of each session that is still what was read; records stay as they are."""
+
+    def left(self, piece: MessagePiece) -> int:
+        """Without those that earlier turns took."""
+        return piece.seen.total - piece.start
+
+    def change_rows(self, ids: Sequence[int]) -> None:
+        """Delete them."""
         self._database.execute(f"DELETE FROM messages WHERE id IN ({places(ids)})", ids)  # noqa: S608
 
-    def _put_markers(self, ids: Sequence[int]) -> None:
+
+class ToolOutputReplacement(_MessageWork):
+    """Put a marker in the place of each body that was read, unless it changed since.
+
+    Do it again after a crash: what has its marker is not read any more.
+    """
+
+    most_rows = _ROWS_PER_UPDATE
+
+    def left(self, piece: MessagePiece) -> int:
+        """All of them: messages stay."""
+        return piece.seen.total
+
+    def change_rows(self, ids: Sequence[int]) -> None:
+        """Give each its marker."""
         rows = select(self._database, self._messages, "id", ids, order="id")
         at = self._messages.columns.index("id")
-        self._set_content([(row[at], marker_of(self._messages, row)) for row in rows])
+        set_contents(self._database, [(row[at], marker_of(self._messages, row)) for row in rows])
 
-    def _put_back(self, batch: Sequence[tuple[Row, Row]], weight: int) -> int:
-        """Write the bodies of ``batch`` whose session and marker are still there."""
-        if not batch:
-            return 0
-        pair = Header(MESSAGES, ("id", "session_id", "content"))
-        with self.turns.turn():
-            ids = [new[0] for new, _ in batch]
-            there = {row[0]: row[1:] for row in select(self._database, pair, "id", ids, order="id")}
-            good = [new for new, old in batch if there.get(new[0]) == old]
-            if good:
-                self._set_content(good)
-        self._learn(weight)
-        return len(good)
 
-    def _set_content(self, pairs: Sequence[Row]) -> None:
-        new = ", ".join(f"({places(pair)})" for pair in pairs)
-        values: list[Value] = [parameter(value) for pair in pairs for value in pair]
-        self._database.execute(
-            f"WITH new(id, content) AS (VALUES {new}) UPDATE messages "  # noqa: S608 - placeholders only
-            "SET content = (SELECT new.content FROM new WHERE new.id = messages.id) "
-            "WHERE id IN (SELECT new.id FROM new)",
-            values,
+def _complete(seen: Seen) -> Seen:
+    if not seen.complete:
+        message = f"session {printable(seen.session_id)} was not read to its end"
+        raise ValueError(message)
+    return seen
+
+
+def _cut(seen: Seen, start: int, room: int, rows: int) -> MessagePiece:
+    """As many rows as fit, at least one if there are any."""
+    weights = seen.weights
+    end, weight = start, 0
+    while end < len(weights) and end - start < rows and (end == start or weight + weights[end] <= room):
+        weight += weights[end]
+        end += 1
+    return MessagePiece(seen, start, end, max(weight, _SESSION_WEIGHT))
+
+
+# -- records ------------------------------------------------------------------------------------------------
+
+
+class RecordRemoval(Work[RecordUnit]):
+    """Remove each unit that is still what was read: in one turn, with all that goes with it, or not at all.
+
+    In its turn a unit is read again and compared as a whole. Messages go with it when they are few; otherwise
+    remove them first.
+    """
+
+    def __init__(self, database: sqlite3.Connection, units: Iterable[RecordUnit]) -> None:
+        self._database = database
+        self._waiting = deque(units)
+        self._rows: dict[str, int] = {}
+        """How many rows went with the units of this turn."""
+
+    def next_pieces(self, room: int) -> list[RecordUnit]:
+        """As many units as fit."""
+        units: list[RecordUnit] = []
+        while self._waiting and (not units or _fits(self._waiting[0], units, room)):
+            unit = self._waiting.popleft()
+            if unit.digest is None:
+                message = f"the unit of session {printable(unit.session_id)} was not read to its end"
+                raise ValueError(message)
+            units.append(unit)
+        return units
+
+    def why_not(self, piece: RecordUnit, going: Sequence[RecordUnit]) -> str:
+        """It goes with another unit of this turn already, is large, or is not what was read."""
+        taken = {one for unit in going for one in unit.session_ids}
+        if not taken.isdisjoint(piece.session_ids):
+            return "it leaves with another session of its unit"
+        if piece.messages > MOST_MESSAGES:
+            return f"it has {piece.messages} messages, and these have to go first"
+        now = RecordUnit(piece.session_id)
+        for number, _ in enumerate(read_unit(self._database, now)):
+            # Known with the first row. What is much larger by now must not be read to its end under the lock.
+            if number == 0 and (now.session_ids, now.messages) != (piece.session_ids, piece.messages):
+                return "it has other sessions or messages now"
+        return piece.why_changed(now)
+
+    def change(self, pieces: Sequence[RecordUnit]) -> int:
+        """One statement takes the messages of all; then each unit, what refers to its sessions first."""
+        # Rows of units refer to each other; only what is left at the end of the transaction counts.
+        self._database.execute("PRAGMA defer_foreign_keys = ON")
+        session_ids = [one for unit in pieces for one in unit.session_ids]
+        ids = sorted(message_id for one in session_ids for message_id in message_ids(self._database, one))
+        delete_where(self._database, MESSAGES, "id", ids)
+        self._rows = {unit.session_id: unit.messages + self._delete(unit.session_ids) for unit in pieces}
+        return sum(unit.weight for unit in pieces)
+
+    def _delete(self, session_ids: Sequence[str]) -> int:
+        """What refers to the sessions goes first. Nothing is left to cascades: what was read is named."""
+        rows = sum(
+            delete_where(self._database, owner.table, owner.column, session_ids)
+            for owner in owners(self._database)
         )
+        if "key" in columns_in_order(self._database, META):
+            rows += delete_where(self._database, META, "key", [goal_key(one) for one in session_ids])
+        children = children_of(self._database, session_ids, of=session_ids)
+        clear_parents(self._database, [child for child, _ in children])
+        return rows + delete_where(self._database, SESSIONS, "id", session_ids)
+
+    def done(self, piece: RecordUnit) -> Change:
+        """All of it is gone."""
+        return Change(piece.session_id, State.DONE, self._rows[piece.session_id])
+
+    def kept(self, piece: RecordUnit, why: str) -> Change:
+        """All of it is as it was."""
+        return Change(piece.session_id, State.CHANGED, 0, why)
 
 
-def _begun(pieces: Iterable[Piece], why: str) -> Iterator[Change]:
-    """Outcomes of those of which something is committed that nobody has heard of."""
-    for piece in pieces:
-        progress = piece.progress
-        if progress.position and not progress.is_told:
-            yield progress.change("" if progress.is_done else why)
-
-
-def marker_of(header: Header, row: Row) -> str:
-    """The text that stands for the body of a tool message: what was there, its size, how to get it back."""
-    known = dict(zip(header.columns, row, strict=True))
-    content, name = known["content"], known.get("tool_name")
-    plain = content if isinstance(content, bytes) else str(content).encode("utf-8", "surrogateescape")
-    what = printable(name)[:_LONGEST_NAME] if isinstance(name, str) and name else "a tool"
-    session_id = printable(str(known["session_id"]))
+def _fits(unit: RecordUnit, others: Sequence[RecordUnit], room: int) -> bool:
+    """Whether one more unit makes a transaction neither too long nor its statements too wide."""
+    together = [*others, unit]
     return (
-        f"{MARKER}the output of {what}, {len(plain)} bytes, is archived; "
-        f"`hermes-retention restore {session_id}` puts it back]"
+        sum(one.weight for one in together) <= room
+        and sum(one.messages for one in together) <= VARIABLES
+        and sum(len(one.session_ids) for one in together) <= _MOST_SESSIONS
     )
-
-
-def marked(header: Header, row: Row) -> Row:
-    """``row`` with the marker in the place of its body."""
-    at = header.columns.index("content")
-    return (*row[:at], marker_of(header, row), *row[at + 1 :])

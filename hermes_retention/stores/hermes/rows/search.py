@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hermes_retention.stores.base import LiveMessage
-from hermes_retention.stores.hermes.rows.read import MESSAGES, columns_in_order, quoted
+from hermes_retention.stores.hermes.rows.tables import MESSAGES, columns_in_order, quoted
 from hermes_retention.stores.hermes.state_db import reading
 
 _TEXTS = ("content", "tool_calls", "reasoning", "reasoning_content")

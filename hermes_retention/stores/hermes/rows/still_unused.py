@@ -21,7 +21,7 @@ _Use: TypeAlias = tuple[str, str, object]
 _State: TypeAlias = tuple[object, ...]
 
 
-class Watch:
+class UseWatch:
     """Tells of uses that were not there when it was made. For the thread of ``database``."""
 
     def __init__(self, database: sqlite3.Connection, routes: Routes, files: Sequence[Path]) -> None:
@@ -70,7 +70,7 @@ class Watch:
         return (*map(_file_state, self._files), hash(routes), *claims(self._database))
 
 
-class Unwatched(Watch):
+class Unwatched(UseWatch):
     """For databases that nobody else uses."""
 
     def __init__(self) -> None:
@@ -89,6 +89,6 @@ def _file_state(path: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def why_any_is_live(watch: Watch, session_ids: Iterable[str]) -> str:
+def why_any_is_live(watch: UseWatch, session_ids: Iterable[str]) -> str:
     """What uses one of these sessions; empty when nothing uses any."""
     return next(filter(None, map(watch.why_live, session_ids)), "")

@@ -1,6 +1,6 @@
 """Archived versions of one session's rows, joined into what comes back; one row is held at a time.
 
-A version is a callable that gives its bytes (``row_codec``) from the beginning; versions stand in the order
+A version is a callable that gives its bytes (``format``) from the beginning; versions stand in the order
 in which they were archived. Ids of messages only grow, and a removal that was interrupted took the oldest
 rows first, so a later version may hold only the rest, or only what was said since. From the newest version to
 the oldest, rows are therefore taken whose id is below all that were taken so far; what an older version has
@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from hermes_retention.stores.hermes.rows.format import Header, Row, RowFormatError, Value, decode, sections
-from hermes_retention.stores.hermes.rows.read import MESSAGES, SESSIONS
+from hermes_retention.stores.hermes.rows.tables import MESSAGES, SESSIONS
 
+PARENT = "parent_session_id"
 Version = Callable[[], Iterable[bytes]]
 
 
-class Table(msgspec.Struct, frozen=True):
+class ArchivedTable(msgspec.Struct, frozen=True):
     """Some rows of one table, of which a session has few."""
 
     header: Header
@@ -47,7 +48,7 @@ class _Part(msgspec.Struct, frozen=True):
                 yield header, (row for row in rows if self.below is None or _id(row, at) < self.below)
 
 
-def newest_record(versions: Sequence[Version]) -> list[Table]:
+def newest_record(versions: Sequence[Version]) -> list[ArchivedTable]:
     """The record and what goes with it from the newest version that has one; empty when none does.
 
     Raises ``RowFormatError``.
@@ -59,13 +60,40 @@ def newest_record(versions: Sequence[Version]) -> list[Table]:
     return []
 
 
-def _tables(version: Version) -> list[Table]:
+def _tables(version: Version) -> list[ArchivedTable]:
     tables = []
     for header, rows in sections(decode(version())):
         if header.table == MESSAGES:
             break  # they come last, and may be many
-        tables.append(Table(header, tuple(rows)))
+        tables.append(ArchivedTable(header, tuple(rows)))
     return tables
+
+
+def items_of(tables: Sequence[ArchivedTable]) -> Iterator[Header | Row]:
+    """The tables as they are archived: each header, and its rows."""
+    for table in tables:
+        yield table.header
+        yield from table.rows
+
+
+def parents_in(tables: Sequence[ArchivedTable]) -> set[str]:
+    """The sessions that records in ``tables`` name as their parents."""
+    return {
+        parent
+        for table in tables
+        if table.header.table == SESSIONS
+        for parent in table.values(PARENT)
+        if isinstance(parent, str)
+    }
+
+
+def without_parents(table: ArchivedTable, lost: set[str]) -> ArchivedTable:
+    """``table`` with records that are below none of ``lost``."""
+    if table.header.table != SESSIONS or PARENT not in table.header.columns:
+        return table
+    at = table.header.columns.index(PARENT)
+    rows = [(*row[:at], None, *row[at + 1 :]) if row[at] in lost else row for row in table.rows]
+    return ArchivedTable(table.header, tuple(rows))
 
 
 class JoinedMessages:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from host_databases import HOSTS, SEARCH_TABLES, HostDatabase
+from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import fts
+from hermes_retention.stores.hermes.rows import insert as row_insert
 from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows import restore as row_restore
 from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
-from hermes_retention.stores.hermes.rows.record_writer import CHILDREN, RecordWriter, Unit, read_unit
-from hermes_retention.stores.hermes.rows.remove import MARKER, RowWriter
-from hermes_retention.stores.hermes.rows.restore import Restored, RowRestorer
-from hermes_retention.stores.hermes.rows.row_queue import Change, State
+from hermes_retention.stores.hermes.rows.insert import Inserted, RowInserter
+from hermes_retention.stores.hermes.rows.read import CHILDREN, RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 
 DELEGATED = '{"_delegate_from": "%s"}'
 BRANCHED = '{"_branched_from": "%s"}'
@@ -40,8 +42,8 @@ def newest(tmp_path: Path) -> Iterator[HostDatabase]:
     made.check()
 
 
-def read(database: HostDatabase, session_id: str) -> tuple[Unit, Items]:
-    unit = Unit(session_id)
+def read(database: HostDatabase, session_id: str) -> tuple[RecordUnit, Items]:
+    unit = RecordUnit(session_id)
     with state_db.reading(database.path) as connection:
         assert connection is not None
         items = list(read_unit(connection, unit))
@@ -56,19 +58,19 @@ def read_messages(database: HostDatabase, session_id: str) -> tuple[rows.Seen, I
         return seen, list(rows.read_messages(connection, seen))
 
 
-def remove(database: HostDatabase, *units: Unit) -> list[Change]:
+def remove(database: HostDatabase, *units: RecordUnit) -> list[Change]:
     with state_db.writing(database.path) as connection:
-        return list(RecordWriter(connection).remove_records(units))
+        return list(removal_of_records(connection, units))
 
 
 def remove_messages(database: HostDatabase, seen: rows.Seen) -> None:
     with state_db.writing(database.path) as connection:
-        assert [it.state for it in RowWriter(connection).remove_messages([seen])] == [State.DONE]
+        assert [it.state for it in removal_of_messages(connection, [seen])] == [State.DONE]
 
 
-def restore(database: HostDatabase, items: Sequence[Header | Row]) -> Restored:
+def restore(database: HostDatabase, items: Sequence[Header | Row]) -> Inserted:
     with state_db.writing(database.path, durable=True) as connection:
-        return RowRestorer(connection).insert_rows(lambda: iter(items))
+        return RowInserter(connection).insert_rows(lambda: iter(items))
 
 
 def sessions(database: HostDatabase) -> list[object]:
@@ -95,7 +97,7 @@ def test_unit_leaves_with_continuations_and_delegates_and_branches_stay(database
     assert database.execute("SELECT parent_session_id FROM sessions WHERE id = 'branch'") == [(None,)]
     assert database.found("alpha") == []
     database.check()
-    assert restore(database, items) == Restored(4, 4, 0, ())
+    assert restore(database, items) == Inserted(4, 4, 0, ())
     assert database.dump() == before
     assert database.found("gamma", "messages_fts_trigram") == [3]
 
@@ -142,7 +144,7 @@ def test_rows_that_no_key_tells_apart_come_back_as_often_as_they_were(newest: Ho
     before = newest.dump()
     unit, items = read(newest, "s1")
     assert remove(newest, unit) == [Change("s1", State.DONE, 8)]
-    for restored in (Restored(1, 1, 0, ()), Restored(0, 0, 2, ())):
+    for restored in (Inserted(1, 1, 0, ()), Inserted(0, 0, 2, ())):
         assert restore(newest, items) == restored
         assert newest.dump() == before
 
@@ -192,9 +194,9 @@ def test_messages_of_units_leave_no_merge_to_the_host(database: HostDatabase) ->
     with state_db.writing(database.path) as connection:
         statements: list[str] = []
         connection.set_trace_callback(statements.append)
-        outcomes = list(RecordWriter(connection).remove_records(units))
+        outcomes = list(removal_of_records(connection, units))
         connection.set_trace_callback(None)
-        structures = [fts.Index(connection, table).structure() for table in SEARCH_TABLES]
+        structures = [fts.SearchTable(connection, table).structure() for table in SEARCH_TABLES]
     assert [(it.state, it.rows) for it in outcomes] == [(State.DONE, 5)] * 60
     assert not any(it is None or it.is_merge_due for it in structures)
     removals = {it for it in statements if it.startswith('DELETE FROM "messages"')}  # told again per trigger
@@ -211,7 +213,7 @@ def test_unit_with_many_messages_stays_until_they_are_gone(database: HostDatabas
     remove_messages(database, seen)
     unit, record = read(database, "s1")
     assert remove(database, unit)[0].state is State.DONE
-    assert restore(database, [*messages, *record]) == Restored(1, 60, 0, ())
+    assert restore(database, [*messages, *record]) == Inserted(1, 60, 0, ())
     assert database.dump() == before
 
 
@@ -220,8 +222,8 @@ def test_messages_come_back_below_a_record_that_is_still_there(database: HostDat
     seen, items = read_messages(database, "s1")
     remove_messages(database, seen)
     database.session("s2", ["later"])
-    assert restore(database, items) == Restored(0, 40, 0, ())
-    assert restore(database, items) == Restored(0, 0, 40, ())
+    assert restore(database, items) == Inserted(0, 40, 0, ())
+    assert restore(database, items) == Inserted(0, 0, 40, ())
     assert [row for row in database.dump()["messages"] if row[1] == b"s1"] == before["messages"]
     assert len(database.found("quick")) == 40
     database.session("s3", ["next"])
@@ -234,16 +236,16 @@ def test_message_counts_as_there_whether_it_or_the_archive_has_a_marker(database
     output = rows.Seen("s1")
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        header, *bodies = rows.read_tool_output(connection, output, longer_than_bytes=9, marker=MARKER)
+        header, *bodies = rows.read_tool_output(connection, output, longer_than_bytes=9)
     with state_db.writing(database.path) as connection:
-        list(RowWriter(connection).replace_tool_output([output]))
-    assert restore(database, whole) == Restored(0, 0, 2, ())
+        list(replacement_of_output(connection, [output]))
+    assert restore(database, whole) == Inserted(0, 0, 2, ())
     seen, marked = read_messages(database, "s1")
     remove_messages(database, seen)
-    assert restore(database, marked) == Restored(0, 2, 0, ())
+    assert restore(database, marked) == Inserted(0, 2, 0, ())
     with state_db.writing(database.path) as connection:
-        assert RowWriter(connection).restore_tool_output(header, bodies) == 1  # type: ignore[arg-type]
-    assert restore(database, marked) == Restored(0, 0, 2, ()), "done again after it was cut short"
+        assert ToolOutputRestorer(connection).put_back(header, bodies) == 1  # type: ignore[arg-type]
+    assert restore(database, marked) == Inserted(0, 0, 2, ()), "done again after it was cut short"
     database.execute("UPDATE messages SET content = content || '!'")
     with pytest.raises(RestoreConflict, match="message 1"):
         restore(database, marked)
@@ -277,18 +279,17 @@ def test_id_that_is_taken_while_rows_come_back_takes_them_all_back(newest: HostD
     unit, record = read(newest, "s1")
     remove(newest, unit)
     with state_db.writing(newest.path) as connection:
-        restorer = RowRestorer(connection)
-        insert = restorer._insert  # noqa: SLF001 - between comparing and inserting
+        passes = itertools.count()
 
-        def late(content: object) -> None:
-            newest.execute(
-                "INSERT INTO messages(id, session_id, role, timestamp) VALUES (40, 's2', 'user', 5)"
-            )
-            insert(content)  # type: ignore[arg-type]
+        def content() -> Iterator[Header | Row]:
+            if next(passes) == 1:  # between comparing and inserting
+                newest.execute(
+                    "INSERT INTO messages(id, session_id, role, timestamp) VALUES (40, 's2', 'user', 5)"
+                )
+            yield from [*record, *messages]
 
-        restorer._insert = late  # type: ignore[method-assign] # noqa: SLF001
         with pytest.raises(RestoreConflict):
-            restorer.insert_rows(lambda: iter([*record, *messages]))
+            RowInserter(connection).insert_rows(content)
     assert sessions(newest) == ["s2"]
     assert newest.execute("SELECT id FROM messages") == [(40,)]
     assert newest.dump()["state_meta"] == newest.dump()["session_model_usage"] == []
@@ -337,7 +338,7 @@ def test_place_that_something_newer_took_is_left_out_and_told(newest: HostDataba
     unit, items = read(newest, "s1")
     remove(newest, unit)
     newest.session("s2").insert("telegram_dm_topic_bindings", binding | {"session_id": "s2"})
-    assert restore(newest, items) == Restored(1, 1, 0, ("telegram_dm_topic_bindings",))
+    assert restore(newest, items) == Inserted(1, 1, 0, ("telegram_dm_topic_bindings",))
 
 
 def test_child_that_found_another_parent_is_left_there(database: HostDatabase) -> None:
@@ -395,7 +396,7 @@ def test_restore_that_dies_at_any_statement_is_completed_by_doing_it_again(tmp_p
     items = [*record, *messages]
     try:
         with state_db.writing(database.path) as connection:
-            RowRestorer(Mortal(connection)).insert_rows(lambda: iter(items))  # type: ignore[arg-type]
+            RowInserter(Mortal(connection)).insert_rows(lambda: iter(items))  # type: ignore[arg-type]
     except Death:
         pass
     database.check()
@@ -409,25 +410,25 @@ def test_restore_that_dies_at_any_statement_is_completed_by_doing_it_again(tmp_p
 def test_messages_that_do_not_fit_into_memory_come_back_all_the_same(
     newest: HostDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_restore, "_WINDOW_BYTES", 7 * len(LONG))
+    monkeypatch.setattr(row_insert, "_WINDOW_BYTES", 7 * len(LONG))
     before = newest.session("s1", [LONG] * 40).session("s2", ["short"] * 3).dump()
     (one, first), (two, second) = read_messages(newest, "s1"), read_messages(newest, "s2")
     remove_messages(newest, one)
     remove_messages(newest, two)
     asked: list[int] = []
-    compare = RowRestorer._compare_batch  # noqa: SLF001 - how much is compared at a time
+    compare = row_insert.Insertion._compare_batch  # noqa: SLF001 - how much is compared at a time
 
-    def counted(self: RowRestorer, fit: object, batch: Sequence[Row]) -> None:
+    def counted(self: object, fit: object, batch: Sequence[Row]) -> None:
         asked.append(len(batch))
         compare(self, fit, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(RowRestorer, "_compare_batch", counted)
-    assert restore(newest, [*first, *second]) == Restored(0, 43, 0, ())
+    monkeypatch.setattr(row_insert.Insertion, "_compare_batch", counted)
+    assert restore(newest, [*first, *second]) == Inserted(0, 43, 0, ())
     assert newest.dump() == before
-    assert restore(newest, [*first, *second]) == Restored(0, 0, 43, ())
+    assert restore(newest, [*first, *second]) == Inserted(0, 0, 43, ())
     assert max(asked) == 7
 
 
 def test_unit_that_was_not_read_to_its_end_is_refused(database: HostDatabase) -> None:
     with pytest.raises(ValueError, match="s1"):
-        remove(database, Unit("s1"))
+        remove(database, RecordUnit("s1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -13,17 +14,18 @@ from pathlib import Path
 
 import pytest
 from host_databases import HOSTS, HostDatabase
+from row_moves import removal_of_messages, replacement_of_output
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import fts
 from hermes_retention.stores.hermes.rows import pacing as turns
 from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows import remove as row_writer
 from hermes_retention.stores.hermes.rows.format import Header, Row
 from hermes_retention.stores.hermes.rows.read import Seen
-from hermes_retention.stores.hermes.rows.remove import RowWriter
-from hermes_retention.stores.hermes.rows.row_queue import Change, State
+from hermes_retention.stores.hermes.rows.remove import MessageRemoval
+from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine
 
 LONG = "the quick brown fox " * 100
 
@@ -46,18 +48,18 @@ def read_output(database: HostDatabase, session_id: str, size: int = 100) -> tup
     seen = Seen(session_id)
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        found = rows.read_tool_output(connection, seen, longer_than_bytes=size, marker=row_writer.MARKER)
+        found = rows.read_tool_output(connection, seen, longer_than_bytes=size)
         return seen, list(found)
 
 
 def remove(database: HostDatabase, *seen: Seen) -> list[Change]:
     with state_db.writing(database.path) as connection:
-        return list(RowWriter(connection).remove_messages(seen))
+        return list(removal_of_messages(connection, seen))
 
 
 def replace(database: HostDatabase, *seen: Seen) -> list[Change]:
     with state_db.writing(database.path) as connection:
-        return list(RowWriter(connection).replace_tool_output(seen))
+        return list(replacement_of_output(connection, seen))
 
 
 def test_messages_go_and_the_record_stays_as_it_was(database: HostDatabase) -> None:
@@ -110,10 +112,9 @@ def test_many_small_sessions_share_a_transaction(database: HostDatabase) -> None
         database.session(f"s{number}", ["alpha"])
     seen = [read(database, f"s{number}")[0] for number in range(20)]
     with state_db.writing(database.path) as connection:
-        writer = RowWriter(connection)
         statements: list[str] = []
         connection.set_trace_callback(statements.append)
-        assert all(it.state is State.DONE for it in writer.remove_messages(seen))
+        assert all(it.state is State.DONE for it in removal_of_messages(connection, seen))
     merges = sum("'merge'" in it for it in statements)
     assert statements.count("COMMIT") - merges == 1
 
@@ -123,15 +124,14 @@ def test_long_session_takes_several_transactions_oldest_first(database: HostData
     seen = read(database, "s1")[0]
     lowest: list[object] = []
     with state_db.writing(database.path) as connection:
-        writer = RowWriter(connection)
-        take = writer._take_turn  # noqa: SLF001 - to look between two transactions
 
-        def looking(*args: object, **named: object) -> object:
-            lowest.extend(connection.execute("SELECT min(id) FROM messages").fetchone())
-            return take(*args, **named)  # type: ignore[arg-type]
+        def looking() -> bool:  # asked before each turn
+            if database.execute("SELECT 1 FROM messages"):
+                lowest.extend(connection.execute("SELECT min(id) FROM messages").fetchone())
+            return False
 
-        writer._take_turn = looking  # type: ignore[method-assign, assignment] # noqa: SLF001
-        assert list(writer.remove_messages([seen])) == [Change("s1", State.DONE, 120)]
+        changes = TurnMachine(connection, stop=looking).run(MessageRemoval(connection, [seen]))
+        assert list(changes) == [Change("s1", State.DONE, 120)]
     assert len(lowest) > 3
     assert lowest == sorted(lowest)  # type: ignore[type-var]
 
@@ -167,7 +167,7 @@ def test_death_at_any_statement_leaves_whole_transactions_and_is_completed_later
 
     try:
         with state_db.writing(database.path) as connection:
-            list(RowWriter(Mortal(connection)).remove_messages(seen))  # type: ignore[arg-type]
+            list(removal_of_messages(Mortal(connection), seen))  # type: ignore[arg-type]
     except Death:
         pass
     database.check()
@@ -183,16 +183,14 @@ def test_session_that_grows_on_the_way_is_told_as_interrupted(database: HostData
     database.session("s1", [LONG] * 60)
     seen = read(database, "s1")[0]
     with state_db.writing(database.path) as connection:
-        writer = RowWriter(connection)
-        settle = writer._learn  # noqa: SLF001 - called after each transaction
+        asked = itertools.count()
 
-        def growing(weight: int) -> None:
-            settle(weight)
-            if connection.execute("SELECT max(id) FROM messages").fetchone() == (60,):
+        def growing() -> bool:  # asked before each turn
+            if next(asked) == 1:
                 database.execute("INSERT INTO messages(session_id, role, timestamp) VALUES ('s1', 'user', 9)")
+            return False
 
-        writer._learn = growing  # type: ignore[method-assign] # noqa: SLF001
-        (outcome,) = writer.remove_messages([seen])
+        (outcome,) = TurnMachine(connection, stop=growing).run(MessageRemoval(connection, [seen]))
     assert outcome.state is State.INTERRUPTED
     assert 0 < outcome.rows < 60
     assert database.execute("SELECT count(*) FROM messages") == [(61 - outcome.rows,)]
@@ -208,12 +206,12 @@ def test_what_is_gone_is_told_although_merging_after_it_fails(
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("database is locked")
 
-    monkeypatch.setattr(fts.Index, "settle", fail)
+    monkeypatch.setattr(fts.SearchTable, "settle", fail)
     told: list[Change] = []
 
     def act() -> None:
         with state_db.writing(database.path) as connection:
-            told.extend(RowWriter(connection).remove_messages(seen))
+            told.extend(removal_of_messages(connection, seen))
 
     with pytest.raises(StoreUnreadable, match="locked"):
         act()
@@ -264,9 +262,9 @@ def test_tool_output_gives_way_to_a_marker_and_comes_back(database: HostDatabase
     assert len(read_output(database, "s1", size=4)[0]) == 1  # the short one: markers are not read again
     header, *bodies = items
     with state_db.writing(database.path) as connection:
-        writer = RowWriter(connection)
-        assert writer.restore_tool_output(header, bodies) == 2  # type: ignore[arg-type]
-        assert writer.restore_tool_output(header, bodies) == 0  # type: ignore[arg-type]
+        restorer = ToolOutputRestorer(connection)
+        assert restorer.put_back(header, bodies) == 2  # type: ignore[arg-type]
+        assert restorer.put_back(header, bodies) == 0  # type: ignore[arg-type]
     assert database.dump() == before
     assert database.found("quick", "messages_fts_trigram") == [2, 5, 6]
 
@@ -284,7 +282,7 @@ def test_body_is_not_put_over_something_else_than_its_marker(database: HostDatab
     replace(database, seen)
     database.execute("UPDATE messages SET content = 'mine' WHERE id = 2")
     with state_db.writing(database.path) as connection:
-        assert RowWriter(connection).restore_tool_output(header, bodies) == 0  # type: ignore[arg-type]
+        assert ToolOutputRestorer(connection).put_back(header, bodies) == 0  # type: ignore[arg-type]
 
 
 def test_database_locked_for_a_while_is_waited_for(database: HostDatabase) -> None:
@@ -328,7 +326,7 @@ def test_read_only_database_is_an_error_that_says_so(database: HostDatabase) -> 
     def fail() -> None:
         with state_db.writing(database.path) as connection:
             connection.execute("PRAGMA query_only = ON")  # root may write to any file
-            list(RowWriter(connection).remove_messages([seen]))
+            list(removal_of_messages(connection, [seen]))
 
     with pytest.raises(StoreUnreadable, match="read-only"):
         fail()
@@ -336,6 +334,9 @@ def test_read_only_database_is_an_error_that_says_so(database: HostDatabase) -> 
 
 WRITER = """
 import sqlite3, sys, time, pathlib
+from hermes_retention.stores.hermes.rows.remove import MessageRemoval, ToolOutputReplacement
+from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine
 database = sqlite3.connect(sys.argv[1], timeout=1, isolation_level=None)
 insert = "INSERT INTO messages(session_id, role, content, timestamp) VALUES ('live', 'user', 'hi', 1)"
 number = 0
@@ -379,16 +380,16 @@ def test_merges_are_done_in_pieces_and_none_is_left_to_the_host(
         database.session(name, [f"{LONG} {name}"] * 8)
     seen = [read(database, name)[0] for name in names]
     settled: list[str] = []
-    real = fts.Index.settle
+    real = fts.SearchTable.settle
 
-    def noting(self: fts.Index, turns_: turns.Turns) -> None:
+    def noting(self: fts.SearchTable, turns_: turns.Turns) -> None:
         real(self, turns_)
         structure = self.structure()
         assert structure is not None
         assert not structure.is_merge_due
         settled.append(self.table)
 
-    monkeypatch.setattr(fts.Index, "settle", noting)
+    monkeypatch.setattr(fts.SearchTable, "settle", noting)
     assert all(it.state is State.DONE for it in remove(database, *seen))
     assert set(settled) == {"messages_fts", "messages_fts_trigram"}
     assert database.execute("SELECT count(*) FROM messages_fts_config") == [(1,)]  # no setting was added
@@ -403,7 +404,7 @@ def test_room_is_left_for_a_segment_that_another_process_may_add(database: HostD
     """With two segments a turn may fill the pages after which FTS5 merges; with a third from outside not."""
     database.session("s1", [LONG])
     with state_db.writing(database.path) as connection:
-        index = fts.Index(connection, "messages_fts")
+        index = fts.SearchTable(connection, "messages_fts")
         structure = fts.Structure(written_pages=56, segments=(2, 0), merging_segments=0)
         index.structure = lambda: structure  # type: ignore[method-assign]
         assert index.limit(100_000) == 100_000
