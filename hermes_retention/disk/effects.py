@@ -2,7 +2,7 @@
 
 These are the system's own functions and cost nothing. Whoever wants to know what happens in which order, or
 what follows when one of them fails, puts another in its place here: the tests do, production never does. What
-must not live here: anything that calls them. Files are removed and renamed in ``fsops`` only.
+must not live here: anything that calls them. Files are removed and renamed in ``disk`` only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ open_file = os.open
 """Also for reading: what cannot be opened is an effect that failed."""
 read = os.read
 write = os.write
-"""May write less than it was given; ``fsops.descriptors.write_all`` writes all."""
+"""May write less than it was given; ``disk.directories.write_all`` writes all."""
 fsync = os.fsync
 mkdir = os.mkdir
 makedirs = os.makedirs

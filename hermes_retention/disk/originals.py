@@ -12,8 +12,7 @@ import stat
 from collections.abc import Generator, Iterable
 
 from hermes_retention.disk import effects
-from hermes_retention.disk.descriptors import READ_BYTES, closing, write_all
-from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.directories import READ_BYTES, Directory, closing, write_all
 from hermes_retention.disk.moving import move_without_overwriting, temporary_name
 from hermes_retention.model.errors import (
     ArtifactChanged,

@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hermes_retention.disk import effects
-from hermes_retention.disk.descriptors import READ_BYTES, closing, write_all, write_pieces
-from hermes_retention.disk.directories import Directory, sync_directory
+from hermes_retention.disk.directories import (
+    READ_BYTES,
+    Directory,
+    closing,
+    sync_directory,
+    write_all,
+    write_pieces,
+)
 from hermes_retention.disk.moving import temporary_name
 from hermes_retention.model.errors import ArtifactChanged
 from hermes_retention.model.text import printable

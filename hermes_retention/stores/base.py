@@ -102,7 +102,7 @@ class StoreFiles(Protocol):
     """The artifacts of a store while something moves them. Safe to use from several threads."""
 
     def read(self, session_id: str, artifact: Artifact) -> Generator[bytes]:
-        """Its content in pieces of ``fsops.descriptors.READ_BYTES`` at most.
+        """Its content in pieces of ``disk.directories.READ_BYTES`` at most.
 
         Raises ``ArtifactChanged`` or ``ArtifactUnreadable``; the pieces so far are worthless then.
         """

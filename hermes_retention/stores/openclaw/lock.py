@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hermes_retention.disk import effects
-from hermes_retention.disk.descriptors import write_all
-from hermes_retention.disk.directories import Directory
+from hermes_retention.disk.directories import Directory, write_all
 from hermes_retention.disk.moving import remove_lock, take_stale_lock
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.text import printable

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from hermes_retention.disk import descriptors, directories, moving, writing
+from hermes_retention.disk import directories, moving, writing
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import Remover, place_file, read_unchanged, recover
 from hermes_retention.model.errors import (
@@ -56,8 +56,8 @@ def make(directory: Directory, name: str = "session_a.json", content: bytes = b"
 
 
 def test_unchanged_file_is_read_whole(files: Directory) -> None:
-    artifact = make(files, content=b"x" * (descriptors.READ_BYTES + 1))
-    assert [len(piece) for piece in read_unchanged(files, artifact)] == [descriptors.READ_BYTES, 1]
+    artifact = make(files, content=b"x" * (directories.READ_BYTES + 1))
+    assert [len(piece) for piece in read_unchanged(files, artifact)] == [directories.READ_BYTES, 1]
 
 
 def test_file_that_grew_is_changed(files: Directory) -> None:
