@@ -36,7 +36,7 @@ from hermes_retention.model.errors import RetentionError
 from hermes_retention.stores.hermes.rows import pacing as turns
 
 SYSTEM = (
-    *("open_file", "read", "write", "fsync", "mkdir", "makedirs", "link", "rename", "replace", "unlink"),
+    *("open_file", "read", "write", "fsync", "mkdir", "makedirs", "link", "rename", "unlink"),
     *("chmod", "fchmod", "fchown", "utime"),
 )
 """The names in ``effects`` that are functions of the operating system."""

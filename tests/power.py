@@ -83,7 +83,7 @@ class Recorder:
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> Self:
-        for name in ("write", "fsync", "mkdir", "link", "rename", "replace", "unlink", "open_file"):
+        for name in ("write", "fsync", "mkdir", "link", "rename", "unlink", "open_file"):
             self._patch.setattr(effects, name, self._wrapped(name, getattr(effects, name)))
         self._patch.setattr(effects, "connect", self._connecting(effects.connect))
         for module in (archiving, row_archiving):
@@ -136,8 +136,6 @@ class Recorder:
 
     def _note_rename(self, done: None, path: str, arguments: Any, options: Any) -> None:
         self._add("rename", path, self._path(arguments[1], options, "dst_dir_fd"))
-
-    _note_replace = _note_rename
 
     def _note_fsync(self, done: None, path: str, arguments: Any, options: Any) -> None:
         self._sync(path)

@@ -18,7 +18,6 @@ from typing import Self
 
 from hermes_retention.disk import effects
 from hermes_retention.model.errors import StoreUnreadable, UnsupportedPlatform
-from hermes_retention.model.text import printable
 
 READ_BYTES = 8 * 2**20
 """How much is read at a time at most."""
@@ -175,7 +174,7 @@ def sync_directory(path: Path) -> None:
 
 def _not_a_directory(path: Path) -> StoreUnreadable:
     return StoreUnreadable(
-        printable(str(path)),
+        str(path),
         "it is a symbolic link or not a directory, and links below the home are not followed",
         consequence="nothing was removed",
         cure="Make it a real directory, or mount the other place there.",

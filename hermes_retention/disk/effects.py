@@ -20,7 +20,6 @@ mkdir = os.mkdir
 makedirs = os.makedirs
 link = os.link
 rename = os.rename
-replace = os.replace
 unlink = os.unlink
 chmod = os.chmod
 fchmod = os.fchmod

@@ -21,7 +21,7 @@ from hermes_retention.model.errors import (
     RestoreConflict,
 )
 from hermes_retention.model.session import Artifact
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 
 _KEPT = "it was kept"
 
@@ -46,7 +46,7 @@ def read_unchanged(directory: Directory, artifact: Artifact) -> Generator[bytes]
         if not _is_same(os.fstat(descriptor), artifact):
             raise _changed(artifact)
     except OSError as error:
-        raise ArtifactUnreadable(printable(artifact.name), words(error), consequence=_KEPT) from error
+        raise ArtifactUnreadable(artifact.name, words(error), consequence=_KEPT) from error
     finally:
         os.close(descriptor)
 
@@ -57,13 +57,11 @@ def _open_regular(directory: Directory, artifact: Artifact) -> int:
     try:
         return effects.open_file(artifact.name, flags, dir_fd=directory.descriptor)
     except FileNotFoundError as error:
-        raise ArtifactVanished(
-            printable(artifact.name), "it vanished since the scan", consequence=_KEPT
-        ) from error
+        raise ArtifactVanished(artifact.name, "it vanished since the scan", consequence=_KEPT) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise ArtifactChanged(printable(artifact.name), "it became a link", consequence=_KEPT) from error
-        raise ArtifactUnreadable(printable(artifact.name), words(error), consequence=_KEPT) from error
+            raise ArtifactChanged(artifact.name, "it became a link", consequence=_KEPT) from error
+        raise ArtifactUnreadable(artifact.name, words(error), consequence=_KEPT) from error
 
 
 class Remover:
@@ -83,7 +81,7 @@ class Remover:
         source, aside = self._directory.descriptor, self._aside.descriptor
         if name in self._taken:
             raise ArtifactUnreadable(
-                printable(name), f"an older file of that name waits in {self._aside.path}", consequence=_KEPT
+                name, f"an older file of that name waits in {self._aside.path}", consequence=_KEPT
             )
         try:
             if not _is_same(os.stat(name, dir_fd=source, follow_symlinks=False), artifact):
@@ -103,11 +101,9 @@ class Remover:
                 raise _changed(artifact)
             effects.unlink(name, dir_fd=aside)
         except FileNotFoundError as error:
-            raise ArtifactVanished(
-                printable(name), "it vanished since the scan", consequence=_KEPT
-            ) from error
+            raise ArtifactVanished(name, "it vanished since the scan", consequence=_KEPT) from error
         except OSError as error:
-            raise ArtifactUnreadable(printable(name), words(error), consequence=_KEPT) from error
+            raise ArtifactUnreadable(name, words(error), consequence=_KEPT) from error
 
 
 def recover(directory: Directory, aside: Directory) -> list[str]:
@@ -117,7 +113,7 @@ def recover(directory: Directory, aside: Directory) -> list[str]:
     """
     left = []
     for name in sorted(os.listdir(aside.descriptor)):
-        taken = f"{printable(name)}: taken aside by a sweep that died"
+        taken = f"{name}: taken aside by a sweep that died"
         try:
             if _put_back(directory, aside, name):
                 continue
@@ -141,9 +137,7 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
     half of a file is left under ``name``. ``directory.sync()`` makes the name durable.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise RestoreConflict(
-            printable(name), "it is not a plain file name", consequence="it was not written"
-        )
+        raise RestoreConflict(name, "it is not a plain file name", consequence="it was not written")
     temporary = temporary_name()
     descriptor = effects.open_file(
         temporary,
@@ -162,7 +156,7 @@ def place_file(directory: Directory, name: str, pieces: Iterable[bytes], *, mode
         move_without_overwriting(directory, temporary, directory, name)
     except FileExistsError as error:
         raise RestoreConflict(
-            printable(name),
+            name,
             f"{directory.path} already has a file of that name",
             consequence="it was not overwritten",
             cure="Restore into another directory with --to DIR.",
@@ -201,4 +195,4 @@ def _is_same(status: os.stat_result, artifact: Artifact) -> bool:
 
 
 def _changed(artifact: Artifact) -> ArtifactChanged:
-    return ArtifactChanged(printable(artifact.name), "it changed since the scan", consequence=_KEPT)
+    return ArtifactChanged(artifact.name, "it changed since the scan", consequence=_KEPT)

@@ -14,41 +14,32 @@ from hermes_retention.disk.directories import (
     READ_BYTES,
     Directory,
     closing,
-    sync_directory,
-    write_all,
     write_pieces,
 )
 from hermes_retention.disk.moving import temporary_name
 from hermes_retention.model.errors import ArtifactChanged
-from hermes_retention.model.text import printable
+
+PRIVATE = 0o600
+"""The mode of files that nobody else may read."""
 
 
 def replace_public_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` with mode 0644, synced, all at once or not at all."""
-    _replace_file(path, content, 0o644)
+    _replace(path, content, 0o644)
 
 
 def replace_private_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` with mode 0600, synced, all at once or not at all."""
-    _replace_file(path, content, 0o600)
+    _replace(path, content, PRIVATE)
 
 
-def _replace_file(path: Path, content: bytes, mode: int) -> None:
-    temporary = path.with_name(temporary_name())
-    descriptor = effects.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _replace(path: Path, content: bytes, mode: int) -> None:
     try:
-        with closing(descriptor):
-            effects.fchmod(descriptor, 0o600)  # a umask may have taken even that away
-            write_all(descriptor, content)
-            if mode != 0o600:  # noqa: PLR2004 - what it has already
-                effects.fchmod(descriptor, mode)
-            effects.fsync(descriptor)
-        effects.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            effects.unlink(temporary)
+        with Directory.open(path.parent) as directory:
+            replace_file(directory, path.name, [content], like=mode)
+    except OSError as error:
+        error.filename = str(path)  # a person knows this one, not the temporary one beside it
         raise
-    sync_directory(path.parent)
 
 
 def rewrite_unchanged(directory: Directory, name: str, content: bytes, *, seen: os.stat_result) -> bool:
@@ -79,26 +70,22 @@ def replace_file(
     name: str,
     pieces: Iterable[bytes | memoryview],
     *,
-    like: os.stat_result | None,
-    may_go_on: Callable[[], bool],
+    like: os.stat_result | int,
+    may_go_on: Callable[[], bool] | None = None,
 ) -> os.stat_result:
     """Write ``pieces`` in the place of ``name``, synced, all at once or not at all; returns its new status.
 
-    The file has the mode and owner of ``like``, or is private and ours when that is ``None``. ``may_go_on``
-    is asked right before the exchange: raises ``ArtifactChanged`` when it says no, ``OSError`` for all else;
-    ``name`` is what it was then.
+    The file has the mode and owner of ``like``, or is ours when that is a mode only. ``may_go_on`` is asked
+    right before the exchange: raises ``ArtifactChanged`` when it says no, ``OSError`` for all else; ``name``
+    is what it was then.
     """
     temporary = temporary_name()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = effects.open_file(temporary, flags, 0o600, dir_fd=directory.descriptor)
+    descriptor = effects.open_file(temporary, flags, PRIVATE, dir_fd=directory.descriptor)
     try:
         with closing(descriptor):
             write_pieces(descriptor, pieces)
-            if like is not None:
-                own = os.fstat(descriptor)
-                if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
-                    effects.fchown(descriptor, like.st_uid, like.st_gid)
-                effects.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+            _make_like(descriptor, like)
             effects.fsync(descriptor)
             status = os.fstat(descriptor)
         _require(may_go_on, name)
@@ -111,6 +98,16 @@ def replace_file(
     return status
 
 
+def _make_like(descriptor: int, like: os.stat_result | int) -> None:
+    if isinstance(like, int):
+        effects.fchmod(descriptor, like)  # a umask may have taken even the owner's rights away
+        return
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
+        effects.fchown(descriptor, like.st_uid, like.st_gid)
+    effects.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+
+
 def make_private_file(path: Path) -> None:
     """Let an empty file be there, mode 0600 whatever the umask; one that is there already stays as it is.
 
@@ -118,14 +115,14 @@ def make_private_file(path: Path) -> None:
     """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = effects.open_file(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = effects.open_file(path, flags | os.O_CREAT | os.O_EXCL, PRIVATE)
     except FileExistsError:
         with closing(effects.open_file(path, flags)) as found:
             if not stat.S_ISREG(os.fstat(found).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file") from None
     else:
         with closing(descriptor):
-            effects.fchmod(descriptor, 0o600)
+            effects.fchmod(descriptor, PRIVATE)
 
 
 def read_private_file(path: Path) -> bytes:
@@ -138,7 +135,7 @@ def read_private_file(path: Path) -> bytes:
         return b"".join(pieces)
 
 
-def _require(may_go_on: Callable[[], bool], name: str) -> None:
-    if may_go_on():
+def _require(may_go_on: Callable[[], bool] | None, name: str) -> None:
+    if may_go_on is None or may_go_on():
         return
-    raise ArtifactChanged(printable(name), "somebody wrote it meanwhile", consequence="it was left as it is")
+    raise ArtifactChanged(name, "somebody wrote it meanwhile", consequence="it was left as it is")

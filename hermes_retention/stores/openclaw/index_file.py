@@ -13,7 +13,7 @@ import msgspec
 
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
-from hermes_retention.disk.writing import replace_file
+from hermes_retention.disk.writing import PRIVATE, replace_file
 from hermes_retention.model.errors import ArtifactChanged, StoreUnreadable
 from hermes_retention.model.text import printable, words
 from hermes_retention.model.units import format_size
@@ -126,7 +126,7 @@ class IndexFile:
                     self._directory,
                     INDEX,
                     pieces,
-                    like=before,
+                    like=PRIVATE if before is None else before,
                     may_go_on=lambda: lock.is_ours() and self._stands(before),
                 )
             except ArtifactChanged as error:

@@ -310,7 +310,7 @@ def test_summary_counts_a_session_of_two_months_once(vault: Vault) -> None:
 
 def test_new_partition_appears_whole_or_not_at_all(tmp_path: Path, mocker: MockerFixture) -> None:
     vault = Vault(tmp_path)
-    mocker.patch("hermes_retention.disk.effects.replace", side_effect=RuntimeError("killed"))
+    mocker.patch("hermes_retention.disk.effects.rename", side_effect=RuntimeError("killed"))
     with pytest.raises(RuntimeError):
         PartitionWriter(vault, MONTH)
     assert vault.partition_paths() == []

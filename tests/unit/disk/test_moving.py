@@ -335,7 +335,7 @@ def test_private_file_is_replaced_at_once_or_not_at_all(tmp_path: Path, mocker: 
     writing.replace_private_file(path, b"one")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     mocker.patch(
-        "hermes_retention.disk.effects.replace", side_effect=OSError(errno.ENOSPC, "No space left on device")
+        "hermes_retention.disk.effects.rename", side_effect=OSError(errno.ENOSPC, "No space left on device")
     )
     with pytest.raises(OSError, match="No space"):
         writing.replace_private_file(path, b"two")
