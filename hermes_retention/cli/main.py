@@ -1,6 +1,8 @@
 """From arguments to an exit code: finds the command, runs it, and turns every failure into one clear line.
 
-What must not live here: what commands do.
+A command is a module of ``commands``: its ``add`` makes the parser and says what to run. Parsers assume
+nothing about the program that they are part of: a host may hang them below a sub-command of its own. What
+must not live here: what commands do.
 """
 
 from __future__ import annotations
@@ -9,17 +11,36 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from importlib import import_module
+from typing import NoReturn
 
-from hermes_retention.cli.parsers import add_commands
+from hermes_retention import __version__
+from hermes_retention.cli.options import add_globals, commands_of, show_help_without_command
 from hermes_retention.model.errors import ExitCode, RetentionError
 from hermes_retention.model.text import printable_lines
 
-if TYPE_CHECKING:
-    from hermes_retention.cli.context import Context
+_DESCRIPTION = """\
+Keeps the session storage of an AI-agent gateway bounded. What is over moves
+into a compressed archive: the files of a session, later the tool output,
+messages and record that the host's database holds of it. Each copy is read back
+before its original is removed, and can be put back as it was."""
 
-Handler: TypeAlias = "Callable[[Context, argparse.Namespace], int]"
+_EPILOG = """\
+examples:
+  %(prog)s sweep --dry-run      what would happen now, and why
+  %(prog)s sweep                archive what is due
+  %(prog)s undo                 put back what the last sweep archived
+  %(prog)s explain SESSION      where a session is, and what keeps it
 
+exit codes:
+  0  done                          3  another sweep is running
+  1  done, but some items failed   4  store unreadable, nothing removed
+  2  wrong usage or settings       5  something in the archive is damaged"""
+COMMANDS = (
+    *("sweep", "status", "explain", "search", "simulate", "report", "restore", "undo", "hold"),
+    *("archive", "forget", "prune", "prestart", "compact", "doctor", "metrics", "settings", "demo"),
+)
+"""Each is a module of ``commands``. As help lists them: what people need first comes first."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 READER_GONE = 141
@@ -38,16 +59,46 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time.time) -> int:
     """The program ``hermes-retention``; returns its exit code, never raises. ``clock`` gives Unix seconds."""
+    arguments = sys.argv[1:] if argv is None else argv
     parser = _Parser(prog="hermes-retention", allow_abbrev=False)
-    add_commands(parser)
+    _fill(parser, _asked_for(arguments))
     try:
-        namespace, unknown = parser.parse_known_args(argv)
+        namespace, unknown = parser.parse_known_args(arguments)
         if unknown:
             namespace.retention_complain(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as stop:  # argparse has said what it had to say
         return stop.code if isinstance(stop.code, int) else ExitCode.USAGE
     _let_large_memory_be_given_back()
     return run(namespace, clock=clock)
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` all options and commands. Hand what it parses to ``run``."""
+    _fill(parser, COMMANDS)
+
+
+def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = parser.description or _DESCRIPTION
+    parser.epilog = parser.epilog or _EPILOG
+    add_globals(parser, default=None)
+    parser.add_argument("--version", action="version", version=f"hermes-retention {__version__}")
+    parser.set_defaults(retention_complain=parser.error)
+    show_help_without_command(parser)
+    commands = commands_of(parser)
+    for name in names:
+        import_module(f"hermes_retention.cli.commands.{name}").add(commands)
+
+
+def _asked_for(arguments: Sequence[str]) -> Sequence[str]:
+    """The one command that will run, so that no other is loaded; all of them for help and for slips."""
+    start = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_globals(start, default=None)
+    try:
+        _, rest = start.parse_known_args(arguments)
+    except argparse.ArgumentError:  # the parser of all commands meets it too, and says it better
+        return COMMANDS
+    return [name for name in rest[:1] if name in COMMANDS] or COMMANDS
 
 
 def run(namespace: argparse.Namespace, *, clock: Callable[[], float] = time.time) -> int:
@@ -90,59 +141,8 @@ def _run_command(namespace: argparse.Namespace, clock: Callable[[], float]) -> i
     require_supported_platform()
     from hermes_retention.cli.context import Context
 
-    handler = _handler(namespace.retention_command)
-    return handler(Context.of(namespace, clock), namespace)
-
-
-def _handler(command: str) -> Handler:  # noqa: C901, PLR0911 - one for each module of commands
-    """The function behind a command; only its own module is imported."""
-    if command == "sweep":
-        from hermes_retention.cli.commands.sweep import run_sweep
-
-        return run_sweep
-    if command == "prune":
-        from hermes_retention.cli.commands.prune import run_prune
-
-        return run_prune
-    if command == "prestart":
-        from hermes_retention.cli.commands.prestart import run_prestart
-
-        return run_prestart
-    if command == "compact":
-        from hermes_retention.cli.commands.compact import run_compact
-
-        return run_compact
-    if command == "forget":
-        from hermes_retention.cli.commands.forget import run_forget
-
-        return run_forget
-    if command in ("doctor", "metrics"):
-        from hermes_retention.cli.commands import doctor as checking
-
-        return checking.HANDLERS[command]
-    if command == "search":
-        from hermes_retention.cli.commands.search import run_search
-
-        return run_search
-    if command in ("simulate", "report"):
-        from hermes_retention.cli.commands import simulate as simulating
-
-        return simulating.HANDLERS[command]
-    if command in ("restore", "undo"):
-        from hermes_retention.cli.commands import restore as restoring
-
-        return restoring.HANDLERS[command]
-    if command.startswith("hold "):
-        from hermes_retention.cli.commands import hold as holding
-
-        return holding.HANDLERS[command]
-    if command.startswith("archive "):
-        from hermes_retention.cli.commands import archive
-
-        return archive.HANDLERS[command]
-    from hermes_retention.cli.commands import status as showing
-
-    return showing.HANDLERS[command]
+    code: int = namespace.retention_run(Context.of(namespace, clock), namespace)
+    return code
 
 
 def _let_large_memory_be_given_back() -> None:
@@ -196,9 +196,27 @@ def _report_failure(namespace: argparse.Namespace, error: Exception) -> int:
         import traceback
 
         sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
-    from hermes_retention.cli.failures import as_retention_error
+    return _report_error(namespace, _as_retention_error(error))
 
-    return _report_error(namespace, as_retention_error(error))
+
+def _as_retention_error(error: Exception) -> RetentionError:
+    """The error that a person can act on: the system's word where it refused, else a plea to report.
+
+    Messages of unknown exceptions are not repeated: they may hold a piece of a conversation.
+    """
+    import sqlite3
+
+    from hermes_retention.model.system_errors import refusal
+
+    if isinstance(error, sqlite3.Error) or (isinstance(error, OSError) and error.strerror):
+        return refusal(error)
+    return RetentionError(
+        "hermes-retention itself",
+        f"it failed in a way that nobody foresaw ({type(error).__name__})",
+        consequence="nothing leaves the store before its archived copy is verified, and the next sweep "
+        "completes the rest",
+        cure="Please report this, with the traceback that -v shows.",
+    )
 
 
 def _forget_output() -> int:

@@ -7,13 +7,23 @@ they never meet those of a host whose sub-command this is. What must not live he
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from hermes_retention.home.find import STORES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hermes_retention.cli.context import Context
 
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
 """``SessionClass`` without importing it; a test compares."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+Run: TypeAlias = "Callable[[Context, argparse.Namespace], int]"
+"""What a command does; returns an exit code."""
+ID_OR_PREFIX = "session id, or at least 6 characters that only one id begins with"
+EXACT_ID = "the whole session id"
+_MOST_DAYS = 3650
 
 
 def add_globals(parser: argparse.ArgumentParser, *, default: str | None) -> None:
@@ -50,11 +60,14 @@ def command(  # noqa: PLR0913 - a command is all of these
     *,
     about: str = "",
     examples: str = "",
-    handler: str | None = None,
+    run: Run | None = None,
 ) -> argparse.ArgumentParser:
-    """A command. Those without a handler only hold others, and show their help when called alone."""
+    """A command by its whole name, such as ``hold add``.
+
+    One without ``run`` only holds others, and shows its help when called alone.
+    """
     parser = commands.add_parser(
-        name,
+        name.rsplit(maxsplit=1)[-1],
         help=summary,
         description="\n\n".join(filter(None, (f"{summary[0].upper()}{summary[1:]}.", about))),
         epilog=f"examples:\n{examples}" if examples else None,
@@ -64,11 +77,16 @@ def command(  # noqa: PLR0913 - a command is all of these
     # Without a default: what was given before the command must not be overwritten by one after it.
     add_globals(parser, default=argparse.SUPPRESS)
     parser.set_defaults(retention_complain=parser.error)  # with the usage of this command, not of all
-    if handler is None:
+    if run is None:
         show_help_without_command(parser)
     else:
-        parser.set_defaults(retention_command=handler)
+        parser.set_defaults(retention_command=name, retention_run=run)
     return parser
+
+
+def commands_of(parser: argparse.ArgumentParser) -> Commands:
+    """What the commands of ``parser`` are added to."""
+    return parser.add_subparsers(title="commands", metavar="COMMAND")
 
 
 def show_help_without_command(parser: argparse.ArgumentParser) -> None:
@@ -91,15 +109,17 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-def add_session(parser: argparse.ArgumentParser, help_text: str, *, several: bool = False) -> None:
-    """The argument ``SESSION``, one or more than one."""
-    if several:
-        parser.add_argument("sessions", metavar="SESSION", nargs="+", help=help_text)
-    else:
-        parser.add_argument("session", metavar="SESSION", help=help_text)
+def add_session(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """The argument ``SESSION``."""
+    parser.add_argument("session", metavar="SESSION", help=help_text)
 
 
-def add_classes(parser: argparse.ArgumentParser, help_text: str) -> None:
+def add_sessions(parser: argparse.ArgumentParser, help_text: str, *, nargs: str = "+") -> None:
+    """The argument ``SESSION``, as often as wanted."""
+    parser.add_argument("sessions", metavar="SESSION", nargs=nargs, help=help_text)
+
+
+def add_classes(parser: argparse.ArgumentParser) -> None:
     """``--class``, any number of times."""
     parser.add_argument(
         "--class",
@@ -108,79 +128,25 @@ def add_classes(parser: argparse.ArgumentParser, help_text: str) -> None:
         action="append",
         choices=CLASSES,
         default=None,
-        help=f"{help_text}: {', '.join(CLASSES)}; may be given several times",
+        help=f"only sessions of this class: {', '.join(CLASSES)}; may be given several times",
     )
 
 
-_MOST_DAYS = 3650
-ID_OR_PREFIX = "session id, or at least 6 characters that only one id begins with"
-EXACT_ID = "the whole session id"
+def add_user(parser: argparse.ArgumentParser, *, user: str, platform: str) -> None:
+    """``--user`` and ``--platform``, with the help text of each."""
+    parser.add_argument("--user", metavar="U", help=user)
+    parser.add_argument("--platform", metavar="P", help=platform)
 
 
-def age(text: str) -> int:
-    """The seconds in ``text``, for the ``type`` of an argument."""
-    from hermes_retention.model.units import parse_duration
-
-    try:
-        return parse_duration(text)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def add_days(parser: argparse.ArgumentParser) -> None:
+    """``--days``, for what looks back and ahead."""
+    parser.add_argument(
+        "--days", metavar="N", type=_days, default=90, help="how far back, and ahead (default: 90)"
+    )
 
 
-def days(text: str) -> int:
-    """A number of days from 1 to 3650, for ``argparse``."""
+def _days(text: str) -> int:
+    """A number of days from 1 to 3650."""
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of days from 1 to {_MOST_DAYS}")
-    return int(text)
-
-
-def share(text: str) -> float:
-    """A share such as ``25%`` or ``0.25``, from 0 to 1, for ``argparse``."""
-    number, percent, rest = text.strip().partition("%")
-    try:
-        value = float(number) / (100 if percent else 1)
-    except ValueError:
-        value = -1.0
-    if rest or not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25% or 0.25")
-    return value
-
-
-class Moment(NamedTuple):
-    """A day, or a time so long ago."""
-
-    day_at: float | None = None
-    """When it begins, in Unix seconds."""
-    age_seconds: int = 0
-
-    def begin(self, now: float) -> float:
-        """The first moment that is meant."""
-        return now - self.age_seconds if self.day_at is None else self.day_at
-
-    def end(self, now: float) -> float:
-        """What comes right after the last moment that is meant."""
-        return now - self.age_seconds if self.day_at is None else self.day_at + 86_400
-
-
-def moment(text: str) -> Moment:
-    """A day in UTC (``2026-11-20``) or an age (``30d``), for the ``type`` of an argument."""
-    from datetime import UTC, datetime
-
-    from hermes_retention.model.units import parse_duration
-
-    try:
-        return Moment(age_seconds=parse_duration(text))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return Moment(day_at=datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
-    except ValueError as error:
-        why = f"{text!r} is neither a day such as 2026-11-20 nor an age such as 30d"
-        raise argparse.ArgumentTypeError(why) from error
-
-
-def count(text: str) -> int:
-    """A whole number from 1, for ``argparse``."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**6):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)

@@ -222,6 +222,13 @@ def alert_line(
     return f"{who} reached a cap: {what}; {NEXT[done]}"
 
 
+def alert_words(alert: Alert) -> str:
+    """What came near which limit, or reached it, and what was done."""
+    finding = alert.finding
+    used = portion(finding.cap, finding.count, finding.limit)
+    return f"near {used}" if finding.stage is CapStage.NEAR else f"reached {used}; {NEXT[alert.done]}"
+
+
 def chat_line(finding: CapFinding, action: Reaction) -> str:
     """The same for the person in the chat. ``action`` is what happens at the limit."""
     limit = amount(finding.cap, finding.limit)

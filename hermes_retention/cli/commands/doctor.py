@@ -1,71 +1,60 @@
-"""``doctor`` and ``metrics``: for people who wonder, and for programs that watch."""
+"""``doctor``: looks at everything that can go wrong and names the cure for each finding."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.context import Context
-from hermes_retention.cli.output.page import Style
+from hermes_retention.cli.options import Commands, add_json, command
+from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError
 from hermes_retention.model.text import printable
-from hermes_retention.stores.base import Finding, Level
 
 if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
     from hermes_retention.home.open import HomeLoader
+    from hermes_retention.stores.base import Finding
 
-_MARKS = {Level.GOOD: "ok", Level.NOTE: "note", Level.WARNING: "WARNING", Level.ERROR: "ERROR"}
-_STYLES = {
-    Level.GOOD: Style.GOOD,
-    Level.NOTE: Style.NORMAL,
-    Level.WARNING: Style.WARNING,
-    Level.ERROR: Style.BAD,
+_MARKS = {
+    "good": ("ok", Style.GOOD),
+    "note": ("note", Style.NORMAL),
+    "warning": ("WARNING", Style.WARNING),
+    "error": ("ERROR", Style.BAD),
 }
+"""Level of a finding → how its line begins and looks."""
 
 
-def run_doctor(context: Context, _arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "doctor",
+        "check settings, rights, disk, locks, host, archive and ledger",
+        run=run,
+        about="""\
+Looks at everything that can go wrong and names the cure for each finding.
+Changes nothing. The exit code is 0 when nothing needs you, 1 for a warning,
+2 for settings, 4 for the store, 5 for the archive.""",
+        examples="  %(prog)s\n  %(prog)s --json",
+    )
+    add_json(parser)
+
+
+def run(context: Context, _arguments: argparse.Namespace) -> int:
     """Look at everything, also where settings or the store are broken."""
     from hermes_retention.actions.inspect.doctor import exit_code
 
     findings = _findings(context)
     code = exit_code(findings)
     if context.json:
-        from hermes_retention.cli.output.json_output import print_object
-
         print_object({"exit_code": int(code), "findings": [_object(finding) for finding in findings]})
         return code
     for finding in findings:
-        _show(context, finding)
+        _show(context.page, finding)
     if code == ExitCode.DONE:
         context.page.line("Nothing needs your attention.", Style.GOOD)
     return code
-
-
-def run_metrics(context: Context, arguments: argparse.Namespace) -> int:
-    """Print the metrics, or write them into a file."""
-    from hermes_retention.actions.inspect.metrics import measure, text_of, write_metrics
-
-    now = context.clock()
-    if arguments.to is None:
-        sys.stdout.write(text_of(measure(context.site, now=now), context.site.path))
-    else:
-        write_metrics(context.site, Path(arguments.to).expanduser(), now=now)
-    return ExitCode.DONE
-
-
-def write_after_sweep(context: Context) -> None:
-    """The metrics file, if one is asked for. A sweep is no failure because of it."""
-    path = context.settings.values.metrics_file
-    if path is None:
-        return
-    from hermes_retention.actions.inspect.metrics import write_metrics
-
-    try:
-        write_metrics(context.site, path, now=context.clock())
-    except RetentionError as error:
-        context.warn([str(error)])
 
 
 def _findings(context: Context) -> list[Finding]:
@@ -82,6 +71,7 @@ def _findings(context: Context) -> list[Finding]:
 def _settings(context: Context) -> tuple[HomeLoader, list[Finding]]:
     """What is known of the home: with its settings, or where these are wrong with the defaults."""
     from hermes_retention.actions.inspect.doctor import failed, look_at_variable
+    from hermes_retention.stores.base import Finding, Level
 
     findings = [] if context.home_argument else look_at_variable(context.environ)
     try:
@@ -93,14 +83,14 @@ def _settings(context: Context) -> tuple[HomeLoader, list[Finding]]:
     return context.loader, [*findings, good]
 
 
-def _show(context: Context, finding: Finding) -> None:
-    mark = _MARKS[finding.level]
-    lines = finding.what.split("\n")
-    context.page.line(f"{mark:<8}{finding.check}: {printable(lines[0])}", _STYLES[finding.level])
-    for line in lines[1:]:
-        context.page.line(f"        {printable(line.strip())}", _STYLES[finding.level])
-    if finding.cure and finding.level is not Level.GOOD:
-        context.page.line(f"        → {printable(finding.cure)}")
+def _show(page: Page, finding: Finding) -> None:
+    mark, style = _MARKS[finding.level]
+    first, *more = finding.what.split("\n")
+    page.line(f"{mark:<8}{finding.check}: {printable(first)}", style)
+    for line in more:
+        page.line(f"        {printable(line.strip())}", style)
+    if finding.cure and finding.level != "good":
+        page.line(f"        → {printable(finding.cure)}")
 
 
 def _object(finding: Finding) -> dict[str, str]:
@@ -110,6 +100,3 @@ def _object(finding: Finding) -> dict[str, str]:
         "what": printable(finding.what),
         "cure": printable(finding.cure),
     }
-
-
-HANDLERS = {"doctor": run_doctor, "metrics": run_metrics}

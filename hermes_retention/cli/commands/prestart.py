@@ -3,26 +3,61 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.actions.sweep.sweep import has_removed_before
-from hermes_retention.actions.upkeep.prestart import PrestartReport, ResumeLimits, prestart, preview_prestart
 from hermes_retention.cli.commands.compact import look, rewrite
 from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import Commands, add_dry_run, add_json, add_yes, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.sweep import show_failures
 from hermes_retention.model.errors import ExitCode, UsageError
 from hermes_retention.model.text import counted, printable
-from hermes_retention.settings.forms import Mode
-from hermes_retention.stores.base import StartingStore
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.sweep.report import SweepReport
+    from hermes_retention.actions.upkeep.prestart import PrestartReport
+    from hermes_retention.cli.context import Context
+    from hermes_retention.stores.base import StartingStore
 
 _NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
 
 
-def run_prestart(context: Context, arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "prestart",
+        "put a home in order before its gateway starts",
+        run=run,
+        about="""\
+Hermes Agent: compacts state.db when HERMES_RETENTION_COMPACT_ON_START=true and
+enough of it is free (COMPACT_ABOVE); all else the plugin does while it runs.
+
+OpenClaw: a gateway goes on with every session that it left open, however old.
+While it is down this archives what is over (as a sweep does), what ended in
+error or has a broken transcript, and takes the resume mark off all interrupted
+sessions but the newest few of each agent. The main session of an agent stays as
+it is, and so do chats, unless an age is set for them.""",
+        examples="""\
+  %(prog)s --dry-run
+  %(prog)s --resume-max 3
+  ExecStartPre=-/usr/bin/env %(prog)s      in a systemd unit""",
+    )
+    parser.add_argument(
+        "--resume-max",
+        metavar="N",
+        type=int,
+        help="OpenClaw: how many of each agent may be resumed (default: RESUME_MAX)",
+    )
+    add_dry_run(parser)
+    add_json(parser)
+    add_yes(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """Put the home in order, or say what that would change."""
+    from hermes_retention.settings.forms import Mode
+
     if context.settings.values.mode is Mode.OFF:
         return _nothing_done(context, SWITCHED_OFF)
     store = context.store.before_start()
@@ -31,6 +66,8 @@ def run_prestart(context: Context, arguments: argparse.Namespace) -> int:
 
 def _compact(context: Context, arguments: argparse.Namespace) -> int:
     """Compact the database. What to resume, the plugin tells the gateway itself."""
+    from hermes_retention.settings.forms import Mode
+
     if arguments.resume_max is not None:
         raise UsageError(
             "--resume-max",
@@ -47,6 +84,8 @@ def _compact(context: Context, arguments: argparse.Namespace) -> int:
 
 def _put_in_order(context: Context, arguments: argparse.Namespace, store: StartingStore) -> int:
     """Sweep, drop what is broken, and take the marks off what shall not be gone on with."""
+    from hermes_retention.actions.upkeep.prestart import ResumeLimits, prestart, preview_prestart
+
     site = context.site
     values = context.settings.values
     limits = ResumeLimits(
@@ -57,7 +96,7 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
     act = prestart if why is None else preview_prestart
     report = act(site, store, limits=limits, clock=context.clock)
     if context.json:
-        print_object(_as_object(report, why))
+        print_object(_object(report, why))
         return report.exit_code
     _show(context, report)
     if why is not None:
@@ -68,6 +107,9 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
 
 def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
     """Why nothing may be removed; the same rules as for a sweep."""
+    from hermes_retention.actions.sweep.sweep import has_removed_before
+    from hermes_retention.settings.forms import Mode
+
     mode = context.settings.values.mode
     if arguments.dry_run:
         return DRY_RUN
@@ -90,6 +132,8 @@ def _removed(report: SweepReport) -> int:
 
 
 def _show(context: Context, report: PrestartReport) -> None:
+    from hermes_retention.cli.output.sweep import show_failures
+
     would = "would " if report.dry_run else ""
     page = context.page
     page.line(f"Before the gateway of {printable(report.home)} starts", Style.TITLE)
@@ -110,7 +154,7 @@ def _warnings(report: PrestartReport) -> list[str]:
     return list(dict.fromkeys((*report.swept.warnings, *report.dropped.warnings)))
 
 
-def _as_object(report: PrestartReport, why: str | None) -> dict[str, object]:
+def _object(report: PrestartReport, why: str | None) -> dict[str, object]:
     warnings = _warnings(report)
     return {
         "home": report.home,

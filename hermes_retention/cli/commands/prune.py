@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.actions.upkeep.prune import prune_policy
 from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, sentence, watched
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import Commands, add_classes, add_dry_run, add_yes, command
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.progress import Watch
-from hermes_retention.cli.output.sweep import Details, show_failures, show_sweep, show_totals
-from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import Verdict
-from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_duration
-from hermes_retention.settings.forms import Mode
+from hermes_retention.model.units import format_duration, parse_duration
 
-STILL_KEPT = (
+if TYPE_CHECKING:
+    from hermes_retention.actions.sweep.report import SweepReport
+    from hermes_retention.cli.context import Context
+    from hermes_retention.home.home import Home
+
+_STILL_KEPT = (
     "Live and held sessions stay, and what KEEP_LAST, KEEP_FAILED and MIN_AGE keep; request dumps of live "
     "sessions, state.db and archived copies are not touched by this run."
 )
 
 
-def run_prune(context: Context, arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "prune",
+        "archive files older than an age, once, whatever the settings say",
+        run=run,
+        about="""\
+Shows what would go and asks. It is about session files only: nothing of the
+host's database goes. FILES_AFTER and ON_RESET are set aside for this run: live
+and held sessions stay, and so does what KEEP_LAST, KEEP_FAILED and MIN_AGE
+keep. 'undo' puts it back.""",
+        examples="""\
+  %(prog)s --older-than 2d --dry-run
+  %(prog)s --older-than 12h --class cron --class hook --yes""",
+    )
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=_age,
+        required=True,
+        help="without activity for this long: 12h, 7d, 2w",
+    )
+    add_classes(parser)
+    add_dry_run(parser)
+    add_yes(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, ask, sweep."""
+    from hermes_retention.actions.sweep.sweep import preview
+    from hermes_retention.cli.output.progress import Watch
+    from hermes_retention.cli.output.sweep import show_totals
+    from hermes_retention.model.plan import Verdict
+    from hermes_retention.settings.forms import Mode
+
     mode = context.settings.values.mode
     if mode is Mode.OFF:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
@@ -40,7 +69,7 @@ def run_prune(context: Context, arguments: argparse.Namespace) -> int:
     show_totals(context.page, report, watch.found)
     context.page.line()
     context.page.line(_age_of_this_run(arguments))
-    context.page.line(STILL_KEPT)
+    context.page.line(_STILL_KEPT)
     if all(step.verdict is Verdict.KEEP for step in report.steps):
         context.page.line(
             f"Nothing is older than {format_duration(arguments.older_than)} and free to go.", Style.GOOD
@@ -56,7 +85,20 @@ def run_prune(context: Context, arguments: argparse.Namespace) -> int:
     return _sweep(context, site)
 
 
+def _age(text: str) -> int:
+    """The seconds in ``text``."""
+    try:
+        return parse_duration(text)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _one_off(site: Home, arguments: argparse.Namespace) -> Home:
+    import msgspec
+
+    from hermes_retention.actions.upkeep.prune import prune_policy
+    from hermes_retention.model.session import SessionClass
+
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
     policy = prune_policy(site.policy, classes, older_than=arguments.older_than)
     return msgspec.structs.replace(site, policy=policy)
@@ -85,6 +127,9 @@ def _question(report: SweepReport) -> str:
 
 
 def _sweep(context: Context, site: Home) -> int:
+    from hermes_retention.actions.sweep.sweep import sweep
+    from hermes_retention.cli.output.sweep import Details, show_sweep
+
     context.page.line()
     with watched(context) as watch:
         report = sweep(site, clock=context.clock, origin="prune", observer=watch)
@@ -100,6 +145,8 @@ def _sweep(context: Context, site: Home) -> int:
 
 
 def _finish(context: Context, report: SweepReport) -> int:
+    from hermes_retention.cli.output.sweep import show_failures
+
     show_failures(context.page, report, every=context.verbose)
     context.warn([*report.warnings, *context.store.host_warnings()])
     return report.exit_code

@@ -1,36 +1,46 @@
-"""``restore`` and ``undo``: from the archive back into the store, or elsewhere."""
+"""``restore``: from the archive back into the store, or elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hermes_retention.actions.inspect.lookup import resolve_archived
-from hermes_retention.actions.restore.place_files import Restored
-from hermes_retention.actions.restore.restore import (
-    RestoreReport,
-    export_sessions,
-    restore_sessions,
-    undo,
-    undoable_sweeps,
-)
-from hermes_retention.archive.entries import ArchivedArtifact
-from hermes_retention.cli.context import Context
-from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.sweep import show_some
-from hermes_retention.cli.output.words import files_counted
-from hermes_retention.home.home import Home
-from hermes_retention.home.ledger import SweepRow
-from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.session import ArtifactKind
+from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_sessions, command
+from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_size, minute
+from hermes_retention.model.units import format_size
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.restore.place_files import Restored
+    from hermes_retention.actions.restore.restore import RestoreReport
+    from hermes_retention.cli.context import Context
 
 
-def run_restore(context: Context, arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "restore",
+        "put sessions back from the archive",
+        run=run,
+        about="""\
+Files get the bytes, time and mode that they had; messages, tool output and the
+record go back into the host's database. Nothing is overwritten, the archived
+copy stays, and the time of a restored session starts anew, so that the next
+sweep leaves it alone.""",
+        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to ~/found",
+    )
+    add_sessions(parser, ID_OR_PREFIX)
+    parser.add_argument("--to", metavar="DIR", help="write it all into DIR, as files, instead of the store")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """Put sessions back, or write them into a directory."""
+    from hermes_retention.actions.inspect.lookup import resolve_archived
+    from hermes_retention.actions.restore.restore import restore_sessions
+
     if arguments.to is not None:
         return export(context, arguments.sessions, arguments.to)
     site = context.site
@@ -45,27 +55,21 @@ def run_restore(context: Context, arguments: argparse.Namespace) -> int:
 
 def export(context: Context, sessions: Sequence[str], directory: str) -> int:
     """Write archived sessions into ``directory``; the store stays as it is."""
+    from pathlib import Path
+
+    from hermes_retention.actions.inspect.lookup import resolve_archived
+    from hermes_retention.actions.restore.restore import export_sessions
+
     site = context.site
     report = export_sessions(site, resolve_archived(site, sessions), Path(directory).expanduser())
     show_restore(context.page, report, done="exported", every=context.verbose)
     return report.exit_code
 
 
-def run_undo(context: Context, arguments: argparse.Namespace) -> int:
-    """Show what would come back, ask, and put it back."""
-    site = context.site
-    sweeps = undoable_sweeps(site, arguments.sweep, all_sweeps=arguments.all)
-    _show_sweeps(context.page, site, sweeps)
-    cure = "Run it with --yes to put all of this back."
-    if not context.require_yes(yes=arguments.yes, question="Put all of this back?", cure=cure):
-        return ExitCode.DONE
-    report = undo(site, sweeps, now=context.clock())
-    show_restore(context.page, report, every=context.verbose)
-    return report.exit_code
-
-
 def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
     """What is back, what was there already, and what could not be written."""
+    from hermes_retention.cli.output.sweep import show_some
+
     came = [*_written_files(report), *_written_rows(report)]
     there = [*_known_files(report), *_known_rows(report)]
     if came or not there:
@@ -113,6 +117,8 @@ def _known_files(report: RestoreReport) -> Iterator[str]:
 
 
 def _counted(some: Iterable[Restored]) -> str:
+    from hermes_retention.cli.output.words import files_counted
+
     return files_counted(one.artifact.kind for one in some)
 
 
@@ -125,6 +131,8 @@ def _known_rows(report: RestoreReport) -> Iterator[str]:
 
 
 def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
+    from hermes_retention.cli.output.sweep import show_some
+
     failed_files = [one for one in report.files if one.error is not None]
     if failed_files:
         files = Counter(str(one.error) for one in failed_files)
@@ -140,45 +148,3 @@ def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
         rows = Counter(error for error, _ in sorted(failed))
         lines = [f"{error} ({times:,} sessions)" if times > 1 else error for error, times in rows.items()]
         show_some(page, lines, every=every)
-
-
-def _show_sweeps(page: Page, site: Home, sweeps: Sequence[SweepRow]) -> None:
-    rows = []
-    for sweep in sweeps:
-        artifacts = site.workspace.vault.find([], sweep=sweep.id)
-        rows.append(
-            (
-                sweep.id,
-                minute(sweep.started_at),
-                sweep.origin,
-                f"{len({artifact.session_id for artifact in artifacts}):,}",
-                format_size(sum(artifact.size_bytes for artifact in artifacts)),
-                _contents(artifacts),
-            )
-        )
-    columns = (
-        Column("sweep"),
-        Column("when"),
-        Column("by"),
-        Column("sessions", right=True),
-        Column("size", right=True),
-        Column("what", fit=Fit.WORDS),
-    )
-    page.table(Table(columns, rows))
-
-
-def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
-    """``3 files, messages of 2 sessions, 1 record``."""
-    kinds = Counter(artifact.kind for artifact in artifacts)
-    outputs, messages = kinds.pop(ArtifactKind.TOOL_OUTPUT, 0), kinds.pop(ArtifactKind.MESSAGES, 0)
-    records = kinds.pop(ArtifactKind.RECORD, 0)
-    words = [
-        files_counted(kinds.elements()),
-        f"tool output of {counted(outputs, 'session')}" if outputs else "",
-        f"messages of {counted(messages, 'session')}" if messages else "",
-        counted(records, "record") if records else "",
-    ]
-    return ", ".join(filter(None, words))
-
-
-HANDLERS = {"restore": run_restore, "undo": run_undo}

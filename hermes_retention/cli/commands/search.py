@@ -1,26 +1,128 @@
-"""``search``: through the archive, and through the store too if asked to."""
+"""``search``: finds text in archived conversations, and in the store too if asked to.
+
+What must not live here: searching.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hermes_retention.actions.inspect.search.find import SearchRequest, search
-from hermes_retention.actions.inspect.search.query import regex_query, text_query
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import Commands, add_classes, add_json, add_user, command
 from hermes_retention.cli.output.json_output import print_object
-from hermes_retention.cli.output.search import search_object, show_search
+from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.session import SessionClass
+from hermes_retention.model.text import counted, printable
+from hermes_retention.model.units import minute, parse_duration
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest
+    from hermes_retention.actions.inspect.search.found import Excerpt, FoundSession
+    from hermes_retention.cli.context import Context
 
 _EXCERPTS, _MANY_EXCERPTS = 2, 10
 
 
-def run_search(context: Context, arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "search",
+        "find text in archived conversations",
+        run=run,
+        about="""\
+Looks through the messages of archived sessions, newest month first, and stops
+when it has found enough. Letters match in any case unless TEXT has capitals.
+Each session is shown once, with how many of its messages match.""",
+        examples="""\
+  %(prog)s refund
+  %(prog)s order 4711 --since 90d --class chat
+  %(prog)s --regex 'invoice \\d{4}' --user 12345 --json
+  %(prog)s --live refund      what was not archived yet, too""",
+    )
+    parser.add_argument("text", metavar="TEXT", nargs="+", help="what to look for; several words are joined")
+    parser.add_argument("--regex", action="store_true", help="TEXT is a regular expression of Python")
+    add_classes(parser)
+    parser.add_argument(
+        "--since", metavar="D", type=_moment, help="last active on or after this day (UTC), or age: 30d"
+    )
+    parser.add_argument(
+        "--until", metavar="D", type=_moment, help="last active on or before this day (UTC), or age"
+    )
+    add_user(
+        parser,
+        user="only sessions of this user id",
+        platform="only sessions of this platform, such as telegram",
+    )
+    parser.add_argument(
+        "--limit", metavar="N", type=_count, default=20, help="sessions to show at most (default: 20)"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="search the host's database and session files as well"
+    )
+    add_json(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """Show what was found; exit code 5 when a part of the archive could not be searched."""
+    from hermes_retention.actions.inspect.search.find import search
+
     now = context.clock()
+    report = search(context.site, _request(context, arguments, now), now=now)
+    if context.json:
+        print_object(_object(report))
+    else:
+        _show(context.page, report)
+        context.warn([str(one) for one in (*report.damages, *report.warnings)])
+    return ExitCode.VAULT_DAMAGED if report.damages else ExitCode.DONE
+
+
+class _Moment(NamedTuple):
+    """A day, or a time so long ago."""
+
+    day_at: float | None = None
+    """When it begins, in Unix seconds."""
+    age_seconds: int = 0
+
+    def begin(self, now: float) -> float:
+        """The first moment that is meant."""
+        return now - self.age_seconds if self.day_at is None else self.day_at
+
+    def end(self, now: float) -> float:
+        """What comes right after the last moment that is meant."""
+        return now - self.age_seconds if self.day_at is None else self.day_at + 86_400
+
+
+def _moment(text: str) -> _Moment:
+    """A day in UTC (``2026-11-20``) or an age (``30d``)."""
+    try:
+        return _Moment(age_seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return _Moment(day_at=datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        why = f"{text!r} is neither a day such as 2026-11-20 nor an age such as 30d"
+        raise argparse.ArgumentTypeError(why) from error
+
+
+def _count(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**6):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _request(context: Context, arguments: argparse.Namespace, now: float) -> SearchRequest:
+    from hermes_retention.actions.inspect.search.find import SearchRequest
+    from hermes_retention.actions.inspect.search.query import regex_query, text_query
+    from hermes_retention.model.session import SessionClass
+
     text = " ".join(arguments.text)
     since, until = arguments.since, arguments.until
-    request = SearchRequest(
+    return SearchRequest(
         query=regex_query(text) if arguments.regex else text_query(text),
         limit=arguments.limit,
         classes=frozenset(map(SessionClass, arguments.classes or ())),
@@ -31,10 +133,92 @@ def run_search(context: Context, arguments: argparse.Namespace) -> int:
         live=arguments.live,
         excerpts=_MANY_EXCERPTS if context.verbose or context.json else _EXCERPTS,
     )
-    report = search(context.site, request, now=now)
-    if context.json:
-        print_object(search_object(report))
-    else:
-        show_search(context.page, report)
-        context.warn([str(one) for one in (*report.damages, *report.warnings)])
-    return ExitCode.VAULT_DAMAGED if report.damages else ExitCode.DONE
+
+
+def _show(page: Page, report: SearchReport) -> None:
+    """Sessions with excerpts, newest first; then how to read one of them whole."""
+    for found in report.sessions:
+        page.line(_heading(found), Style.TITLE)
+        title = printable(found.metadata.title or "")
+        if title:
+            page.line(f"  {title}")
+        for one in found.excerpts:
+            page.pieces(_pieces(one))
+        page.line()
+    page.line(_summary(report), Style.GOOD if report.sessions else Style.WARNING)
+    for line in _ways(report):
+        page.line(line)
+
+
+def _object(report: SearchReport) -> dict[str, Any]:
+    """The report as data."""
+    return {
+        "sessions": [_session_object(found) for found in report.sessions],
+        "has_more": report.has_more,
+        "warnings": [printable(str(one)) for one in (*report.damages, *report.warnings)],
+    }
+
+
+def _session_object(found: FoundSession) -> dict[str, Any]:
+    """A session that was found as data."""
+    known = found.metadata
+    return {
+        "session_id": printable(found.session_id),
+        "class": found.session_class.value,
+        "title": None if known.title is None else printable(known.title),
+        "source": None if known.source is None else printable(known.source),
+        "user_id": None if known.user_id is None else printable(known.user_id),
+        "last_activity": found.last_activity,
+        "in_archive": found.in_archive,
+        "in_store": found.in_store,
+        "hits": found.hits,
+        "excerpts": [_excerpt_object(one) for one in found.excerpts],
+    }
+
+
+def _excerpt_object(one: Excerpt) -> dict[str, Any]:
+    """A match with its surroundings as data."""
+    return {
+        "role": one.role,
+        "tool": one.tool,
+        "at": one.at,
+        "before": printable(one.before),
+        "match": printable(one.match),
+        "after": printable(one.after),
+    }
+
+
+def _heading(found: FoundSession) -> str:
+    kind = found.session_class.value
+    source = found.metadata.source
+    where = f"{kind}, {printable(source)}" if source and source != kind else kind
+    place = "" if found.in_archive else ", not archived yet"
+    hits = counted(found.hits, "message")
+    return f"{printable(found.session_id)}  {minute(found.last_activity)}  {where}  {hits}{place}"
+
+
+def _pieces(one: Excerpt) -> list[tuple[str, Style]]:
+    who = f"{one.role or 'text'} ({one.tool})" if one.tool else one.role or "text"
+    return [
+        (f"  {printable(who)}: ", Style.FAINT),
+        (printable(one.before), Style.NORMAL),
+        (printable(one.match), Style.HIT),
+        (printable(one.after), Style.NORMAL),
+    ]
+
+
+def _summary(report: SearchReport) -> str:
+    if not report.sessions:
+        return "Nothing was found."
+    shown = counted(len(report.sessions), "session")
+    if report.has_more:
+        return f"The newest {shown}; there are more, see --limit."
+    return f"{shown}."
+
+
+def _ways(report: SearchReport) -> Iterator[str]:
+    archived = next((found for found in report.sessions if found.in_archive), None)
+    if archived is not None:
+        example = printable(archived.session_id)
+        yield f"To read one:     hermes-retention archive export {example} --as markdown --to -"
+        yield f"To put it back:  hermes-retention restore {example}"

@@ -1,15 +1,47 @@
-"""``simulate`` and ``report``: what was, what would have been, and what will be."""
+"""``simulate``: what would have been under other settings, and what will be."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import Commands, add_days, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.model.errors import ExitCode, UsageError
 
+if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
 
-def run_simulate(context: Context, arguments: argparse.Namespace) -> int:
+
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "simulate",
+        "show the disk over time under other settings, and a forecast",
+        run=run,
+        about="""\
+Replays the history of this home, as far as the store and the archive still tell
+it, under today's settings and under those of --set, as if sweeps had run all
+the time. Ahead of today the same is taken to come again. Changes nothing.""",
+        examples="""\
+  %(prog)s
+  %(prog)s --set CRON__MESSAGES_AFTER=24h --set MAX_DISK=2GB
+  %(prog)s --days 30 --set CHAT__FILES_AFTER=2d --json""",
+    )
+    add_days(parser)
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting to try, with or without HERMES_RETENTION_; may be given several times",
+    )
+    add_json(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """The history of the home under other settings."""
     from hermes_retention.actions.inspect.history import read_history
     from hermes_retention.actions.inspect.simulate import simulate
@@ -47,31 +79,3 @@ def _changes(texts: list[str]) -> dict[str, str]:
         name = name.strip().upper()
         changes[name if name.startswith(PREFIX) else PREFIX + name] = value.strip()
     return changes
-
-
-def run_report(context: Context, arguments: argparse.Namespace) -> int:
-    """The report as a page of HTML."""
-    from pathlib import Path
-
-    from hermes_retention.actions.inspect.report_data import take_overview
-    from hermes_retention.cli.output.html import html_report
-    from hermes_retention.disk.writing import replace_private_file
-    from hermes_retention.model.text import printable
-
-    now, path = context.clock(), Path(arguments.html).expanduser()
-    overview = take_overview(context.site, days=arguments.days, now=now)
-    if path.is_dir():
-        raise UsageError(
-            f"--html {printable(str(path))}",
-            "it is a directory",
-            consequence="nothing was written",
-            cure="Name a file in it, such as report.html.",
-        )
-    replace_private_file(path, html_report(overview, now=now))
-    context.page.line(f"Written: {printable(str(path))}")
-    damage = overview.status.vault_damage
-    context.warn([] if damage is None else [str(damage)])
-    return ExitCode.DONE if damage is None else ExitCode.VAULT_DAMAGED
-
-
-HANDLERS = {"simulate": run_simulate, "report": run_report}

@@ -1,20 +1,47 @@
-"""``status``, ``explain``, ``settings`` and ``demo``: what only looks."""
+"""``status``: how the home is doing, in figures."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import printable
+from hermes_retention.model.text import counted, printable
+from hermes_retention.model.units import minute
+
+if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
+    from hermes_retention.policy.caps import Alert
+
+_DAYS = 7
+_SHOWN = 3
 
 
-def run_status(context: Context, arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "status",
+        "show sessions, archive, growth, last sweeps and warnings",
+        run=run,
+        about="""\
+Shows what lies in the home by class and by what is left of it, what is due, the
+archive, how fast all of it grows, and the last sweeps. A home of 20,000
+sessions and more is shown as the last sweep left it, which takes no time.""",
+        examples="  %(prog)s\n  %(prog)s --fresh\n  %(prog)s --json",
+    )
+    add_json(parser)
+    parser.add_argument("--fresh", action="store_true", help="look through a very large home again")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """How the home is doing; exit code 5 when the vault is damaged."""
     from hermes_retention.actions.inspect.explain import alerts_of
     from hermes_retention.actions.inspect.status import LARGE, NEVER_LARGE, take_status
-    from hermes_retention.cli.output.caps import alert_object, show_alerts
     from hermes_retention.cli.output.status import show_status, status_object
 
     now = context.clock()
@@ -25,59 +52,38 @@ def run_status(context: Context, arguments: argparse.Namespace) -> int:
         print_object(status_object(status, mode) | {"alerts": [alert_object(alert) for alert in alerts]})
     else:
         show_status(context.page, status, mode, compact_above=context.settings.values.compact_above, now=now)
-        show_alerts(context.page, alerts, now=now)
+        _show_alerts(context.page, alerts, now=now)
         context.warn(status.warnings)
         if status.vault_damage is not None:
             context.warn([str(status.vault_damage)])
     return ExitCode.DONE if status.vault_damage is None else ExitCode.VAULT_DAMAGED
 
 
-def run_explain(context: Context, arguments: argparse.Namespace) -> int:
-    """All about one session."""
-    from hermes_retention.actions.inspect.explain import explain, stand_with_caps
-    from hermes_retention.cli.output.caps import standing_facts, standing_object
-    from hermes_retention.cli.output.explain import explanation_object, show_explanation
-
-    now = context.clock()
-    explanation = explain(context.site, arguments.session, now=now)
-    standing = stand_with_caps(
-        context.site, explanation.session_id, explanation.session_class, context.settings.caps(), now=now
-    )
-    if context.json:
-        print_object(explanation_object(explanation) | {"caps": standing_object(standing)})
-    else:
-        facts = standing_facts(standing, explanation.session_class)
-        show_explanation(context.page, explanation, facts)
-        context.warn([str(damage) for damage in explanation.damages])
-    return ExitCode.VAULT_DAMAGED if explanation.damages else ExitCode.DONE
+def alert_object(alert: Alert) -> dict[str, Any]:
+    """An alert as plain JSON data."""
+    return {
+        "session_id": printable(alert.session_id),
+        "class": alert.session_class,
+        "platform": printable(alert.platform),
+        "cap": alert.finding.cap.value,
+        "stage": alert.finding.stage.value,
+        "count": alert.finding.count,
+        "limit": alert.finding.limit,
+        "done": alert.done.value,
+        "at": alert.at,
+    }
 
 
-def run_settings(context: Context, _arguments: argparse.Namespace) -> int:
-    """Every setting with its value and where it came from."""
-    from hermes_retention.cli.output.settings import show_settings
+def _show_alerts(page: Page, alerts: Sequence[Alert], *, now: float) -> None:
+    """The newest alerts of the last days; nothing when there are none."""
+    from hermes_retention.policy.caps import alert_words
 
-    lines = context.settings.describe()
-    if context.json:
-        settings = [
-            {
-                "name": line.name,
-                "value": line.value,
-                "origin": printable(line.origin),
-                "description": line.description,
-            }
-            for line in lines
-        ]
-        print_object({"settings": settings})
-    else:
-        show_settings(context.page, lines, descriptions=context.verbose)
-    return ExitCode.DONE
-
-
-def run_demo(context: Context, arguments: argparse.Namespace) -> int:
-    """The demonstration."""
-    from hermes_retention.cli.demo.tour import run_demo as demonstrate
-
-    return demonstrate(context.page, clock=context.clock, keep=arguments.keep)
-
-
-HANDLERS = {"status": run_status, "explain": run_explain, "settings": run_settings, "demo": run_demo}
+    recent = [alert for alert in alerts if 0 <= now - alert.at < _DAYS * 86400]
+    if not recent:
+        return
+    page.line()
+    page.line(f"Caps: {counted(len(recent), 'alert')} in the last {_DAYS} days", Style.TITLE)
+    for alert in recent[:_SHOWN]:
+        page.line(f"  {minute(alert.at)} {printable(alert.session_id)} {alert_words(alert)}")
+    if len(recent) > _SHOWN:
+        page.line(f"  … and {len(recent) - _SHOWN} more; 'explain SESSION' shows those of one", Style.FAINT)

@@ -5,22 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from hermes_retention.actions.sweep.report import Counts, SweepReport
-from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
-from hermes_retention.cli.commands.doctor import write_after_sweep
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import Commands, add_dry_run, add_json, add_yes, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.progress import BarWatch, Found, Watch
-from hermes_retention.cli.output.sweep import Details, show_sweep, show_totals
-from hermes_retention.cli.output.sweep_json import sweep_object
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import Verdict
-from hermes_retention.settings.forms import Mode
 
 if TYPE_CHECKING:
+    from hermes_retention.actions.sweep.report import SweepReport
+    from hermes_retention.cli.context import Context
+    from hermes_retention.cli.output.progress import Found, Watch
     from hermes_retention.home.home import Home
 
 OBSERVING = "nothing was removed: HERMES_RETENTION_MODE is observe, so sweeps only report"
@@ -32,8 +25,42 @@ UNASKED = (
 DRY_RUN = "nothing was removed: this is a dry run"
 
 
-def run_sweep(context: Context, arguments: argparse.Namespace) -> int:
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "sweep",
+        "archive and remove what is due",
+        run=run,
+        about="""\
+Of each session that is over goes what has reached its age: its files
+(FILES_AFTER), and out of the host's state.db large tool output
+(TOOL_OUTPUT_AFTER), messages (MESSAGES_AFTER) and the record (RECORD_AFTER).
+The gateway may run meanwhile. state.db stays as large as it is and fills again;
+'compact' makes it smaller.
+
+The first sweep that would remove something shows its plan and asks. Without a
+terminal it only reports, unless HERMES_RETENTION_MODE=enforce is set or --yes
+is given. With HERMES_RETENTION_MODE=observe no sweep removes anything, with off
+there is none.""",
+        examples="""\
+  %(prog)s --dry-run
+  %(prog)s --yes --json
+  %(prog)s --dry-run --all    every session with its reason
+  HERMES_RETENTION_CHAT__MESSAGES_AFTER=never %(prog)s --dry-run""",
+    )
+    add_dry_run(parser)
+    add_json(parser)
+    parser.add_argument("--all", action="store_true", help="list every session, the kept ones too")
+    add_yes(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
     """Sweep, or say why not."""
+    from hermes_retention.actions.sweep.sweep import has_removed_before
+    from hermes_retention.cli.output.progress import Found
+    from hermes_retention.settings.forms import Mode
+
     site = context.site
     mode = context.settings.values.mode
     if mode is Mode.OFF and not context.json:
@@ -53,6 +80,7 @@ def run_sweep(context: Context, arguments: argparse.Namespace) -> int:
 def watched(context: Context) -> Watch:
     """Who watches a sweep: a progress bar where colours are welcome."""
     from hermes_retention.cli.output.page import RichPage
+    from hermes_retention.cli.output.progress import BarWatch, Watch
 
     if context.json or not isinstance(context.page, RichPage):
         return Watch()
@@ -66,6 +94,13 @@ def sentence(words: str) -> str:
 
 def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
     """Before anything is removed from this home for the first time, a person looks at it."""
+    import msgspec
+
+    from hermes_retention.actions.sweep.sweep import preview
+    from hermes_retention.cli.output.progress import Watch
+    from hermes_retention.cli.output.sweep import show_totals
+    from hermes_retention.model.plan import Verdict
+
     watch = Watch()
     report = preview(context.site, clock=context.clock, observer=watch)
     if all(step.verdict is Verdict.KEEP for step in report.steps):
@@ -87,6 +122,9 @@ def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _sweep(context: Context, arguments: argparse.Namespace) -> int:
+    from hermes_retention.actions.sweep.sweep import sweep
+    from hermes_retention.cli.commands.metrics import write_after_sweep
+
     with watched(context) as watch:
         report = sweep(
             context.site, clock=context.clock, origin="command line", observer=watch, index=context.index
@@ -96,6 +134,9 @@ def _sweep(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _preview(context: Context, arguments: argparse.Namespace, *, why: str) -> int:
+    from hermes_retention.actions.sweep.sweep import preview
+    from hermes_retention.cli.output.progress import Watch
+
     watch = Watch()
     report = preview(context.site, clock=context.clock, observer=watch)
     return _finish(context, arguments, report, watch.found, why=why)
@@ -110,6 +151,11 @@ def _finish(
     why: str | None = None,
 ) -> int:
     """Show the report; ``why`` says why nothing was removed."""
+    import msgspec
+
+    from hermes_retention.cli.output.sweep import Details, show_sweep
+    from hermes_retention.cli.output.sweep_json import sweep_object
+
     warnings = [*report.warnings, *context.store.host_warnings()]
     if context.json:
         if why not in (None, DRY_RUN):  # who asked for a dry run need not be told; `dry_run` says it
@@ -128,6 +174,8 @@ def _finish(
 
 
 def _no_sweep(site: Home) -> SweepReport:
+    from hermes_retention.actions.sweep.report import Counts, SweepReport
+
     used = site.usage().total_bytes
     return SweepReport(
         sweep=None,

@@ -17,7 +17,6 @@ from typing import Any
 
 from hermes_retention import __version__
 from hermes_retention.actions.inspect.report_data import Overview
-from hermes_retention.cli.output.caps import alert_words
 from hermes_retention.cli.output.status import (
     archive_words,
     freed_bytes,
@@ -27,6 +26,7 @@ from hermes_retention.cli.output.status import (
 )
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size, format_time, minute
+from hermes_retention.policy.caps import alert_words
 
 _ASSETS = files("hermes_retention.cli.output") / "assets"
 _LIBRARIES = ("chart.umd.min.js", "chartjs-chart-treemap.min.js")

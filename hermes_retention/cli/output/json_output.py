@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from hermes_retention.model.errors import RetentionError
 from hermes_retention.model.text import printable
-from hermes_retention.stores.base import DatabaseSpace
+
+if TYPE_CHECKING:
+    from hermes_retention.model.errors import RetentionError
+    from hermes_retention.stores.base import DatabaseSpace
 
 FORMAT = 1
 """Version of every object that is printed; it grows when a field changes its meaning or goes."""
@@ -18,6 +17,8 @@ FORMAT = 1
 
 def print_object(content: dict[str, Any]) -> None:
     """Print ``content``, indented, with ``format`` as its first field. Its texts are made printable."""
+    import json
+
     sys.stdout.write(json.dumps({"format": FORMAT, **_printable(content)}, indent=2) + "\n")
 
 
@@ -49,4 +50,6 @@ def error_object(error: RetentionError) -> dict[str, Any]:
 
 def space_object(space: DatabaseSpace | None) -> dict[str, int] | None:
     """How full the host's database is, as data."""
+    import msgspec
+
     return None if space is None else msgspec.structs.asdict(space)

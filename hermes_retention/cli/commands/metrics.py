@@ -1,0 +1,57 @@
+"""``metrics``: how the home is doing, for programs that watch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from hermes_retention.cli.options import Commands, command
+from hermes_retention.model.errors import ExitCode, RetentionError
+
+if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
+
+
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "metrics",
+        "print how the home is doing, for Prometheus",
+        run=run,
+        about="""\
+In the text format of Prometheus. With HERMES_RETENTION_METRICS_FILE each sweep
+writes the same into that file, for the node exporter's textfile collector.""",
+        examples="""\
+  %(prog)s
+  %(prog)s --to /srv/textfile/retention.prom""",
+    )
+    parser.add_argument("--to", metavar="FILE", help="write it into FILE, all at once, for everybody to read")
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
+    """Print the metrics, or write them into a file."""
+    from pathlib import Path
+
+    from hermes_retention.actions.inspect.metrics import measure, text_of, write_metrics
+
+    now = context.clock()
+    if arguments.to is None:
+        sys.stdout.write(text_of(measure(context.site, now=now), context.site.path))
+    else:
+        write_metrics(context.site, Path(arguments.to).expanduser(), now=now)
+    return ExitCode.DONE
+
+
+def write_after_sweep(context: Context) -> None:
+    """The metrics file, if one is asked for. A sweep is no failure because of it."""
+    path = context.settings.values.metrics_file
+    if path is None:
+        return
+    from hermes_retention.actions.inspect.metrics import write_metrics
+
+    try:
+        write_metrics(context.site, path, now=context.clock())
+    except RetentionError as error:
+        context.warn([str(error)])

@@ -1,0 +1,101 @@
+"""``undo``: puts back all that a sweep archived."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hermes_retention.cli.commands.restore import show_restore
+from hermes_retention.cli.options import Commands, add_yes, command
+from hermes_retention.cli.output.page import Column, Fit, Page, Table
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.text import counted
+from hermes_retention.model.units import format_size, minute
+
+if TYPE_CHECKING:
+    from hermes_retention.archive.entries import ArchivedArtifact
+    from hermes_retention.cli.context import Context
+    from hermes_retention.home.home import Home
+    from hermes_retention.home.ledger import SweepRow
+
+
+def add(commands: Commands) -> None:
+    """The parser."""
+    parser = command(
+        commands,
+        "undo",
+        "put back all that a sweep archived",
+        run=run,
+        about="""\
+Without an argument the last sweep that archived something and was not undone
+yet. Shows what would come back and asks.""",
+        examples="""\
+  %(prog)s
+  %(prog)s 20261120-101500
+  %(prog)s --all --yes""",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "sweep", metavar="SWEEP", nargs="?", help="id of a sweep; 'status' lists the last ones"
+    )
+    which.add_argument("--all", action="store_true", help="every sweep that was not undone yet")
+    add_yes(parser)
+
+
+def run(context: Context, arguments: argparse.Namespace) -> int:
+    """Show what would come back, ask, and put it back."""
+    from hermes_retention.actions.restore.restore import undo, undoable_sweeps
+
+    site = context.site
+    sweeps = undoable_sweeps(site, arguments.sweep, all_sweeps=arguments.all)
+    _show_sweeps(context.page, site, sweeps)
+    cure = "Run it with --yes to put all of this back."
+    if not context.require_yes(yes=arguments.yes, question="Put all of this back?", cure=cure):
+        return ExitCode.DONE
+    report = undo(site, sweeps, now=context.clock())
+    show_restore(context.page, report, every=context.verbose)
+    return report.exit_code
+
+
+def _show_sweeps(page: Page, site: Home, sweeps: Sequence[SweepRow]) -> None:
+    rows = []
+    for sweep in sweeps:
+        artifacts = site.workspace.vault.find([], sweep=sweep.id)
+        rows.append(
+            (
+                sweep.id,
+                minute(sweep.started_at),
+                sweep.origin,
+                f"{len({artifact.session_id for artifact in artifacts}):,}",
+                format_size(sum(artifact.size_bytes for artifact in artifacts)),
+                _contents(artifacts),
+            )
+        )
+    columns = (
+        Column("sweep"),
+        Column("when"),
+        Column("by"),
+        Column("sessions", right=True),
+        Column("size", right=True),
+        Column("what", fit=Fit.WORDS),
+    )
+    page.table(Table(columns, rows))
+
+
+def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
+    """``3 files, messages of 2 sessions, 1 record``."""
+    from hermes_retention.cli.output.words import files_counted
+    from hermes_retention.model.session import ArtifactKind
+
+    kinds = Counter(artifact.kind for artifact in artifacts)
+    outputs, messages = kinds.pop(ArtifactKind.TOOL_OUTPUT, 0), kinds.pop(ArtifactKind.MESSAGES, 0)
+    records = kinds.pop(ArtifactKind.RECORD, 0)
+    words = [
+        files_counted(kinds.elements()),
+        f"tool output of {counted(outputs, 'session')}" if outputs else "",
+        f"messages of {counted(messages, 'session')}" if messages else "",
+        counted(records, "record") if records else "",
+    ]
+    return ", ".join(filter(None, words))
