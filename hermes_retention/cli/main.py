@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from hermes_retention import __version__
-from hermes_retention.cli.options import add_globals, commands_of, show_help_without_command
+from hermes_retention.cli.options import add_globals, commands_of, global_options, show_help_without_command
 from hermes_retention.model.errors import ExitCode, RetentionError
 from hermes_retention.model.text import printable_lines
 
@@ -57,6 +56,16 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable_lines(message))
 
 
+class _ShowVersion(argparse.Action):
+    """``--version``, without asking for it where nobody wants it: that reads what pip installed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
+        from hermes_retention import __version__
+
+        sys.stdout.write(f"hermes-retention {__version__}\n")
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time.time) -> int:
     """The program ``hermes-retention``; returns its exit code, never raises. ``clock`` gives Unix seconds."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -82,7 +91,13 @@ def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     parser.description = parser.description or _DESCRIPTION
     parser.epilog = parser.epilog or _EPILOG
     add_globals(parser, default=None)
-    parser.add_argument("--version", action="version", version=f"hermes-retention {__version__}")
+    parser.add_argument(
+        "--version",
+        action=_ShowVersion,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show program's version number and exit",
+    )
     parser.set_defaults(retention_complain=parser.error)
     show_help_without_command(parser)
     commands = commands_of(parser)
@@ -92,10 +107,8 @@ def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
 
 def _asked_for(arguments: Sequence[str]) -> Sequence[str]:
     """The one command that will run, so that no other is loaded; all of them for help and for slips."""
-    start = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    add_globals(start, default=None)
     try:
-        _, rest = start.parse_known_args(arguments)
+        _, rest = global_options().parse_known_args(arguments)
     except argparse.ArgumentError:  # the parser of all commands meets it too, and says it better
         return COMMANDS
     return [name for name in rest[:1] if name in COMMANDS] or COMMANDS

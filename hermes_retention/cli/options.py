@@ -7,6 +7,7 @@ they never meet those of a host whose sub-command this is. What must not live he
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import TYPE_CHECKING, TypeAlias
 
 from hermes_retention.home.find import STORES
@@ -53,6 +54,18 @@ def add_globals(parser: argparse.ArgumentParser, *, default: str | None) -> None
     )
 
 
+@functools.cache
+def global_options() -> argparse.ArgumentParser:
+    """A parser of the global options alone, for every command: making them for each would slow every start.
+
+    Without a default: what was given before the command must not be overwritten by one after it. Raises
+    ``ArgumentError`` where options are wrong.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_globals(parser, default=argparse.SUPPRESS)
+    return parser
+
+
 def command(  # noqa: PLR0913 - a command is all of these
     commands: Commands,
     name: str,
@@ -73,9 +86,8 @@ def command(  # noqa: PLR0913 - a command is all of these
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation in somebody's script breaks when a new option begins like it
+        parents=[global_options()],
     )
-    # Without a default: what was given before the command must not be overwritten by one after it.
-    add_globals(parser, default=argparse.SUPPRESS)
     parser.set_defaults(retention_complain=parser.error)  # with the usage of this command, not of all
     if run is None:
         show_help_without_command(parser)

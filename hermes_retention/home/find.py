@@ -6,7 +6,6 @@ what lies in a home (``open``).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes_retention.model.errors import UsageError
@@ -14,6 +13,7 @@ from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 STORES = ("auto", "hermes", "openclaw")
 """What ``--store`` always knows. Plugins add to it, so any name is checked only when a home is opened."""
@@ -33,12 +33,16 @@ def hermes_home(environ: Mapping[str, str]) -> Path | None:
 
     Blanks at its ends do not count, and ``~`` is a directory of that name.
     """
+    from pathlib import Path
+
     named = environ.get(VARIABLE, "").strip()
     return Path(named) if named else None
 
 
 def host_home(environ: Mapping[str, str]) -> Path:
     """The home of a host that runs in this environment. A profile of the host sets the variable, too."""
+    from pathlib import Path
+
     return hermes_home(environ) or Path.home() / _USUAL
 
 
@@ -90,6 +94,8 @@ def _directory(home: Path, oddity: str | None = None) -> Path:
 
 
 def _expanded(named: str) -> Path:
+    from pathlib import Path
+
     try:
         return Path(named).expanduser()
     except RuntimeError as error:

@@ -35,6 +35,17 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not names & HEAVY
 
 
+def test_help_does_not_look_for_the_version() -> None:
+    assert "importlib.metadata" not in modules_after("--help")
+
+
+@pytest.mark.parametrize("before", [(), ("-v",), ("--home", "sweep")])
+def test_named_command_loads_no_other(before: tuple[str, ...]) -> None:
+    commands = "hermes_retention.cli.commands."
+    loaded = {name for name in modules_after(*before, "doctor", "--help") if name.startswith(commands)}
+    assert loaded == {f"{commands}doctor"}
+
+
 def test_plain_output_does_not_import_rich(tmp_path: Path) -> None:
     HomeBuilder(tmp_path / "home")
     assert "rich" not in modules_after("--home", str(tmp_path / "home"), "sweep", "--dry-run")

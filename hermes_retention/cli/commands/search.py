@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hermes_retention.cli.options import Commands, add_classes, add_json, add_user, command
 from hermes_retention.cli.output.json_output import print_object
@@ -79,12 +79,11 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     return ExitCode.VAULT_DAMAGED if report.damages else ExitCode.DONE
 
 
-class _Moment(NamedTuple):
-    """A day, or a time so long ago."""
+class _Moment:
+    """A day, or a time so long ago. ``day_at`` is when the day begins, in Unix seconds."""
 
-    day_at: float | None = None
-    """When it begins, in Unix seconds."""
-    age_seconds: int = 0
+    def __init__(self, *, day_at: float | None = None, age_seconds: int = 0) -> None:
+        self.day_at, self.age_seconds = day_at, age_seconds
 
     def begin(self, now: float) -> float:
         """The first moment that is meant."""
