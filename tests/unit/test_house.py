@@ -1,0 +1,69 @@
+"""The house stays small enough to find one's way: its figures have bounds, and its words one meaning."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # last: the installed package is the one that is tested
+
+from benchmarks import house  # noqa: E402 - found by the line above
+
+AT_THE_ROOT = 6
+"""More of any means that something wants to be thought over, not that the number wants to be raised."""
+
+
+@pytest.fixture(scope="module")
+def figures() -> house.House:
+    return house.measure()
+
+
+def test_only_public_faces_lie_at_the_root(figures: house.House) -> None:
+    assert len(figures.at_the_root) <= AT_THE_ROOT, figures.at_the_root
+
+
+# The figures themselves
+
+
+def test_imports_are_counted(tmp_path: Path) -> None:
+    package = tmp_path / "cottage"
+    (package / "room").mkdir(parents=True)
+    (package / "__init__.py").write_text('"""A cottage."""\n')
+    (package / "door.py").write_text(
+        "import os\nfrom cottage.room import bed\nfrom cottage.room.bed import Pillow\n"
+    )
+    (package / "room" / "__init__.py").write_text("")
+    (package / "room" / "bed.py").write_text(
+        "if TYPE_CHECKING:\n    from cottage import door\nclass Pillow: ...\n"
+    )
+    figures = house.measure(package)
+    assert {module.name: module.imports for module in figures.modules} == {
+        "__init__": set(),
+        "door": {"room.bed"},
+        "room.__init__": set(),
+        "room.bed": set(),
+    }
+    assert figures.at_the_root == ["__init__", "door"]
+    assert figures.imports_per_module == 2 / 4  # those for types count
+    assert figures.circles == []  # but make no circle
+    assert figures.lines == 1 + 3 + 0 + 3
+
+
+def test_circles_are_found() -> None:
+    assert house.circles({"a": ["b"], "b": ["c"], "c": ["a", "d"], "d": ["e"], "e": []}) == [["a", "b", "c"]]
+    assert house.circles({"a": ["a"], "b": ["a"]}) == []
+    assert house.circles({"a": ["b"], "b": ["a"], "c": ["d", "a"], "d": ["c"]}) == [["a", "b"], ["c", "d"]]
+
+
+def test_a_walk_notes_what_ran_within_the_block() -> None:
+    from hermes_retention.model.text import printable
+    from hermes_retention.model.units import format_size
+
+    format_size(1)
+    with house.watching() as walks:
+        printable("x\n")
+    assert walks[0].modules == {"model.text"}
+    assert walks[0].pairs == 0
