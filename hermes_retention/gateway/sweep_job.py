@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.actions.inspect.metrics import write_metrics
 from hermes_retention.actions.inspect.status import NEXT_SWEEP, announced
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
@@ -170,7 +169,6 @@ class Rounds:
             if left is None or left > 0:
                 return left
         self._sweep(site)
-        self._write_metrics(site, settings.values.metrics_file)
         return None
 
     def _sweep(self, site: Home) -> None:
@@ -186,11 +184,6 @@ class Rounds:
             if not self._stop():
                 with self._complaints.about(f"a task of retention after the sweep of {self._name}"):
                     chore(swept)
-
-    def _write_metrics(self, site: Home, path: Path | None) -> None:
-        if path is not None and not self._stop():
-            with self._complaints.about(f"metrics of {self._name}"):
-                write_metrics(site, path, now=self._clock())
 
     def _observe(self, site: Home) -> None:
         tell_observed(preview(site, clock=self._clock), self._name)

@@ -42,6 +42,7 @@ class Workspace:
         self.vault = Vault(self.root / "archive")
         self.holds = Holds(self.root / "holds.json")
         self.ledger_path = self.root / "ledger.db"
+        self._lock_path = self.root / "sweep.lock"
 
     def check(self) -> None:
         """Raise ``StoreUnreadable`` when the folder, or the vault in it, is a link or no directory."""
@@ -81,9 +82,32 @@ class Workspace:
         SQLite refuses in the block is raised as ``RetentionError``.
         """
         self.create()
-        path = self.root / "sweep.lock"
+        lock = self._take_lock()
         try:
-            make_private_file(path)  # filelock would follow a link and empty what is behind it
+            with refusals_told():
+                yield
+        finally:
+            lock.release()
+
+    def is_in_use(self) -> bool | None:
+        """Whether somebody changes this home just now; ``None`` where nobody ever has. Makes nothing.
+
+        Raises ``RetentionError`` when the lock is a link, or lies behind one.
+        """
+        self.check()
+        if not os.path.lexists(self._lock_path):
+            return None
+        try:
+            self._take_lock().release()
+        except SweepRunning:
+            return True
+        return False
+
+    def _take_lock(self) -> filelock.BaseFileLock:
+        """The one place that opens the lock: some versions of filelock follow a link and empty the target."""
+        path = self._lock_path
+        try:
+            make_private_file(path)  # refuses a link
             lock = filelock.FileLock(path, timeout=0, mode=0o600)
             lock.acquire()
         except filelock.Timeout as error:
@@ -95,11 +119,7 @@ class Workspace:
             ) from error
         except OSError as error:
             raise _unusable(path, error) from error
-        try:
-            with refusals_told():
-                yield
-        finally:
-            lock.release()
+        return lock
 
 
 def _unusable(path: Path, error: OSError) -> RetentionError:

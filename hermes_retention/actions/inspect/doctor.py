@@ -11,8 +11,6 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import filelock
-
 from hermes_retention.actions.upkeep.targets import pending
 from hermes_retention.archive.partition import Partition
 from hermes_retention.home.find import VARIABLE, oddity_of_variable
@@ -168,17 +166,11 @@ def _host(site: Home) -> Iterator[Finding]:
 
 
 def _lock(site: Home) -> Iterator[Finding]:
-    path = site.workspace.root / "sweep.lock"
-    if not path.exists():
-        return
-    lock = filelock.FileLock(path, timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
+    in_use = site.workspace.is_in_use()
+    if in_use:
         yield Finding("lock", Level.NOTE, "a sweep or another change of this home runs just now")
-        return
-    lock.release()
-    yield Finding("lock", Level.GOOD, "nobody else changes this home just now")
+    elif in_use is not None:
+        yield Finding("lock", Level.GOOD, "nobody else changes this home just now")
 
 
 def _ledger(site: Home, mode: Mode | None, *, now: float) -> Iterator[Finding]:

@@ -84,10 +84,11 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
     index: RouteIndex | None = None,
     stop: Stop = never,
 ) -> SweepReport:
-    """Scan, decide, archive, remove, note it all in the ledger, and tell plugins and the queue.
+    """Scan, decide, archive, remove, note it all in the ledger, and tell plugins, the queue and monitors.
 
-    Dead routes then leave ``index``. A stop ends it between two batches: the report then has no steps but
-    those that were carried out, and the next sweep goes on.
+    Dead routes then leave ``index``, and the metrics file is written. All of that follows every sweep, so
+    whoever asks for one has nothing to add. A stop ends it between two batches: the report then has no steps
+    but those that were carried out, and the next sweep goes on.
 
     Raises ``SweepRunning`` when another process is at it, ``StoreUnreadable`` when liveness cannot be read
     (nothing was removed), ``RetentionError`` when the workspace cannot be used. One bad file is an outcome,
@@ -112,7 +113,25 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
             _finish(run, report, finished_at=clock())
         damages = () if drilled is None else drilled.damages
         warnings = (*stuck, *report.warnings, *map(_of_drill, damages), *notes.complaints())
-        return msgspec.structs.replace(report, warnings=warnings, drill=drilled, seconds=watch.seconds())
+        seconds = watch.seconds()
+    if not stop():
+        warnings = (*warnings, *_write_metrics(site.regular or site, clock))
+    return msgspec.structs.replace(report, warnings=warnings, drill=drilled, seconds=seconds)
+
+
+def _write_metrics(home: Home, clock: Clock) -> list[str]:
+    """Tell whoever watches how the home is doing, if there is a file for it. Trouble is only a warning."""
+    if home.metrics_file is None:
+        return []
+    from hermes_retention.actions.inspect.metrics import write_metrics
+
+    try:
+        write_metrics(home, home.metrics_file, now=clock())
+    except RetentionError as error:
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001 - what a sweep did must not be hidden by what follows it
+        return [f"the metrics could not be written ({type(error).__name__})"]
+    return []
 
 
 def _of_drill(damage: str) -> str:
@@ -144,11 +163,11 @@ def _swept(run: Run, stuck: list[str]) -> SweepReport:
     forgotten = 0 if run.stop() else _forget_routes(run.index, inventory, plan, stuck)
     if outcomes:
         # Once before measuring, so that the ledger has the room for it, and once more with the figures.
-        _keep_picture(run.notes, inventory, plan, outcomes)
+        _keep_picture(run, inventory, outcomes)
         usage, space = _measured(site, inventory, outcomes)
     else:
         usage, space = inventory.usage, site.store.database_space()
-    _keep_picture(run.notes, msgspec.structs.replace(inventory, usage=usage), plan, outcomes)
+    _keep_picture(run, msgspec.structs.replace(inventory, usage=usage), outcomes)
     return report_on(
         _without_what_was_left(plan, outcomes),
         inventory,
@@ -277,11 +296,21 @@ def _measured(
         return msgspec.structs.replace(before, sessions_bytes=before.sessions_bytes - freed), None
 
 
-def _keep_picture(notes: SweepNotes, inventory: Inventory, plan: Plan, outcomes: Sequence[Outcome]) -> None:
-    """Remember what the home looks like now. Warnings may name sessions; the picture holds numbers only."""
+def _keep_picture(run: Run, inventory: Inventory, outcomes: Sequence[Outcome]) -> None:
+    """Remember what the home looks like now. Warnings may name sessions; the picture holds numbers only.
+
+    Whose policy or store was that of one run has not seen the home as it is: it is looked at once more.
+    """
+    plan = run.plan
+    if run.site.regular is not None:
+        try:
+            inventory, plan = _plan(run.site.regular, now=plan.now)
+        except StoreUnreadable:
+            return  # what was done must not be hidden, and the picture of another sweep does for now
+        outcomes = ()
     picture = msgspec.structs.replace(take_picture(inventory, plan, outcomes), warnings=())
     content = msgspec.json.encode(picture).decode()
-    notes.write(lambda ledger: ledger.keep_picture(content, taken_at=plan.now))
+    run.notes.write(lambda ledger: ledger.keep_picture(content, taken_at=plan.now))
 
 
 def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[LookedThrough]:

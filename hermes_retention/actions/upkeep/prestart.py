@@ -93,7 +93,7 @@ def _narrowed(site: Home, store: StartingStore) -> Home:
     """The same home, of which ``store`` shows only what goes at once, into the archive whatever its class."""
     lifecycle = Lifecycle(files_after=0, idle_after=None, keep_failed=0)
     policy = Policy(dict.fromkeys(SessionClass, lifecycle), min_age=MIN_AGE_FLOOR, leftovers_after=None)
-    return msgspec.structs.replace(site, store=store, policy=policy)
+    return site.for_one_run(policy, store=store)
 
 
 def _chosen(

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hermes_retention.cli.options import Commands, command
-from hermes_retention.model.errors import ExitCode, RetentionError
+from hermes_retention.model.errors import ExitCode
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
@@ -42,16 +42,3 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     else:
         write_metrics(context.site, Path(arguments.to).expanduser(), now=now)
     return ExitCode.DONE
-
-
-def write_after_sweep(context: Context) -> None:
-    """The metrics file, if one is asked for. A sweep is no failure because of it."""
-    path = context.settings.values.metrics_file
-    if path is None:
-        return
-    from hermes_retention.actions.inspect.metrics import write_metrics
-
-    try:
-        write_metrics(context.site, path, now=context.clock())
-    except RetentionError as error:
-        context.warn([str(error)])

@@ -94,14 +94,11 @@ def _age(text: str) -> int:
 
 
 def _one_off(site: Home, arguments: argparse.Namespace) -> Home:
-    import msgspec
-
     from hermes_retention.actions.upkeep.prune import prune_policy
     from hermes_retention.model.session import SessionClass
 
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
-    policy = prune_policy(site.policy, classes, older_than=arguments.older_than)
-    return msgspec.structs.replace(site, policy=policy)
+    return site.for_one_run(prune_policy(site.policy, classes, older_than=arguments.older_than))
 
 
 def _age_of_this_run(arguments: argparse.Namespace) -> str:

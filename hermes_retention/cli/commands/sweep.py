@@ -123,13 +123,11 @@ def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
 
 def _sweep(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.sweep.sweep import sweep
-    from hermes_retention.cli.commands.metrics import write_after_sweep
 
     with watched(context) as watch:
         report = sweep(
             context.site, clock=context.clock, origin="command line", observer=watch, index=context.index
         )
-    write_after_sweep(context)
     return _finish(context, arguments, report, watch.found)
 
 

@@ -413,7 +413,7 @@ def test_metrics_are_written_after_a_sweep_where_they_are_asked_for(
     pass_until_next(began(rounds_of(home, clocks, MODE="enforce", METRICS_FILE=str(there))), clocks)
     assert "hermes_retention_sessions{" in there.read_text()
     pass_until_next(began(rounds_of(home, clocks, MODE="enforce", METRICS_FILE=str(nowhere))), clocks)
-    assert "metrics of" in caplog.messages[-1]
+    assert "the metrics cannot be written there" in caplog.messages[-1]
 
 
 def test_wrong_settings_are_told_once_and_what_is_mended_holds_soon(

@@ -63,3 +63,36 @@ def test_folder_that_cannot_be_made_is_an_error_with_a_cure(tmp_path: Path, mock
 def test_free_space_is_told_or_unknown(tmp_path: Path) -> None:
     assert free_bytes(tmp_path)
     assert free_bytes(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize("target", ["victim.txt", "nowhere"])
+def test_lock_that_is_a_link_is_refused_by_whoever_takes_it(tmp_path: Path, target: str) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    workspace = Workspace(tmp_path)
+    workspace.create()
+    (workspace.root / "sweep.lock").symlink_to(tmp_path / target)
+    with pytest.raises(RetentionError, match=r"sweep\.lock"), workspace.locked():
+        pass
+    with pytest.raises(RetentionError, match=r"sweep\.lock"):
+        workspace.is_in_use()
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_whether_a_home_is_in_use_can_be_asked_without_changing_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert workspace.is_in_use() is None
+    assert os.listdir(tmp_path) == []
+    with workspace.locked():
+        assert Workspace(tmp_path).is_in_use()
+    assert workspace.is_in_use() is False
+
+
+def test_doctor_does_not_look_at_a_lock_behind_a_linked_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "sweep.lock").write_text("precious")
+    (tmp_path / "retention").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnreadable, match="symbolic link"):
+        Workspace(tmp_path).is_in_use()
+    assert (tmp_path / "elsewhere" / "sweep.lock").read_text() == "precious"
