@@ -37,6 +37,7 @@ PORT = "disk.effects"
 """The only module that names what changes disks and databases; it calls nothing of it."""
 BESIDE_THE_PORT = (
     "cli.demo",  # makes up a home of its own
+    "testing",  # fills homes of its own, below a temporary directory
     "cli.main",  # opens the null device in the place of closed outputs
     "settings.sources",  # these three only read
     "stores.files",
