@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         VaultDamaged,
         VaultUnwritable,
     )
-    from hermes_retention.model.plan import Plan, Rule, Step, Tier, Verdict
+    from hermes_retention.model.plan import Action, Plan, Rule, Step, Tier
     from hermes_retention.model.session import (
         Artifact,
         ArtifactKind,
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from hermes_retention.stores.files import folder_files
 
 __all__ = [
+    "Action",
     "Alert",
     "Artifact",
     "ArtifactChanged",
@@ -117,7 +118,6 @@ __all__ = [
     "UsageError",
     "VaultDamaged",
     "VaultUnwritable",
-    "Verdict",
     "add_commands",
     "export_sessions",
     "find_home",
@@ -164,7 +164,7 @@ _MODULES = {
         "SessionClass",
         "Unknown",
     ),
-    "hermes_retention.model.plan": ("Plan", "Rule", "Step", "Tier", "Verdict"),
+    "hermes_retention.model.plan": ("Action", "Plan", "Rule", "Step", "Tier"),
     "hermes_retention.hookspecs": ("Location", "hookimpl"),
     "hermes_retention.plugins": ("plugin_manager",),
     "hermes_retention.policy.caps": ("Alert", "Cap", "CapAction", "Reaction"),

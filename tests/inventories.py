@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier, Verdict
+from verdicts import Verdict
+
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier
 from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
@@ -197,16 +199,16 @@ def step_of(plan: Plan, session_id: str) -> Step:
     found = [
         it
         for it in plan.steps
-        if it.session_id == session_id and (it.verdict is Verdict.KEEP or it.verdict.tier is Tier.FILES)
+        if it.session_id == session_id and (it.verdict == Verdict.KEEP or it.tier is Tier.FILES)
     ]
     assert len(found) == 1, f"{session_id} has {len(found)} steps"
     return found[0]
 
 
-def parts_of(plan: Plan, session_id: str) -> list[tuple[Verdict, Rule]]:
+def parts_of(plan: Plan, session_id: str) -> list[tuple[str, Rule]]:
     """What a plan says about the parts of this session, in order."""
     steps = [it for it in plan.steps if it.session_id == session_id]
-    return [(it.verdict, it.rule) for it in steps if it.verdict is not Verdict.EXPIRE_ARCHIVE]
+    return [(it.verdict, it.rule) for it in steps if it.verdict != Verdict.EXPIRE_ARCHIVE]
 
 
 def rows_step_of(plan: Plan, session_id: str) -> Step:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import msgspec
 
 from hermes_retention.actions.inspect.status import ANNOUNCEMENT, Announcement
-from hermes_retention.cli.output.words import PARTS
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.model.plan import Plan
 from hermes_retention.model.text import counted
@@ -38,7 +37,7 @@ def text_of(plan: Plan, made: Announcement, *, home: str, now: float) -> str:
     """The announcement in one paragraph, for a log."""
     parts: dict[str, set[str]] = {}
     for step in plan.removals():
-        what = "archived copies" if step.verdict.tier is None else PARTS[step.verdict.tier]
+        what = "archived copies" if step.tier is None else step.tier.words
         parts.setdefault(what, set()).add(step.session_id)
     what = ", ".join(f"{part} of {counted(len(ids), 'session')}" for part, ids in parts.items())
     return (

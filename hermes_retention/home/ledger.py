@@ -242,7 +242,7 @@ class Ledger:
                         outcome.step.session_id,
                         outcome.step.session_class.value,
                         outcome.step.liveness.value,
-                        outcome.step.verdict.value,
+                        outcome.step.verdict,
                         outcome.step.rule,
                         outcome.step.reason,
                         outcome.step.bytes,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import Usage
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_size
@@ -21,15 +21,6 @@ from hermes_retention.policy.lifecycle import Policy
 if TYPE_CHECKING:
     from hermes_retention.policy.case import Case
 
-ARCHIVED_SHARE = 0.2
-"""Of what a file takes, the part that its archived copy is assumed to take. Measured copies take 1/30;
-the plan must not promise more than a vault without a shared dictionary can keep (1/4 to 1/3 of real files,
-which the file system rounds up to whole blocks)."""
-_OF_ROWS = frozenset(verdict for verdict in Verdict if verdict.tier not in (None, Tier.FILES))
-_ARCHIVING = frozenset({Verdict.ARCHIVE_FILES, Verdict.ARCHIVE_MESSAGES, Verdict.ARCHIVE_RECORD})
-_DELETING = frozenset(
-    {Verdict.DELETE_FILES, Verdict.DELETE_MESSAGES, Verdict.DELETE_RECORD, Verdict.EXPIRE_ARCHIVE}
-)
 _SETTLED = (Liveness.SUPERSEDED, Liveness.ENDED)
 
 
@@ -46,18 +37,6 @@ class Need(msgspec.Struct, frozen=True):
     """The settings that keep what could meet it."""
 
 
-def expected_gain(step: Step) -> int:
-    """Bytes by which ``step`` is expected to lessen what counts against ``max_disk``.
-
-    What it gives back to the file system is the same for files and archived copies, and nothing for rows.
-    Their archived copies take a little there: that is not counted. It would be a share of an estimate, and no
-    session shall lose its files early for that; the next sweep sees what is free.
-    """
-    if step.verdict in _ARCHIVING:
-        return int(step.bytes * (1 - ARCHIVED_SHARE))
-    return step.bytes if step.verdict in _DELETING else 0
-
-
 def needs(usage: Usage, policy: Policy, steps: Iterable[Step]) -> list[Need]:
     """What the budget asks for beyond ``steps``, which are due. Often nothing.
 
@@ -65,9 +44,9 @@ def needs(usage: Usage, policy: Policy, steps: Iterable[Step]) -> list[Need]:
     """
     gained = freed = 0
     for step in steps:
-        gain = expected_gain(step)
+        gain = step.expected_gain
         gained += gain
-        freed += 0 if step.verdict in _OF_ROWS else gain
+        freed += 0 if step.takes_rows else gain
     asked: list[Need] = []
     stored = usage.total_bytes - gained
     if policy.max_disk is not None and stored > policy.max_disk:
@@ -128,7 +107,8 @@ def reclaim(cases: Sequence[Case], asked: Sequence[Need]) -> Iterator[str]:
             for case in _waiting(cases, _messages_wait):
                 if taken >= wanted:
                     break
-                taken += _gain(case, case.take_rows(case.schedule.messages.verdict, _because(case, need)))
+                due = case.schedule.messages
+                taken += _gain(case, case.take_rows(due.action, due.tier, _because(case, need)))
             missing -= taken
         if missing > 0:
             yield (

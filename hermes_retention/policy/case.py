@@ -9,17 +9,16 @@ import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_duration
-from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.policy.liveness import Assessment, age
 from hermes_retention.policy.schedule import Due, Schedule, removal
 
 Because: TypeAlias = tuple[Rule, str]
-"""Rule and reason of a verdict."""
+"""Rule and reason of a step."""
 
 
 class World:
@@ -134,7 +133,7 @@ class Case:
             return part.rule, f"{reason}; due in {format_duration(wait)} ({part.rule}: {part.limit})"
         if part.rule is Rule.CLOCK:
             return part.rule, f"{reason}; it would go for good, and the clock is in doubt"
-        return part.rule, f"{reason}; {part.setting} is never"
+        return part.rule, f"{reason}; {part.tier}_after is never"
 
     def _parts(self) -> Iterator[Due]:
         """What is there of it and has an age of its own."""
@@ -182,26 +181,28 @@ class Case:
     @property
     def loses_messages(self) -> bool:
         """Whether no message of the session is left after its steps."""
-        return self.rows_step is not None and self.rows_step.verdict is not Verdict.ARCHIVE_TOOL_OUTPUT
+        return self.rows_step is not None and self.rows_step.tier is not Tier.TOOL_OUTPUT
 
     def keep(self, because: Because) -> None:
         """Nothing of the session goes but old request dumps, and what the host set aside."""
         rest = f"the session itself stays: {because[1]}"
         self.files_step = (
-            self._dumps(rest) or self._leftovers(rest) or self._step(Verdict.KEEP, because, self._size())
+            self._dumps(rest) or self._leftovers(rest) or self._step(Action.KEEP, None, because, self._size())
         )
 
     def take_files(self, because: Because) -> Step:
         """The step that takes all files of the session, in the way of its class."""
         artifacts = self.session.artifacts
-        return self._step(self.schedule.files.verdict, because, self._size(), artifacts)
+        return self._step(self.schedule.files.action, Tier.FILES, because, self._size(), artifacts)
 
-    def take_rows(self, verdict: Verdict, because: Because, due_by: SessionClass | None = None) -> Step:
-        """The step that takes those rows of the session that the verdict speaks of."""
+    def take_rows(
+        self, action: Action, tier: Tier, because: Because, due_by: SessionClass | None = None
+    ) -> Step:
+        """The step that takes the rows of this part of the session."""
         record, size = self.session.record, 0
-        if record is not None and record.has_messages and verdict is not Verdict.ARCHIVE_TOOL_OUTPUT:
+        if record is not None and record.has_messages and tier is not Tier.TOOL_OUTPUT:
             size = round(max(record.message_count, 1) * self.world.bytes_per_message)
-        return self._step(verdict, because, size, seen=self.session, due_by=due_by)
+        return self._step(action, tier, because, size, seen=self.session, due_by=due_by)
 
     def take(self, step: Step) -> None:
         """A part of the session goes as ``step`` says, and nothing says any longer that all of it stays."""
@@ -210,13 +211,13 @@ class Case:
             return
         self.rows_step = step
         files = self.files_step
-        if files is None or files.rule is Rule.DUMPS_AFTER or files.verdict is Verdict.KEEP:
+        if files is None or files.rule is Rule.DUMPS_AFTER or files.action is Action.KEEP:
             self.files_step = self._dumps_beside_rows()
 
     def gain(self, step: Step) -> int:
         """Bytes that are expected of ``step`` beyond what the step gives that it would replace."""
         before = self.files_step if step.seen is None else self.rows_step
-        return expected_gain(step) - (0 if before is None else expected_gain(before))
+        return step.expected_gain - (0 if before is None else before.expected_gain)
 
     def why_due(self, part: Due) -> Because:
         """Why a part that is due goes."""
@@ -255,13 +256,14 @@ class Case:
         if not some:
             return None
         because = rule, f"{what} older than {format_duration(after or 0)}; {rest}"
-        return self._step(self._removal(), because, sum(it.allocated_bytes for it in some), some)
+        size = sum(artifact.allocated_bytes for artifact in some)
+        return self._step(self._removal(), Tier.FILES, because, size, some)
 
     def _old(self, kind: ArtifactKind, after: int | None) -> tuple[Artifact, ...]:
         world, session = self.world, self.session
         if after is None or not session.artifacts or self.assessment.keeps_dumps:
             return ()
-        if not world.trusted and self._removal() is Verdict.DELETE_FILES:
+        if not world.trusted and self._removal() is Action.DELETE:
             return ()
         limit = max(after, world.policy.settle_time)
         if session.restored_at is not None and age(session.restored_at, now=world.now) < limit:
@@ -272,7 +274,7 @@ class Case:
             if it.kind is kind and it.mtime_ns > 0 and world.now - it.mtime_ns / 1e9 >= limit
         )
 
-    def _removal(self) -> Verdict:
+    def _removal(self) -> Action:
         return removal(self.lifecycle, self.assessment.liveness)
 
     def _size(self) -> int:
@@ -283,7 +285,8 @@ class Case:
 
     def _step(  # noqa: PLR0913, PLR0917 - the parts of a step
         self,
-        verdict: Verdict,
+        action: Action,
+        tier: Tier | None,
         because: Because,
         size: int,
         artifacts: tuple[Artifact, ...] = (),
@@ -295,7 +298,8 @@ class Case:
             self.session.id,
             self.session.session_class,
             self.assessment.liveness,
-            verdict,
+            action,
+            tier,
             rule,
             self.world.texts.setdefault(reason, reason),
             artifacts,

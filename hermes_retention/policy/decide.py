@@ -13,7 +13,7 @@ from operator import attrgetter
 
 import msgspec
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.model.plan import Action, Liveness, Plan, Rule, Step, Tier
 from hermes_retention.model.session import Inventory, Session, SessionClass
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_duration
@@ -28,7 +28,6 @@ from hermes_retention.policy.schedule import Due, schedules
 
 _CLOCK_SLACK = 60.0
 """Seconds by which a time may lie ahead of ours before it is worth a warning."""
-_OF_RECORDS = frozenset({Verdict.ARCHIVE_RECORD, Verdict.DELETE_RECORD})
 _OVER = frozenset({Liveness.SUPERSEDED, Liveness.ENDED, Liveness.STALE, Liveness.ORPHAN})
 """Not ``ARCHIVED``, which is said of a copy: its session may live on in the store."""
 
@@ -44,7 +43,7 @@ class Assessed(msgspec.Struct, frozen=True):
 
 
 def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
-    """Every session's verdicts, in order of execution.
+    """What happens to every session, in order of execution.
 
     ``now`` is in Unix seconds. Pure: equal arguments give an equal plan. Never raises on data; what it does
     not understand it keeps.
@@ -133,7 +132,7 @@ def _settle(case: Case) -> bool:
         case.take(case.take_files(case.why_due(schedule.files)))
     rows = _due_rows(case)
     if rows is not None:
-        case.take(case.take_rows(rows.verdict, case.why_due(rows)))
+        case.take(case.take_rows(rows.action, rows.tier, case.why_due(rows)))
     if case.files_step is None and case.rows_step is None:
         case.keep(case.why_all_stays())
     # Where an index entry is all the record there is, it has left with the files.
@@ -167,7 +166,7 @@ def _release_records(assessed: Assessed, due: set[int]) -> None:
 
 def _release(unit: RecordUnit, cases: Sequence[Case], due: set[int]) -> None:
     archives = any(cases[place].lifecycle.archive for place in unit.members)
-    verdict = Verdict.ARCHIVE_RECORD if archives else Verdict.DELETE_RECORD
+    action = Action.ARCHIVE if archives else Action.DELETE
     leader = cases[unit.leader]
     why = leader.why_due(leader.schedule.record)[1]
     follows: Because = (
@@ -177,9 +176,9 @@ def _release(unit: RecordUnit, cases: Sequence[Case], due: set[int]) -> None:
     for place in unit.members:
         case = cases[place]
         if place in due:
-            case.take(case.take_rows(verdict, case.why_due(case.schedule.record)))
+            case.take(case.take_rows(action, Tier.RECORD, case.why_due(case.schedule.record)))
         elif case.session.record is not None:
-            case.take(case.take_rows(verdict, follows, leader.session.session_class))
+            case.take(case.take_rows(action, Tier.RECORD, follows, leader.session.session_class))
 
 
 def _steps(cases: Iterable[Case]) -> Iterator[Step]:
@@ -195,10 +194,10 @@ def _in_order(steps: Iterable[Step]) -> list[Step]:
     records: list[Step] = []
     kept: list[Step] = []
     for step in steps:
-        if step.verdict is Verdict.KEEP:
+        if step.action is Action.KEEP:
             kept.append(step)
         else:
-            (records if step.verdict in _OF_RECORDS else removals).append(step)
+            (records if step.tier is Tier.RECORD else removals).append(step)
     removals.sort(key=attrgetter("last_activity"))
     records.sort(key=attrgetter("last_activity"))
     return [*removals, *records, *kept]

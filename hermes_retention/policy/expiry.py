@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Step
 from hermes_retention.model.session import ArchivedSession
 from hermes_retention.model.units import format_duration
 from hermes_retention.policy.lifecycle import Policy
@@ -46,7 +46,8 @@ def _expiry(archived: ArchivedSession, policy: Policy, restored_at: float, *, no
         session_id=archived.id,
         session_class=archived.session_class,
         liveness=Liveness.ARCHIVED,
-        verdict=Verdict.EXPIRE_ARCHIVE,
+        action=Action.EXPIRE,
+        tier=None,
         rule=Rule.ARCHIVE_AFTER,
         reason=f"archived {format_duration(old)} ago, expires after {format_duration(after)}",
         bytes=archived.stored_bytes,

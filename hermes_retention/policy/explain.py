@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import GUARDS, Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import ArchivedSession, ArtifactKind, Inventory, Session, Usage
 from hermes_retention.model.units import format_duration
 from hermes_retention.policy.case import Case, has_messages
@@ -23,19 +23,7 @@ _TICK = 0.001
 """Seconds past a limit at which is asked, so that rounding cannot hide that it is reached."""
 _NEVER_REACHED = 2**62
 """Seconds."""
-KEEP_ALL = frozenset(
-    {
-        Rule.HELD,
-        Rule.BUSY,
-        Rule.TIME_UNKNOWN,
-        Rule.MIN_AGE,
-        Rule.ROUTED,
-        Rule.RUNNING,
-        Rule.LINEAGE,
-        Rule.KEEP_LAST,
-        Rule.KEEP_FAILED,
-    }
-)
+KEEP_ALL = GUARDS | {Rule.KEEP_LAST, Rule.KEEP_FAILED}
 """Guards, and wishes that concern all parts of a session."""
 
 
@@ -172,7 +160,7 @@ def _ageless(policy: Policy) -> Policy:
 
 
 def _kept(steps: list[Step]) -> Step | None:
-    return next((step for step in steps if step.verdict is Verdict.KEEP), None)
+    return next((step for step in steps if step.action is Action.KEEP), None)
 
 
 def _any_files(steps: list[Step]) -> Step | None:
@@ -193,11 +181,11 @@ def _record(steps: list[Step]) -> Step | None:
 
 
 def _taking(steps: list[Step], tier: Tier) -> Step | None:
-    return next((step for step in steps if step.verdict.tier is tier), None)
+    return next((step for step in steps if step.tier is tier), None)
 
 
 def _expiring(steps: list[Step]) -> Step | None:
-    return next((step for step in steps if step.verdict is Verdict.EXPIRE_ARCHIVE), None)
+    return next((step for step in steps if step.action is Action.EXPIRE), None)
 
 
 def _family(sessions: Sequence[Session], session_id: str) -> list[Session]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from hermes_retention.model.plan import Step, Tier, Verdict
+from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
@@ -203,7 +203,7 @@ class _World:
         )
         touched = set()
         for step in decide(inventory, policy, now=now).removals():
-            if step.verdict is Verdict.EXPIRE_ARCHIVE:
+            if step.action is Action.EXPIRE:
                 self._vault_bytes -= self._vault.pop(step.session_id).stored_bytes
                 continue
             self._carry_out(step, sessions[step.session_id], now)
@@ -233,7 +233,7 @@ class _World:
 
     def _carry_out(self, step: Step, session: Session, now: float) -> None:
         kept = self._store[step.session_id]
-        tier = step.verdict.tier
+        tier = step.tier
         size = float(step.bytes)
         if tier is Tier.FILES:
             kept.gone.update(artifact.name for artifact in step.artifacts)
@@ -246,7 +246,7 @@ class _World:
             size *= self._scale.archived_share
         if tier is Tier.RECORD:
             del self._store[step.session_id]
-        if step.verdict in (Verdict.DELETE_FILES, Verdict.DELETE_MESSAGES, Verdict.DELETE_RECORD):
+        if step.action is Action.DELETE:
             return
         known = self._vault.get(step.session_id)
         stored = size + (known.stored_bytes if known is not None else 0)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.model.plan import Liveness, Rule, Tier, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Tier
 from hermes_retention.model.session import SessionClass
 from hermes_retention.model.units import format_duration
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
@@ -25,9 +25,9 @@ class Due(msgspec.Struct, frozen=True):
     limit: str
     """``after`` in words."""
     rule: Rule
-    verdict: Verdict
-    setting: str
-    """The age of this part, as a setting; ``after`` may be another one, such as that of ``on_reset``."""
+    """What sets ``after``: the age of the part itself, or another rule, such as ``on_reset``."""
+    tier: Tier
+    action: Action
     restored_after: int | None
     """Seconds for which this part stays once a person put it back; ``None`` is for ever."""
 
@@ -53,19 +53,18 @@ def schedules(policy: Policy, *, trusted: bool) -> Schedules:
     }
 
 
-def removal(lifecycle: Lifecycle, liveness: Liveness) -> Verdict:
+def removal(lifecycle: Lifecycle, liveness: Liveness) -> Action:
     """How files of this class go, unless a setting says more."""
     if lifecycle.archive or liveness is Liveness.ORPHAN:
         # Nobody knows whose an orphan is: never deleted outright, whatever the class it looks like says.
-        return Verdict.ARCHIVE_FILES
-    return Verdict.DELETE_FILES
+        return Action.ARCHIVE
+    return Action.DELETE
 
 
 def _schedule(policy: Policy, of: Lifecycle, liveness: Liveness, *, trusted: bool) -> Schedule:
-    def due(tier: Tier, after: int | None, verdict: Verdict, rule: Rule, age: int | None) -> Due:
+    def due(tier: Tier, after: int | None, action: Action, rule: Rule, age: int | None) -> Due:
         """``after`` is the age of the setting, ``age`` what counts here."""
-        is_final = verdict in (Verdict.DELETE_FILES, Verdict.DELETE_MESSAGES)
-        is_final = is_final or (tier is Tier.RECORD and not of.archive)
+        is_final = action is Action.DELETE or (tier is Tier.RECORD and not of.archive)
         stays = None if after is None else max(after, policy.settle_time)
         if not trusted and is_final:
             age, rule = None, Rule.CLOCK
@@ -74,22 +73,22 @@ def _schedule(policy: Policy, of: Lifecycle, liveness: Liveness, *, trusted: boo
         else:
             age = max(age, policy.settle_time)
         limit = "never" if age is None else format_duration(age)
-        return Due(age, limit, rule, verdict, f"{tier}_after", stays)
+        return Due(age, limit, rule, tier, action, stays)
 
-    files_rule, files_age, files_verdict = Rule.FILES_AFTER, of.files_after, removal(of, liveness)
+    files_rule, files_age, files_action = Rule.FILES_AFTER, of.files_after, removal(of, liveness)
     if liveness is Liveness.SUPERSEDED and policy.on_reset is not OnReset.KEEP:
         files_rule, files_age = Rule.ON_RESET, 0
-        files_verdict = Verdict.DELETE_FILES if policy.on_reset is OnReset.DELETE else files_verdict
+        files_action = Action.DELETE if policy.on_reset is OnReset.DELETE else files_action
     elif not of.persist and liveness is not Liveness.ORPHAN:
         files_rule, files_age = Rule.PERSIST, 0
     rows_rule, rows_age = (Rule.MESSAGES_AFTER, of.messages_after) if of.persist else (Rule.PERSIST, 0)
-    rows_verdict = Verdict.ARCHIVE_MESSAGES if of.archive else Verdict.DELETE_MESSAGES
+    rows_action = Action.ARCHIVE if of.archive else Action.DELETE
     # Without an archive there is nothing that a marker could point to: it goes with the messages then.
     output = of.tool_output_after if of.archive else None
     return Schedule(
-        due(Tier.FILES, of.files_after, files_verdict, files_rule, files_age),
-        due(Tier.TOOL_OUTPUT, output, Verdict.ARCHIVE_TOOL_OUTPUT, Rule.TOOL_OUTPUT_AFTER, output),
-        due(Tier.MESSAGES, of.messages_after, rows_verdict, rows_rule, rows_age),
+        due(Tier.FILES, of.files_after, files_action, files_rule, files_age),
+        due(Tier.TOOL_OUTPUT, output, Action.ARCHIVE, Rule.TOOL_OUTPUT_AFTER, output),
+        due(Tier.MESSAGES, of.messages_after, rows_action, rows_rule, rows_age),
         # In which way a record goes is said for all that go together, in ``records``.
-        due(Tier.RECORD, of.record_after, Verdict.ARCHIVE_RECORD, Rule.RECORD_AFTER, of.record_after),
+        due(Tier.RECORD, of.record_after, Action.ARCHIVE, Rule.RECORD_AFTER, of.record_after),
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from inventories import NOW, Fact, Facts, archived, inventory, session
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Plan, Rule, Step, Verdict
+from hermes_retention.model.plan import Plan, Rule, Step
 from hermes_retention.model.session import Inventory, Lineage, SessionClass
 from hermes_retention.model.units import parse_duration, parse_size
 from hermes_retention.policy.decide import decide

@@ -12,6 +12,7 @@ import pytest
 from host_databases import HostDatabase
 from sites import policy_of
 from vaults import damage_table
+from verdicts import Verdict
 
 from hermes_retention.actions.restore.restore import restore_sessions
 from hermes_retention.actions.sweep import archive_rows as row_archiving
@@ -28,7 +29,7 @@ from hermes_retention.model.errors import (
     StoreUnreadable,
     VaultDamaged,
 )
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import ArtifactKind, Session
 from hermes_retention.stores.hermes.rows import remove
 from hermes_retention.stores.hermes.rows.format import Header, decode
@@ -80,7 +81,7 @@ def _step(session: Session, verdict: Verdict) -> Step:
         session.id,
         session.session_class,
         Liveness.ENDED,
-        verdict,
+        *verdict.axes,
         Rule.MESSAGES_AFTER,
         "old",
         bytes=1000,
@@ -234,14 +235,14 @@ def test_session_that_is_taken_up_while_rows_leave_keeps_what_it_has(
     tmp_path: Path, use: str, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home(tmp_path, "0.19")
-    home.database.session("a", [] if verdict is Verdict.ARCHIVE_RECORD else [LONG] * 40).session("b")
+    home.database.session("a", [] if verdict == Verdict.ARCHIVE_RECORD else [LONG] * 40).session("b")
     (tmp_path / "sessions").mkdir()
     begin, count = Turns._begin, 0  # noqa: SLF001 - once the lock is ours, the host has written before
 
     def late(self: Turns) -> None:
         nonlocal count
         count += 1
-        if count == (1 if verdict is Verdict.ARCHIVE_RECORD else 3):
+        if count == (1 if verdict == Verdict.ARCHIVE_RECORD else 3):
             if use == ROUTE:
                 (tmp_path / "sessions" / "sessions.json").write_text(ROUTE)
             else:
@@ -250,12 +251,12 @@ def test_session_that_is_taken_up_while_rows_leave_keeps_what_it_has(
 
     monkeypatch.setattr(Turns, "_begin", late)
     act = home.archiver.archive_messages
-    if verdict is Verdict.ARCHIVE_RECORD:
+    if verdict == Verdict.ARCHIVE_RECORD:
         act = home.archiver.archive_records
     outcomes = list(act(home.steps("a", verdict=verdict)))
     assert errors_of(outcomes) == {"a": [ArtifactChanged]}
     assert home.records() == ["a", "b"]
-    assert len(home.messages("a")) > 0 or verdict is Verdict.ARCHIVE_RECORD
+    assert len(home.messages("a")) > 0 or verdict == Verdict.ARCHIVE_RECORD
 
 
 def test_session_that_is_reopened_half_way_keeps_the_rest(

@@ -14,6 +14,7 @@ import pytest
 from homes import NOW, HomeBuilder, name_of
 from pytest_mock import MockerFixture
 from sites import DAY, clock, policy_of, site_of, snapshot_of
+from verdicts import Verdict
 
 from hermes_retention.actions.sweep import archive_files as archiving
 from hermes_retention.actions.sweep.report import SweepReport
@@ -26,7 +27,7 @@ from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import ExitCode, StoreUnreadable, SweepRunning
-from hermes_retention.model.plan import Plan, Verdict
+from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Artifact, Inventory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
@@ -462,7 +463,7 @@ def test_nothing_but_sessions_is_ever_a_candidate(home: HomeBuilder) -> None:
     report = run(site_of(home))
     assert {"saved", "session_fifo.json", "session_link.json", "notes.txt"} <= hot(home)
     assert all(
-        step.verdict is Verdict.KEEP or step.session_id not in ("fifo", "link", "notes.txt")
+        step.verdict == Verdict.KEEP or step.session_id not in ("fifo", "link", "notes.txt")
         for step in report.steps
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from host_databases import HostDatabase
+from verdicts import Verdict
 
 from hermes_retention.actions.restore.restore import restore_sessions, undo, undoable_sweeps
 from hermes_retention.actions.sweep import row_loading
@@ -17,7 +18,7 @@ from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import ArtifactUnreadable, ExitCode
-from hermes_retention.model.plan import Rule, Verdict
+from hermes_retention.model.plan import Rule
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.stores.hermes.rows import pacing as turns
@@ -64,7 +65,7 @@ def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
     made.database.check()
 
 
-def verdicts(report: SweepReport) -> dict[str, Verdict]:
+def verdicts(report: SweepReport) -> dict[str, str]:
     return {step.session_id: step.verdict for step in report.steps}
 
 
@@ -101,7 +102,7 @@ def test_tool_output_is_looked_through_once(home: Home, monkeypatch: pytest.Monk
     first = home.sweep(policy)
     assert verdicts(first) == {"a": Verdict.ARCHIVE_TOOL_OUTPUT, "b": Verdict.KEEP}
     assert (first.counts.tool_output_archived, first.counts.kept) == (1, 1)
-    (kept,) = (step for step in first.steps if step.verdict is Verdict.KEEP)
+    (kept,) = (step for step in first.steps if step.verdict == Verdict.KEEP)
     assert (kept.rule, kept.bytes) == (Rule.MESSAGES_AFTER, 0)
     monkeypatch.delattr(row_loading.ToolOutputLoader, "load")
     assert set(verdicts(home.sweep(policy)).values()) == {Verdict.KEEP}
@@ -119,8 +120,8 @@ def test_what_came_back_is_looked_through_when_it_is_due_again(home: Home) -> No
     policy = policy_of(messages_after=None, tool_output_after=DAY)
     home.sweep(policy)
     restore_sessions(home.site(), ["a"], now=NOW)
-    assert verdicts(home.sweep(policy))["a"] is Verdict.KEEP
-    assert verdicts(home.sweep(policy, now=NOW + 2 * DAY))["a"] is Verdict.ARCHIVE_TOOL_OUTPUT
+    assert verdicts(home.sweep(policy))["a"] == Verdict.KEEP
+    assert verdicts(home.sweep(policy, now=NOW + 2 * DAY))["a"] == Verdict.ARCHIVE_TOOL_OUTPUT
 
 
 def test_record_stays_while_a_file_of_its_session_does(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +145,7 @@ def test_budget_counts_used_pages_and_takes_messages_early(home: Home) -> None:
     assert used.database_bytes > 1_000_000
     tight = Policy(policy_of(messages_after=500 * DAY).lifecycles, max_disk=used.total_bytes - 300_000)
     report = home.sweep(tight)
-    assert {step.rule for step in report.steps if step.verdict is Verdict.ARCHIVE_MESSAGES} == {Rule.MAX_DISK}
+    assert {step.rule for step in report.steps if step.verdict == Verdict.ARCHIVE_MESSAGES} == {Rule.MAX_DISK}
     assert 0 < report.counts.messages_archived < 42
     assert home.site().usage().database_bytes < used.database_bytes
 

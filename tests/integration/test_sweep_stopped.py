@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from homes import NOW, HomeBuilder
 from sites import DAY, clock, policy_of, site_of, snapshot_of
+from verdicts import Verdict
 
 from hermes_retention.actions.sweep import archive_files as archiving
 from hermes_retention.actions.sweep import archive_rows as row_archiving
@@ -17,7 +18,7 @@ from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import STOPPED, Outcome
 from hermes_retention.home.queue import Occasion, Pending
-from hermes_retention.model.plan import Plan, Verdict
+from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Inventory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle
 
@@ -35,7 +36,7 @@ class StopAfter:
         pass
 
     def done(self, outcome: Outcome) -> None:
-        self.seen += outcome.step.verdict is self._verdict
+        self.seen += outcome.step.verdict == self._verdict
 
     def wanted(self) -> bool:
         return self.seen >= self._number
@@ -91,7 +92,7 @@ def test_stopped_sweep_told_all_that_it_did_and_the_next_one_completes_it(
     before = snapshot_of(home.files)
     site = everything_goes(home, archive=archive)
     report = stopped(site, verdict, 3)
-    told = [outcome for outcome in report.outcomes if outcome.step.verdict is verdict]
+    told = [outcome for outcome in report.outcomes if outcome.step.verdict == verdict]
     assert 3 <= len(told) < len(NAMES)
     assert not report.failures
     left = len(NAMES) - len({it.step.session_id for it in report.outcomes if it.step.artifacts})
@@ -127,7 +128,7 @@ def test_records_stay_when_the_sweep_was_stopped_among_messages(home: HomeBuilde
     lifecycle = Lifecycle(DAY, messages_after=DAY)
     site = site_of(home, policy_of(lifecycles=dict.fromkeys(SessionClass, lifecycle)))
     report = stopped(site, Verdict.ARCHIVE_MESSAGES, 1)
-    done = [outcome for outcome in report.outcomes if outcome.step.verdict is Verdict.ARCHIVE_MESSAGES]
+    done = [outcome for outcome in report.outcomes if outcome.step.verdict == Verdict.ARCHIVE_MESSAGES]
     assert 1 <= len(done) < 24
     assert rows(home) == (24, 24 - len(done))
 
@@ -146,7 +147,7 @@ def test_what_was_left_out_stays_in_the_queue(home: HomeBuilder) -> None:
     with site.workspace.ledger() as ledger:
         ledger.queue.add(Pending(Occasion.RESET, name, NOW - 60, NOW - 60) for name in NAMES)
     report = stopped(site, Verdict.ARCHIVE_RECORD, 3)
-    finished = {it.step.session_id for it in report.outcomes if it.step.verdict is Verdict.ARCHIVE_RECORD}
+    finished = {it.step.session_id for it in report.outcomes if it.step.verdict == Verdict.ARCHIVE_RECORD}
     with site.workspace.ledger() as ledger:
         assert {line.session_id for line in ledger.queue.lines()} == set(NAMES) - finished
     sweep(site, clock=clock, origin="test")

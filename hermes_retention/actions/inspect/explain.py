@@ -13,7 +13,7 @@ from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import UsageError, VaultDamaged
-from hermes_retention.model.plan import Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Action, Rule, Step, Tier
 from hermes_retention.model.session import ArchivedSession, Inventory, Session, SessionClass
 from hermes_retention.policy.caps import Alert, Cap, Caps, CapSettings, nearest
 from hermes_retention.policy.decide import decide
@@ -21,23 +21,6 @@ from hermes_retention.policy.explain import KEEP_ALL, Answer, Coming, Outlook, a
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.settings.fields import variable
 from hermes_retention.stores.base import SessionMetadata
-
-_SETTING = {
-    Rule.FILES_AFTER: "files_after",
-    Rule.TOOL_OUTPUT_AFTER: "tool_output_after",
-    Rule.MESSAGES_AFTER: "messages_after",
-    Rule.RECORD_AFTER: "record_after",
-    Rule.PERSIST: "persist",
-    Rule.KEEP_LAST: "keep_last",
-    Rule.KEEP_FAILED: "keep_failed",
-    Rule.RUNNING: "idle_after",
-    Rule.ARCHIVE_AFTER: "archive_after",
-}
-"""Rule → the setting of the session's class behind it."""
-_GENERAL_SETTING = frozenset(
-    {Rule.MIN_AGE, Rule.ON_RESET, Rule.DUMPS_AFTER, Rule.LEFTOVERS_AFTER}
-    | {Rule.MAX_SESSIONS, Rule.MAX_DISK, Rule.KEEP_FREE}
-)
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -94,10 +77,8 @@ def explain(site: Home, wanted: str, *, now: float) -> Explanation:
 
 def setting_of(step: Step) -> str | None:
     """The environment variable of the setting behind a step's rule; ``None`` when no setting is."""
-    if step.rule in _GENERAL_SETTING:
-        return variable((step.rule.value,))
-    name = _SETTING.get(step.rule)
-    return None if name is None else variable(((step.due_by or step.session_class).value, name))
+    setting = step.rule.setting
+    return None if setting is None else variable(setting.path(step.due_by or step.session_class))
 
 
 def setting_behind(coming: Coming) -> str | None:
@@ -105,9 +86,9 @@ def setting_behind(coming: Coming) -> str | None:
     before, step = coming.before, coming.step
     if before is None or step.rule in (Rule.DUMPS_AFTER, Rule.LEFTOVERS_AFTER):
         return setting_of(step)
-    if before.rule is Rule.RESTORED and step.verdict.tier is not None:
+    if before.rule is Rule.RESTORED and step.tier is not None:
         # Put back, it waits for the age of this part, whatever takes it otherwise.
-        return age_setting(step.due_by or step.session_class, step.verdict.tier)
+        return age_setting(step.due_by or step.session_class, step.tier)
     return (setting_of(before) if before.rule in KEEP_ALL else None) or setting_of(step)
 
 
@@ -151,7 +132,7 @@ def _metadata(site: Home, session_id: str, copies: list[Copies]) -> SessionMetad
 
 def _steps(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> tuple[Step, ...]:
     steps = (step for step in decide(inventory, policy, now=now).steps if step.session_id == session_id)
-    return tuple(step for step in steps if step.verdict is not Verdict.EXPIRE_ARCHIVE)
+    return tuple(step for step in steps if step.action is not Action.EXPIRE)
 
 
 def _archived(session_id: str, copies: Copies) -> ArchivedSession:

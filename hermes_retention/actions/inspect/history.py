@@ -14,8 +14,8 @@ from hermes_retention.archive.entries import ArchivedArtifact, SessionEntry
 from hermes_retention.archive.partition import Partition
 from hermes_retention.home.home import Home
 from hermes_retention.model.errors import VaultDamaged
+from hermes_retention.model.plan import ARCHIVED_SHARE
 from hermes_retention.model.session import ROW_KINDS, Artifact, ArtifactKind, Inventory, Record, Session
-from hermes_retention.policy.budget import ARCHIVED_SHARE
 from hermes_retention.policy.replay import Past, Scale
 from hermes_retention.stores.base import Store
 

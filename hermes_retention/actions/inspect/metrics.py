@@ -17,7 +17,7 @@ from hermes_retention.disk.writing import replace_public_file
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import RetentionError, VaultDamaged
-from hermes_retention.model.plan import Verdict
+from hermes_retention.model.plan import VERDICTS, Action
 from hermes_retention.model.session import Inventory
 from hermes_retention.model.text import printable, words
 from hermes_retention.policy.decide import decide
@@ -89,14 +89,14 @@ def _store(site: Home, inventory: Inventory, *, now: float) -> Iterator[Metric]:
     there: dict[str, tuple[str, str]] = {}
     due: Counter[str] = Counter()
     for step in plan.steps:
-        if step.verdict is not Verdict.EXPIRE_ARCHIVE:
+        if step.action is not Action.EXPIRE:
             there[step.session_id] = (step.session_class.value, step.liveness.value)
-        if step.verdict is not Verdict.KEEP:
-            due[step.verdict.value] += 1
+        if step.action is not Action.KEEP:
+            due[step.verdict] += 1
     groups = sorted(Counter(there.values()).items())
     samples = tuple(({"class": kind, "liveness": live}, count) for (kind, live), count in groups)
     yield Metric("sessions", "Sessions in the store.", samples)
-    verdicts = [verdict.value for verdict in Verdict if verdict is not Verdict.KEEP]
+    verdicts = [verdict for (action, _), verdict in VERDICTS.items() if action is not Action.KEEP]
     what = tuple(({"verdict": verdict}, float(due[verdict])) for verdict in verdicts)
     yield Metric("due_steps", "What the next sweep would do, in steps.", what)
     yield _one("unknown_files", "Entries that no rule speaks of.", len(inventory.unknown))

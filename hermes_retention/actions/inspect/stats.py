@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from hermes_retention.home.ledger import Outcome, SweepRow
-from hermes_retention.model.plan import Liveness, Plan, Step, Tier, Verdict
+from hermes_retention.model.plan import VERDICTS, Action, Liveness, Plan, Step, Tier
 from hermes_retention.model.session import Inventory, Session, SessionClass, Usage
 
 WINDOW_DAYS = 30
@@ -54,9 +54,15 @@ class Group(msgspec.Struct, frozen=True):
 class DueNow(msgspec.Struct, frozen=True):
     """What the next sweep would do to how many sessions. ``bytes`` are those of the steps of the plan."""
 
-    verdict: Verdict
+    action: Action
+    tier: Tier | None
     sessions: int
     bytes: int
+
+    @property
+    def verdict(self) -> str:
+        """Action and tier in one word."""
+        return VERDICTS[self.action, self.tier]
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -85,7 +91,7 @@ def take_picture(inventory: Inventory, plan: Plan, outcomes: Iterable[Outcome] =
     done = [outcome.step for outcome in outcomes if not outcome.errors]
     gone: dict[str, list[Step]] = {}
     for step in done:
-        if step.verdict.tier is not None:
+        if step.tier is not None:
             gone.setdefault(step.session_id, []).append(step)
     left = {session.id: _Left(session, gone.get(session.id, ()), inventory) for session in inventory.sessions}
     finished = {(step.session_id, step.verdict, step.partition) for step in done}
@@ -109,7 +115,7 @@ class _Left:
     __slots__ = ("files", "message_bytes", "rows", "session", "stage")
 
     def __init__(self, session: Session, gone: Iterable[Step], inventory: Inventory) -> None:
-        tiers = {step.verdict.tier for step in gone}
+        tiers = {step.tier for step in gone}
         away = {artifact.name for step in gone for artifact in step.artifacts}
         record = None if Tier.RECORD in tiers else session.record
         has_messages = record is not None and record.has_messages and Tier.MESSAGES not in tiers
@@ -132,7 +138,7 @@ def _groups(plan: Plan, left: dict[str, _Left]) -> tuple[Group, ...]:
     sums: dict[tuple[SessionClass, Liveness, SessionStage], list[int]] = {}
     counted: set[str] = set()
     for step in plan.steps:
-        if step.verdict is Verdict.EXPIRE_ARCHIVE or step.session_id in counted:
+        if step.action is Action.EXPIRE or step.session_id in counted:
             continue  # it concerns the vault, not the store; or one more part of the same session
         counted.add(step.session_id)
         one = left[step.session_id]
@@ -154,13 +160,13 @@ def _groups(plan: Plan, left: dict[str, _Left]) -> tuple[Group, ...]:
 
 
 def _due(removals: Iterable[Step]) -> tuple[DueNow, ...]:
-    by_verdict: dict[Verdict, list[Step]] = {}
+    due: dict[tuple[Action, Tier | None], list[Step]] = {}
     for step in removals:
-        by_verdict.setdefault(step.verdict, []).append(step)
+        due.setdefault((step.action, step.tier), []).append(step)
     return tuple(
-        DueNow(verdict, len({step.session_id for step in steps}), sum(step.bytes for step in steps))
-        for verdict in Verdict
-        if (steps := by_verdict.get(verdict))
+        DueNow(action, tier, len({step.session_id for step in steps}), sum(step.bytes for step in steps))
+        for action, tier in VERDICTS
+        if (steps := due.get((action, tier)))
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.queue import Occasion, Pending, Queue
-from hermes_retention.model.plan import Plan, Rule, Verdict
+from hermes_retention.model.plan import Action, Plan, Rule
 
 _PASSING = frozenset({Rule.MIN_AGE, Rule.BUSY, Rule.RUNNING, Rule.ROUTED, Rule.LINEAGE})
 """Guards that may be gone in a moment: a host's last writes, a route that is about to move."""
@@ -35,7 +35,7 @@ def _sorted(
     left_out: set[str] = set()
     early: set[str] = set()
     for step in plan.steps:
-        if step.verdict is Verdict.KEEP:
+        if step.action is Action.KEEP:
             if step.rule in _PASSING:
                 early.add(step.session_id)
         elif (step.session_id, step.verdict) not in told:

@@ -7,6 +7,7 @@ output, the ledger.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -19,7 +20,7 @@ from hermes_retention.archive.vault import Vault
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.workspace import free_bytes
 from hermes_retention.model.errors import ArtifactChanged, RetentionError
-from hermes_retention.model.plan import Step, Verdict
+from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.model.text import printable
 from hermes_retention.stores.base import Store, StoreFiles
@@ -72,28 +73,28 @@ def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
     stopped; whatever comes after them is left out too. A failure concerns its own session only: its record
     stays, for what is left in the store must not become nobody's.
     """
-    chosen: dict[Verdict, list[Step]] = {verdict: [] for verdict in Verdict}
+    chosen: defaultdict[tuple[Action, Tier | None], list[Step]] = defaultdict(list)
     for step in steps:
-        chosen[step.verdict].append(step)
+        chosen[step.action, step.tier].append(step)
     failed: set[str] = set()
-    for verdict, carry_out in (
-        (Verdict.EXPIRE_ARCHIVE, effects.expire),
-        (Verdict.DELETE_FILES, effects.delete),
-        (Verdict.ARCHIVE_FILES, effects.archive),
-        (Verdict.DELETE_MESSAGES, effects.delete_messages),
-        (Verdict.ARCHIVE_MESSAGES, effects.archive_messages),
-        (Verdict.ARCHIVE_TOOL_OUTPUT, effects.archive_tool_output),
+    for what, carry_out in (
+        ((Action.EXPIRE, None), effects.expire),
+        ((Action.DELETE, Tier.FILES), effects.delete),
+        ((Action.ARCHIVE, Tier.FILES), effects.archive),
+        ((Action.DELETE, Tier.MESSAGES), effects.delete_messages),
+        ((Action.ARCHIVE, Tier.MESSAGES), effects.archive_messages),
+        ((Action.ARCHIVE, Tier.TOOL_OUTPUT), effects.archive_tool_output),
     ):
-        for outcome in carry_out(chosen[verdict]) if chosen[verdict] else ():
+        for outcome in carry_out(chosen[what]) if chosen[what] else ():
             if outcome.errors:
                 failed.add(outcome.step.session_id)
             yield outcome
-    for verdict, carry_out in (
-        (Verdict.DELETE_RECORD, effects.delete_records),
-        (Verdict.ARCHIVE_RECORD, effects.archive_records),
+    for what, carry_out in (
+        ((Action.DELETE, Tier.RECORD), effects.delete_records),
+        ((Action.ARCHIVE, Tier.RECORD), effects.archive_records),
     ):
-        yield from (Outcome(step, (_stays(step),)) for step in chosen[verdict] if step.session_id in failed)
-        able = [step for step in chosen[verdict] if step.session_id not in failed]
+        yield from (Outcome(step, (_stays(step),)) for step in chosen[what] if step.session_id in failed)
+        able = [step for step in chosen[what] if step.session_id not in failed]
         yield from carry_out(able) if able else ()
 
 

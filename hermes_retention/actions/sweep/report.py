@@ -12,22 +12,19 @@ import msgspec
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import ExitCode, VaultDamaged
-from hermes_retention.model.plan import Plan, Step, Verdict
+from hermes_retention.model.plan import Action, Plan, Step, Tier
 from hermes_retention.model.session import Inventory, Unknown
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.stores.base import DatabaseSpace
 
-_COUNTED_AS = {
-    Verdict.ARCHIVE_FILES: "files_archived",
-    Verdict.DELETE_FILES: "deleted",
-    Verdict.ARCHIVE_TOOL_OUTPUT: "tool_output_archived",
-    Verdict.ARCHIVE_MESSAGES: "messages_archived",
-    Verdict.DELETE_MESSAGES: "deleted",
-    Verdict.ARCHIVE_RECORD: "records_archived",
-    Verdict.DELETE_RECORD: "deleted",
-    Verdict.EXPIRE_ARCHIVE: "expired",
+_ARCHIVED = {
+    Tier.FILES: "files_archived",
+    Tier.TOOL_OUTPUT: "tool_output_archived",
+    Tier.MESSAGES: "messages_archived",
+    Tier.RECORD: "records_archived",
 }
+_ENDS = (*_ARCHIVED.values(), "deleted", "expired", "failed")
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -133,30 +130,39 @@ def _settled(
 
     What has no other step is kept, for the reason that it has now.
     """
-    looked = {it.step.session_id: it for it in outcomes if it.step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT}
+    looked = {it.step.session_id: it for it in outcomes if it.step.tier is Tier.TOOL_OUTPUT}
     idle = {session_id for session_id, outcome in looked.items() if outcome.idle}
     left = [
-        looked[step.session_id].step if step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT else step
+        looked[step.session_id].step if step.tier is Tier.TOOL_OUTPUT else step
         for step in plan.steps
-        if step.verdict is not Verdict.ARCHIVE_TOOL_OUTPUT or step.session_id not in idle
+        if step.tier is not Tier.TOOL_OUTPUT or step.session_id not in idle
     ]
     if not idle:
         return tuple(left)
-    others = {step.session_id for step in left if step.verdict is not Verdict.EXPIRE_ARCHIVE}
+    others = {step.session_id for step in left if step.action is not Action.EXPIRE}
     sessions = tuple(
         msgspec.structs.replace(session, tool_output_done=True) if session.id in idle else session
         for session in inventory.sessions
     )
     again = decide(msgspec.structs.replace(inventory, sessions=sessions), policy, now=plan.now)
     alone = idle - others
-    return (*left, *(it for it in again.steps if it.session_id in alone and it.verdict is Verdict.KEEP))
+    return (*left, *(it for it in again.steps if it.session_id in alone and it.action is Action.KEEP))
 
 
 def _count(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> Counts:
-    met: dict[str, set[tuple[str, str | None]]] = {name: set() for name in (*_COUNTED_AS.values(), "failed")}
+    met: dict[str, set[tuple[str, str | None]]] = {name: set() for name in _ENDS}
     for outcome in outcomes:
         if not outcome.idle:
-            name = "failed" if outcome.errors else _COUNTED_AS[outcome.step.verdict]
-            met[name].add((outcome.step.session_id, outcome.step.partition))
-    kept = sum(step.verdict is Verdict.KEEP for step in steps)
+            met[_end(outcome)].add((outcome.step.session_id, outcome.step.partition))
+    kept = sum(step.action is Action.KEEP for step in steps)
     return Counts(kept=kept, **{name: len(sessions) for name, sessions in met.items()})
+
+
+def _end(outcome: Outcome) -> str:
+    """Under which name of ``Counts`` it counts."""
+    step = outcome.step
+    if outcome.errors:
+        return "failed"
+    if step.action is Action.ARCHIVE and step.tier is not None:
+        return _ARCHIVED[step.tier]
+    return "expired" if step.action is Action.EXPIRE else "deleted"

@@ -24,10 +24,9 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import DONE, FIRST_REMOVAL, STOPPED, STORE, Ledger, LookedThrough, Outcome
 from hermes_retention.home.workspace import ASIDE
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
-from hermes_retention.model.plan import Plan, Step, Verdict
+from hermes_retention.model.plan import Plan, Step, Tier
 from hermes_retention.model.session import Inventory, Usage
 from hermes_retention.model.stop import Stop, never
-from hermes_retention.policy.budget import expected_gain
 from hermes_retention.policy.clock import check_clock, stamp
 from hermes_retention.policy.decide import dead_routes, decide
 from hermes_retention.stores.base import DatabaseSpace, RouteIndex
@@ -59,7 +58,7 @@ def preview(site: Home, *, clock: Clock, observer: Observer | None = None) -> Sw
     observer = observer or Silent()
     observer.planned(inventory, plan)
     outcomes = _carry_out(plan.removals(), NoEffects(), observer)
-    gain = sum(map(expected_gain, plan.steps))
+    gain = sum(step.expected_gain for step in plan.steps)
     after = inventory.usage.total_bytes - gain
     return report_on(
         plan,
@@ -317,7 +316,7 @@ def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[L
     """The sessions in which no long tool output is left."""
     for outcome in outcomes:
         step = outcome.step
-        if step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT and not outcome.errors:
+        if step.tier is Tier.TOOL_OUTPUT and not outcome.errors:
             record = step.seen.record if step.seen is not None else None
             if record is not None and record.last_message_at is not None:
                 yield LookedThrough(step.session_id, record.last_message_at, above_bytes)

@@ -11,17 +11,8 @@ from hermes_retention.archive.vault import partition_name
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.hookspecs import Location
-from hermes_retention.model.plan import Plan, Verdict
+from hermes_retention.model.plan import Action, Plan
 from hermes_retention.model.session import Inventory, Session
-
-_ARCHIVES = frozenset(
-    {
-        Verdict.ARCHIVE_FILES,
-        Verdict.ARCHIVE_TOOL_OUTPUT,
-        Verdict.ARCHIVE_MESSAGES,
-        Verdict.ARCHIVE_RECORD,
-    }
-)
 
 
 class Observer(Protocol):
@@ -59,7 +50,7 @@ class TellingPlugins:
         """Everything of the step is gone, and was archived: then plugins hear of it."""
         step = outcome.step
         session = self._sessions.get(step.session_id)
-        if step.verdict in _ARCHIVES and not outcome.errors and not outcome.idle and session is not None:
+        if step.action is Action.ARCHIVE and not outcome.errors and not outcome.idle and session is not None:
             path = self._site.workspace.vault.partition_path(partition_name(step.last_activity))
-            self._site.extensions.archived(session, Location(path, str(step.verdict.tier)))
+            self._site.extensions.archived(session, Location(path, str(step.tier)))
         self._observer.done(outcome)

@@ -11,7 +11,7 @@ from hermes_retention.actions.inspect.lookup import Copies, archived_copies
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import UsageError
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Step
 from hermes_retention.model.text import printable
 
 REMOVAL = "archive remove"
@@ -63,7 +63,8 @@ def _step(session_id: str, copies: Copies) -> Step:
         session_id=session_id,
         session_class=copies.session_class,
         liveness=Liveness.ARCHIVED,
-        verdict=Verdict.EXPIRE_ARCHIVE,
+        action=Action.EXPIRE,
+        tier=None,
         rule=Rule.DISCARDED,
         reason="removed by a person with 'archive remove'",
         bytes=copies.stored_bytes,

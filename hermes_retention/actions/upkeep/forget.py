@@ -22,7 +22,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Ledger, Outcome
 from hermes_retention.home.workspace import ASIDE
 from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError, VaultDamaged
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import Inventory, Session
 from hermes_retention.model.text import printable
 
@@ -131,7 +131,7 @@ class _Run:
             sweep=self._sweep,
             sessions=len(ids - failed),
             files=sum(len(one.step.artifacts) for one in done),
-            rows_of=sum(one.step.verdict is Verdict.DELETE_RECORD for one in done),
+            rows_of=sum(one.step.tier is Tier.RECORD for one in done),
             archived=archived,
             routes=routes,
             left=left,
@@ -191,18 +191,19 @@ def _steps(target: Target) -> Iterator[Step]:
     if session is None:
         return
     if session.artifacts:
-        yield _step(target, Verdict.DELETE_FILES, session)
+        yield _step(target, Tier.FILES, session)
     if session.record is not None:
-        yield _step(target, Verdict.DELETE_RECORD, session)
+        yield _step(target, Tier.RECORD, session)
 
 
-def _step(target: Target, verdict: Verdict, session: Session) -> Step:
-    is_files = verdict is Verdict.DELETE_FILES
+def _step(target: Target, tier: Tier, session: Session) -> Step:
+    is_files = tier is Tier.FILES
     return Step(
         session_id=target.session_id,
         session_class=target.session_class,
         liveness=Liveness.ENDED if target.live is None else Liveness.LIVE,
-        verdict=verdict,
+        action=Action.DELETE,
+        tier=tier,
         rule=Rule.FORGOTTEN,
         reason=_REASON,
         artifacts=session.artifacts if is_files else (),
@@ -217,7 +218,8 @@ def _expired(entry: SessionEntry, partition: str) -> Outcome:
         session_id=entry.id,
         session_class=entry.session_class,
         liveness=Liveness.ARCHIVED,
-        verdict=Verdict.EXPIRE_ARCHIVE,
+        action=Action.EXPIRE,
+        tier=None,
         rule=Rule.FORGOTTEN,
         reason=_REASON,
         partition=partition,

@@ -11,7 +11,7 @@ from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.cli.demo.proof import Comparison, Print
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.cli.output.words import because
-from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import SessionClass, Usage
 from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size
@@ -91,8 +91,8 @@ class _Group(msgspec.Struct):
 
 def show_reasons(page: Page, steps: Sequence[Step]) -> None:
     """What went, by class and rule, and what stays, by rule."""
-    gone = [step for step in steps if step.verdict is not Verdict.KEEP]
-    kept = [step for step in steps if step.verdict is Verdict.KEEP]
+    gone = [step for step in steps if step.action is not Action.KEEP]
+    kept = [step for step in steps if step.action is Action.KEEP]
     right = (Column("sessions", right=True), Column("size", right=True))
     columns = (Column(""), *right, Column("class"), Column("why", fit=Fit.WORDS))
     rows = [*_rows("archived", gone, one_class=True), *_rows("kept", kept, one_class=False)]
@@ -103,7 +103,7 @@ def show_reasons(page: Page, steps: Sequence[Step]) -> None:
 def _rows(title: str, steps: Iterable[Step], *, one_class: bool) -> Iterator[tuple[str, ...]]:
     groups: dict[tuple[str, str], _Group] = {}
     for step in steps:
-        by_class = one_class and step.verdict.tier is Tier.FILES
+        by_class = one_class and step.tier is Tier.FILES
         key = (step.session_class.value if by_class else "", _why(step))
         group = groups.setdefault(key, _Group(set()))
         group.classes.add(step.session_class)

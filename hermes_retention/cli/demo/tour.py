@@ -30,7 +30,7 @@ from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import Step, Verdict
+from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.session import ArtifactKind, SessionClass
 from hermes_retention.plugins import Extensions
 
@@ -84,7 +84,8 @@ def _restore_one(
 
 
 def _is_archived_chat(step: Step) -> bool:
-    return step.session_class is SessionClass.CHAT and step.verdict is Verdict.ARCHIVE_FILES
+    is_archived = step.action is Action.ARCHIVE and step.tier is Tier.FILES
+    return is_archived and step.session_class is SessionClass.CHAT
 
 
 def _open(home: Path) -> Home:

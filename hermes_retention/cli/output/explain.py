@@ -17,9 +17,9 @@ from hermes_retention.actions.inspect.explain import (
 from hermes_retention.archive.entries import describe
 from hermes_retention.cli.output.archive import metadata_lines, show_artifacts
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.words import PARTS, TO_DO, because
+from hermes_retention.cli.output.words import because
 from hermes_retention.home.ledger import StepRow
-from hermes_retention.model.plan import Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Rule, Step, Tier
 from hermes_retention.model.session import Record, Session
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size, format_time, minute
@@ -99,8 +99,7 @@ def _in_archive(explanation: Explanation) -> str:
 
 
 def _verdict(step: Step) -> str:
-    end = "keep" if step.verdict is Verdict.KEEP else TO_DO[step.verdict].removeprefix("to ")
-    return end if step.verdict.tier is None else f"{end} {PARTS[step.verdict.tier]}"
+    return step.action.value if step.tier is None else f"{step.action} {step.tier.words}"
 
 
 def _due(explanation: Explanation) -> list[tuple[str, str]]:
@@ -248,7 +247,7 @@ def _messages(record: Record | None) -> int:
 
 def _step_object(step: Step) -> dict[str, Any]:
     return {
-        "verdict": step.verdict.value,
+        "verdict": step.verdict,
         "rule": step.rule.value,
         "reason": printable(step.reason),
         "bytes": step.bytes,

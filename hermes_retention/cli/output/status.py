@@ -16,7 +16,7 @@ from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.cli.output.json_output import space_object
 from hermes_retention.cli.output.layout import bar
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
-from hermes_retention.cli.output.words import PARTS, TO_DO
+from hermes_retention.cli.output.words import TO_DO
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Occasion
 from hermes_retention.model.plan import Liveness, Tier
@@ -28,10 +28,10 @@ from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
 _COUNTED = "session files, state.db, archive and ledger"
 _ARCHIVED = {
-    "files_archived": PARTS[Tier.FILES],
-    "tool_output_archived": PARTS[Tier.TOOL_OUTPUT],
-    "messages_archived": PARTS[Tier.MESSAGES],
-    "records_archived": PARTS[Tier.RECORD],
+    "files_archived": Tier.FILES.words,
+    "tool_output_archived": Tier.TOOL_OUTPUT.words,
+    "messages_archived": Tier.MESSAGES.words,
+    "records_archived": Tier.RECORD.words,
 }
 """Totals of a sweep → what they are called."""
 _STAGES = {
@@ -258,9 +258,9 @@ def _due(due: Iterable[DueNow]) -> str:
     by_end: dict[str, list[str]] = {}
     for one in due:
         number = f"{one.sessions:,}" if by_end else counted(one.sessions, "session")
-        part = "copies" if one.verdict.tier is None else PARTS[one.verdict.tier]
+        part = "copies" if one.tier is None else one.tier.words
         size = f" ({format_size(one.bytes)})" if one.bytes else ""
-        by_end.setdefault(TO_DO[one.verdict], []).append(f"{part} of {number}{size}")
+        by_end.setdefault(TO_DO[one.action], []).append(f"{part} of {number}{size}")
     return "; ".join(f"{end}: {', '.join(parts)}" for end, parts in by_end.items()) or "nothing"
 
 
@@ -375,7 +375,9 @@ def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
         "taken_at": picture.taken_at,
         "is_fresh": status.is_fresh,
         "sessions": [_group_object(group) for group in picture.groups],
-        "due": [msgspec.to_builtins(one) for one in picture.due],
+        "due": [
+            {"verdict": one.verdict, "sessions": one.sessions, "bytes": one.bytes} for one in picture.due
+        ],
         "unknown": {"entries": picture.unknown, "bytes": picture.unknown_bytes},
         "holds": status.holds,
         "pending": [

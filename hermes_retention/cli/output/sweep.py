@@ -11,21 +11,14 @@ from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
 from hermes_retention.home.ledger import Outcome
-from hermes_retention.model.plan import Tier, Verdict
+from hermes_retention.model.plan import Action, Tier
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size
 
 FEW = 10
 """How many lines of a kind are shown without ``-v``."""
 _COUNTED = "Session files, the used part of state.db, archive and ledger"
-_ESTIMATED = frozenset(
-    {
-        Verdict.ARCHIVE_MESSAGES,
-        Verdict.DELETE_MESSAGES,
-        Verdict.ARCHIVE_RECORD,
-        Verdict.DELETE_RECORD,
-    }
-)
+_ESTIMATED = frozenset({Tier.MESSAGES, Tier.RECORD})
 
 
 class Details(msgspec.Struct, frozen=True):
@@ -49,7 +42,7 @@ def show_sweep(
 
 
 def show_totals(page: Page, report: SweepReport, found: Found) -> None:
-    """What was found, the table by class and verdict, and the reasons."""
+    """What was found, the tables by class and by reason."""
     page.line(f"{_title(report)} of {printable(report.home)}", Style.TITLE)
     files = f"{counted(found.files, 'file')}, {format_size(found.bytes)}"
     database = f"; {format_size(found.database_bytes)} used in state.db" if found.database_bytes else ""
@@ -69,17 +62,18 @@ def _title(report: SweepReport) -> str:
 
 def _show_notes(page: Page, report: SweepReport) -> None:
     """What the tables cannot say about parts of the database."""
-    verdicts = {it.step.verdict for it in report.outcomes if not it.errors and not it.idle}
-    if verdicts & (_ESTIMATED | {Verdict.ARCHIVE_TOOL_OUTPUT}):
+    done = [outcome.step for outcome in report.outcomes if not outcome.errors and not outcome.idle]
+    tiers = {step.tier for step in done}
+    if tiers - {None, Tier.FILES}:
         page.line()
-    if verdicts & _ESTIMATED:
+    if tiers & _ESTIMATED:
         page.line("What messages and records take in state.db is estimated.", Style.FAINT)
-    if report.dry_run and Verdict.ARCHIVE_TOOL_OUTPUT in verdicts:
+    if report.dry_run and Tier.TOOL_OUTPUT in tiers:
         page.line(
             "Tool output is looked through by the sweep itself: only large output goes, the messages stay.",
             Style.FAINT,
         )
-    if Verdict.ARCHIVE_MESSAGES in verdicts:
+    if any(step.action is Action.ARCHIVE and step.tier is Tier.MESSAGES for step in done):
         page.line(
             "The host still lists conversations without their messages; 'hermes-retention restore SESSION' "
             "puts the messages back.",
@@ -136,7 +130,7 @@ def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = FEW) 
 def _show_balance(page: Page, report: SweepReport, compact_above: float) -> None:
     page.line()
     before, after = format_size(report.bytes_before), format_size(report.bytes_after)
-    if all(step.verdict is Verdict.KEEP for step in report.steps):
+    if all(step.action is Action.KEEP for step in report.steps):
         page.line("Nothing is due.", Style.GOOD)
     elif not _something_went(report.counts):
         page.line("Nothing was removed.", Style.GOOD)
@@ -184,7 +178,7 @@ def _show_free_pages(page: Page, report: SweepReport, compact_above: float) -> N
 
 
 def _took_rows(outcome: Outcome) -> bool:
-    return not outcome.errors and outcome.step.verdict.tier not in (None, Tier.FILES)
+    return not outcome.errors and outcome.step.takes_rows
 
 
 def _freed(report: SweepReport) -> str:

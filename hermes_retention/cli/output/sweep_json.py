@@ -10,7 +10,7 @@ import msgspec
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.cli.output.json_output import space_object
-from hermes_retention.model.plan import Step, Verdict
+from hermes_retention.model.plan import Action, Step
 from hermes_retention.model.text import printable
 
 FORMAT = 1
@@ -32,7 +32,7 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         "database": space_object(report.database),
         "routes_dropped": report.routes_dropped,
         "counts": msgspec.structs.asdict(report.counts),
-        "steps": [_step(step) for step in report.steps if kept_too or step.verdict is not Verdict.KEEP],
+        "steps": [_step(step) for step in report.steps if kept_too or step.action is not Action.KEEP],
         "failures": [
             {"session_id": printable(outcome.step.session_id), "error": printable(str(error))}
             for outcome in report.failures
@@ -56,7 +56,7 @@ def _step(step: Step) -> dict[str, Any]:
         "session_id": printable(step.session_id),
         "class": step.session_class.value,
         "liveness": step.liveness.value,
-        "verdict": step.verdict.value,
+        "verdict": step.verdict,
         "rule": step.rule,
         "reason": printable(step.reason),
         "bytes": step.bytes,

@@ -6,32 +6,23 @@ What must not live here: which of them are shown, and what is said around them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import TypeAlias
 
 import msgspec
 
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.cli.output.page import Column, Fit, Table
-from hermes_retention.cli.output.words import DONE, PARTS, TO_DO, because
-from hermes_retention.model.plan import Step, Verdict
+from hermes_retention.cli.output.words import DONE, TO_DO, because
+from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_size
 
 _FAILED = "failed"
-_ARCHIVING = (
-    Verdict.ARCHIVE_FILES,
-    Verdict.ARCHIVE_TOOL_OUTPUT,
-    Verdict.ARCHIVE_MESSAGES,
-    Verdict.ARCHIVE_RECORD,
-)
-_OTHERS = (
-    Verdict.DELETE_FILES,
-    Verdict.DELETE_MESSAGES,
-    Verdict.DELETE_RECORD,
-    Verdict.EXPIRE_ARCHIVE,
-    Verdict.KEEP,
-)
-_ORDER = (*_ARCHIVING, *_OTHERS)
+_ACTIONS = (Action.ARCHIVE, Action.DELETE, Action.EXPIRE, Action.KEEP)
+_TIERS = tuple(Tier)
+_Place: TypeAlias = tuple[int, int]
+"""Where an end stands in a table: by action, then by tier."""
 
 
 class _Sum(msgspec.Struct):
@@ -55,23 +46,31 @@ class _Ends:
     def __init__(self, report: SweepReport) -> None:
         self._words = TO_DO if report.dry_run else DONE
         self._failed = {_key(outcome.step) for outcome in report.failures}
-        self.archived = self._words[Verdict.ARCHIVE_FILES]
-        self.kept = self._words[Verdict.KEEP]
+        self.archived = self._words[Action.ARCHIVE]
+        self.kept = self._words[Action.KEEP]
 
     def has_failed(self, step: Step) -> bool:
         return _key(step) in self._failed
 
     def name(self, step: Step) -> str:
-        return _FAILED if self.has_failed(step) else self.of(step.verdict)
+        return _FAILED if self.has_failed(step) else self.of(step.action, step.tier)
 
-    def of(self, verdict: Verdict) -> str:
+    def of(self, action: Action, tier: Tier | None) -> str:
         """What is archived goes by its part: the tables say in their first title that it is archived."""
-        if verdict in _ARCHIVING and verdict.tier is not None:
-            return PARTS[verdict.tier]
-        return self._words[verdict]
+        if action is Action.ARCHIVE and tier is not None:
+            return tier.words
+        return self._words[action]
+
+    def at(self, place: _Place) -> str:
+        """The end that stands there."""
+        return self.of(_ACTIONS[place[0]], _TIERS[place[1]])
 
 
-def _key(step: Step) -> tuple[str, Verdict, str | None]:
+def _place(step: Step) -> _Place:
+    return _ACTIONS.index(step.action), 0 if step.tier is None else _TIERS.index(step.tier)
+
+
+def _key(step: Step) -> tuple[str, str, str | None]:
     return step.session_id, step.verdict, step.partition
 
 
@@ -82,7 +81,8 @@ def by_class(report: SweepReport) -> Table:
     for step in report.steps:
         sums.setdefault((step.session_class, ends.name(step)), _Sum()).add(step)
     present = {end for _, end in sums}
-    going = [end for end in dict.fromkeys(map(ends.of, _ORDER)) if end in present and end != ends.kept]
+    every = dict.fromkeys(ends.of(action, tier) for action in _ACTIONS for tier in _TIERS)
+    going = [end for end in every if end in present and end != ends.kept]
     staying = [_FAILED, ends.kept] if _FAILED in present else [ends.kept]
     classes = [one for one in SessionClass if any(kind is one for kind, _ in sums)]
     rows = [_class_row(sums, [one], going, staying, name=one.value) for one in classes]
@@ -115,12 +115,12 @@ def _joined(sums: dict[tuple[SessionClass, str], _Sum], classes: Iterable[Sessio
 def by_reason(report: SweepReport) -> Table:
     """A row for each end and reason, the largest first; what failed is left out."""
     ends = _Ends(report)
-    sums: dict[tuple[int, str], _Sum] = {}
+    sums: dict[tuple[_Place, str], _Sum] = {}
     for step in report.steps:
         if not ends.has_failed(step):
-            sums.setdefault((_ORDER.index(step.verdict), because(step)), _Sum()).add(step)
-    archived = {key: one for key, one in sums.items() if key[0] < len(_ARCHIVING)}
-    others = {key: one for key, one in sums.items() if key[0] >= len(_ARCHIVING)}
+            sums.setdefault((_place(step), because(step)), _Sum()).add(step)
+    archived = {key: one for key, one in sums.items() if _ACTIONS[key[0][0]] is Action.ARCHIVE}
+    others = {key: one for key, one in sums.items() if key not in archived}
     gap = [("", "", "", "")] if archived and others else []
     columns = (
         Column(ends.archived if archived else ""),
@@ -131,13 +131,13 @@ def by_reason(report: SweepReport) -> Table:
     return Table(columns, [*_reason_rows(archived, ends), *gap, *_reason_rows(others, ends)])
 
 
-def _reason_rows(sums: dict[tuple[int, str], _Sum], ends: _Ends) -> Iterable[tuple[str, ...]]:
+def _reason_rows(sums: dict[tuple[_Place, str], _Sum], ends: _Ends) -> Iterable[tuple[str, ...]]:
     ordered = sorted(
         sums.items(), key=lambda item: (item[0][0], -item[1].bytes, -len(item[1].sessions), item[0][1])
     )
     previous = None
     for (place, reason), one in ordered:
-        end = ends.of(_ORDER[place])
+        end = ends.at(place)
         yield ("" if end == previous else end, one.count, _size(one.bytes), reason)
         previous = end
 
@@ -154,7 +154,7 @@ def step_by_step(report: SweepReport, *, kept_too: bool) -> Table:
             step.reason,
         )
         for step in report.steps
-        if kept_too or step.verdict is not Verdict.KEEP
+        if kept_too or step.action is not Action.KEEP
     ]
     columns = (
         Column(ends.archived),

@@ -1,87 +1,74 @@
-"""The rules and verdicts of the policy in words for people. A test compares the lists."""
+"""The rules and actions of the policy in words for people. A test compares the lists."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from hermes_retention.model.plan import Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Action, Rule, Step
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.model.text import counted
 
-REMOVED_BECAUSE = {
-    Rule.FILES_AFTER: "over, and older than FILES_AFTER",
-    Rule.ON_RESET: "their chat went on in a new session (ON_RESET)",
-    Rule.PERSIST: "runs that are over (CRON__PERSIST=false)",
-    Rule.TOOL_OUTPUT_AFTER: "over, and older than TOOL_OUTPUT_AFTER",
-    Rule.MESSAGES_AFTER: "over, and older than MESSAGES_AFTER",
-    Rule.RECORD_AFTER: "over, and older than RECORD_AFTER, with what belongs to them",
-    Rule.DUMPS_AFTER: "only request dumps older than DUMPS_AFTER; the session stays",
-    Rule.LEFTOVERS_AFTER: "only what the host set aside, older than LEFTOVERS_AFTER",
-    Rule.MAX_SESSIONS: "their agent has more than MAX_SESSIONS",
-    Rule.MAX_DISK: "more is stored than MAX_DISK allows",
-    Rule.KEEP_FREE: "less is free than KEEP_FREE asks for",
-    Rule.ARCHIVE_AFTER: "archived longer ago than ARCHIVE_AFTER",
-    Rule.DISCARDED: "removed from the archive by a person",
-    Rule.FORGOTTEN: "forgotten for good: a person asked for it",
-}
-KEPT_BECAUSE = {
-    Rule.NOTHING_LEFT: "nothing left to remove",
-    Rule.ROUTED: "messages still go to it",
-    Rule.TIME_UNKNOWN: "nobody knows when it was active",
-    Rule.MIN_AGE: "active within MIN_AGE",
-    Rule.RUNNING: "never ended, and active within IDLE_AFTER",
-    Rule.BUSY: "the host is at work on it",
-    Rule.LINEAGE: "linked to a live session",
-    Rule.HELD: "held by a person or a plugin",
-    Rule.CLOCK: "would go for good, and the clock is in doubt",
-    Rule.KEEP_LAST: "among the newest of its job or chat (KEEP_LAST)",
-    Rule.KEEP_FAILED: "failed (KEEP_FAILED)",
-    Rule.RESTORED: "put back from the archive; its time starts anew",
-    Rule.NEVER: "the age of what they have left is never",
-    Rule.FILES_AFTER: "over, but younger than FILES_AFTER",
-    Rule.TOOL_OUTPUT_AFTER: "over, but younger than TOOL_OUTPUT_AFTER",
-    Rule.MESSAGES_AFTER: "over, but younger than MESSAGES_AFTER",
-    Rule.RECORD_AFTER: "over, but younger than RECORD_AFTER",
-    Rule.ON_RESET: "just superseded; waits for MIN_AGE",
-    Rule.PERSIST: "just over; waits for MIN_AGE",
+
+class RuleWords(NamedTuple):
+    """Why a rule keeps sessions, and why it takes something of them; empty where it never does."""
+
+    kept: str = ""
+    removed: str = ""
+
+
+RULES = {
+    Rule.HELD: RuleWords("held by a person or a plugin"),
+    Rule.BUSY: RuleWords("the host is at work on it"),
+    Rule.TIME_UNKNOWN: RuleWords("nobody knows when it was active"),
+    Rule.MIN_AGE: RuleWords("active within MIN_AGE"),
+    Rule.ROUTED: RuleWords("messages still go to it"),
+    Rule.RUNNING: RuleWords("never ended, and active within IDLE_AFTER"),
+    Rule.LINEAGE: RuleWords("linked to a live session"),
+    Rule.CLOCK: RuleWords("would go for good, and the clock is in doubt"),
+    Rule.RESTORED: RuleWords("put back from the archive; its time starts anew"),
+    Rule.KEEP_LAST: RuleWords("among the newest of its job or chat (KEEP_LAST)"),
+    Rule.KEEP_FAILED: RuleWords("failed (KEEP_FAILED)"),
+    Rule.NEVER: RuleWords("the age of what they have left is never"),
+    Rule.FILES_AFTER: RuleWords("over, but younger than FILES_AFTER", "over, and older than FILES_AFTER"),
+    Rule.ON_RESET: RuleWords(
+        "just superseded; waits for MIN_AGE", "their chat went on in a new session (ON_RESET)"
+    ),
+    Rule.PERSIST: RuleWords("just over; waits for MIN_AGE", "runs that are over (CRON__PERSIST=false)"),
+    Rule.DUMPS_AFTER: RuleWords(removed="only request dumps older than DUMPS_AFTER; the session stays"),
+    Rule.LEFTOVERS_AFTER: RuleWords(removed="only what the host set aside, older than LEFTOVERS_AFTER"),
+    Rule.TOOL_OUTPUT_AFTER: RuleWords(
+        "over, but younger than TOOL_OUTPUT_AFTER", "over, and older than TOOL_OUTPUT_AFTER"
+    ),
+    Rule.MESSAGES_AFTER: RuleWords(
+        "over, but younger than MESSAGES_AFTER", "over, and older than MESSAGES_AFTER"
+    ),
+    Rule.RECORD_AFTER: RuleWords(
+        "over, but younger than RECORD_AFTER", "over, and older than RECORD_AFTER, with what belongs to them"
+    ),
+    Rule.ARCHIVE_AFTER: RuleWords(removed="archived longer ago than ARCHIVE_AFTER"),
+    Rule.MAX_SESSIONS: RuleWords(removed="their agent has more than MAX_SESSIONS"),
+    Rule.MAX_DISK: RuleWords(removed="more is stored than MAX_DISK allows"),
+    Rule.KEEP_FREE: RuleWords(removed="less is free than KEEP_FREE asks for"),
+    Rule.DISCARDED: RuleWords(removed="removed from the archive by a person"),
+    Rule.FORGOTTEN: RuleWords(removed="forgotten for good: a person asked for it"),
+    Rule.NOTHING_LEFT: RuleWords("nothing left to remove"),
 }
 DONE = {
-    Verdict.ARCHIVE_FILES: "archived",
-    Verdict.ARCHIVE_TOOL_OUTPUT: "archived",
-    Verdict.ARCHIVE_MESSAGES: "archived",
-    Verdict.ARCHIVE_RECORD: "archived",
-    Verdict.DELETE_FILES: "deleted",
-    Verdict.DELETE_MESSAGES: "deleted",
-    Verdict.DELETE_RECORD: "deleted",
-    Verdict.EXPIRE_ARCHIVE: "expired",
-    Verdict.KEEP: "kept",
+    Action.KEEP: "kept",
+    Action.ARCHIVE: "archived",
+    Action.DELETE: "deleted",
+    Action.EXPIRE: "expired",
 }
-TO_DO = {
-    Verdict.ARCHIVE_FILES: "to archive",
-    Verdict.ARCHIVE_TOOL_OUTPUT: "to archive",
-    Verdict.ARCHIVE_MESSAGES: "to archive",
-    Verdict.ARCHIVE_RECORD: "to archive",
-    Verdict.DELETE_FILES: "to delete",
-    Verdict.DELETE_MESSAGES: "to delete",
-    Verdict.DELETE_RECORD: "to delete",
-    Verdict.EXPIRE_ARCHIVE: "to expire",
-    Verdict.KEEP: "to keep",
-}
-PARTS = {
-    Tier.FILES: "files",
-    Tier.TOOL_OUTPUT: "tool output",
-    Tier.MESSAGES: "messages",
-    Tier.RECORD: "record",
-}
-"""What of a session goes."""
+TO_DO = {action: f"to {action}" for action in Action}
 KINDS = {kind: kind.value.replace("_", " ") for kind in ArtifactKind}
 """Artifacts in listings."""
 
 
 def because(step: Step) -> str:
     """Why steps like this one are kept or removed."""
-    words = KEPT_BECAUSE if step.verdict is Verdict.KEEP else REMOVED_BECAUSE
-    return words.get(step.rule, step.rule.value)
+    words = RULES[step.rule]
+    return (words.kept if step.action is Action.KEEP else words.removed) or step.rule.value
 
 
 def files_counted(kinds: Iterable[ArtifactKind]) -> str:

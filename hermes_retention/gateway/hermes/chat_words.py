@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hermes_retention.actions.inspect.status import Status
     from hermes_retention.actions.sweep.report import SweepReport
     from hermes_retention.gateway.hermes.chat import Found
-    from hermes_retention.model.plan import Verdict
+    from hermes_retention.model.plan import Action, Tier
     from hermes_retention.settings.forms import Mode
 
 USAGE = """\
@@ -36,16 +36,10 @@ STILL_AT_IT = "Still at it. It goes on by itself; /retention status tells how it
 _TITLE_LENGTH = 60
 _SHORTEST_KNOWN = 4
 """Letters of a title that somebody must know to be shown all of it: titles tell what a chat was about."""
-_DOES = {
-    "archive_files": "files to the archive",
-    "archive_tool_output": "large tool output to the archive",
-    "archive_messages": "messages to the archive",
-    "archive_record": "records to the archive",
-    "delete_files": "files, for good",
-    "delete_messages": "messages, for good",
-    "delete_record": "records, for good",
-    "expire_archive": "archived copies, for good",
-}
+
+
+_PARTS = {"tool_output": "large tool output", "record": "records"}
+"""Parts of sessions that are called otherwise here. No ``Tier``: it would be loaded with the gateway."""
 
 
 def status(status: Status, mode: Mode | None, *, now: float) -> str:
@@ -58,7 +52,9 @@ def status(status: Status, mode: Mode | None, *, now: float) -> str:
         lines.append(
             f"archive: {counted(status.vault.sessions, 'session')}, {format_size(status.usage.vault_bytes)}"
         )
-    lines += [f"due: {_due(it.verdict, it.sessions)}" for it in status.picture.due] or ["nothing is due"]
+    lines += [f"due: {_due(due.action, due.tier, due.sessions)}" for due in status.picture.due] or [
+        "nothing is due"
+    ]
     if status.sweeps:
         last = status.sweeps[0]
         lines.append(f"last sweep: {format_duration(max(0.0, now - last.started_at))} ago ({last.state})")
@@ -136,15 +132,19 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _totals(report: SweepReport) -> list[str]:
-    verdicts = dict.fromkeys(it.step.verdict for it in report.outcomes if not it.errors and not it.idle)
-    return [
-        _due(verdict, len({it.step.session_id for it in report.outcomes if it.step.verdict is verdict}))
-        for verdict in verdicts
-    ]
+    ends = dict.fromkeys(
+        (one.step.action, one.step.tier) for one in report.outcomes if not one.errors and not one.idle
+    )
+    sessions: dict[tuple[Action, Tier | None], set[str]] = {end: set() for end in ends}
+    for outcome in report.outcomes:
+        sessions.get((outcome.step.action, outcome.step.tier), set()).add(outcome.step.session_id)
+    return [_due(action, tier, len(ids)) for (action, tier), ids in sessions.items()]
 
 
-def _due(verdict: Verdict, sessions: int) -> str:
-    return f"{_DOES[verdict.value]}: {counted(sessions, 'session')}"
+def _due(action: Action, tier: Tier | None, sessions: int) -> str:
+    what = "archived copies" if tier is None else _PARTS.get(tier, tier.words)
+    end = " to the archive" if action == "archive" else ", for good"
+    return f"{what}{end}: {counted(sessions, 'session')}"
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from homes import DAY, HomeBuilder
 from program import run
+from verdicts import Verdict
 
 from hermes_retention.cli import add_commands
 from hermes_retention.cli.main import INTERRUPTED, READER_GONE
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import Verdict
 from hermes_retention.stores.base import DatabaseSpace
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference"

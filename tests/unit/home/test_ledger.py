@@ -13,10 +13,11 @@ from threading import Barrier
 
 import pytest
 from pytest_mock import MockerFixture
+from verdicts import Verdict
 
 from hermes_retention.home.ledger import KEEP_DAYS, Ledger, LookedThrough, Outcome
 from hermes_retention.model.errors import ArtifactChanged, RetentionError
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import SessionClass
 
 T0 = 1_796_000_000.0
@@ -27,7 +28,7 @@ def step(session_id: str) -> Step:
         session_id,
         SessionClass.CRON,
         Liveness.ENDED,
-        Verdict.ARCHIVE_FILES,
+        *Verdict.ARCHIVE_FILES.axes,
         Rule.FILES_AFTER,
         "ended",
         bytes=4096,

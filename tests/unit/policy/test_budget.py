@@ -22,8 +22,9 @@ from inventories import (
     session,
     step_of,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Plan, Rule, Verdict
+from hermes_retention.model.plan import Plan, Rule
 from hermes_retention.model.session import ArtifactKind, Inventory, Session, SessionClass
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import OnReset, Policy
@@ -228,7 +229,7 @@ def rows_plan(*sessions: Session, free: int | None = None, stored: int = 0, **fa
     return decide(inventory(*sessions, stored=stored, database=database, free=free), by, now=NOW)
 
 
-def parts_taken(plan: Plan) -> list[tuple[str, Verdict]]:
+def parts_taken(plan: Plan) -> list[tuple[str, str]]:
     return [(it.session_id, it.verdict) for it in plan.steps if it.rule in {Rule.MAX_DISK, Rule.KEEP_FREE}]
 
 

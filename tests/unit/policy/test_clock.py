@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from inventories import DAY, HOUR, MINUTE, NOW, archived, chat, hook, inventory, policy
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Plan, Rule, Verdict
+from hermes_retention.model.plan import Plan, Rule
 from hermes_retention.model.session import ClockMemory, Inventory
 from hermes_retention.policy.clock import check_clock, stamp
 from hermes_retention.policy.decide import decide
@@ -15,7 +16,7 @@ YEAR = 365 * DAY
 FINAL = {"archive": False, "messages_after": 7 * DAY, "record_after": 9 * DAY}
 
 
-def verdicts(plan: Plan) -> set[Verdict]:
+def verdicts(plan: Plan) -> set[str]:
     return {step.verdict for step in plan.steps}
 
 

@@ -15,8 +15,9 @@ from inventories import (
     policy,
     step_for,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import Session
 
 OVER: Facts = {"ended": "cli_close"}
@@ -75,7 +76,7 @@ def test_dumps_of_sessions_linked_to_a_held_one_stay(facts: Facts) -> None:
     parents = [chat("parent", idle=0), chat("sibling", parent="parent", ended="idle")]
     assert step_for(child, *parents).rule is Rule.DUMPS_AFTER
     for held in ("parent", "sibling"):
-        assert step_for(child, *parents, holds={held: ""}).verdict is Verdict.KEEP
+        assert step_for(child, *parents, holds={held: ""}).verdict == Verdict.KEEP
 
 
 def test_dumps_of_a_restored_session_start_anew_as_well() -> None:
@@ -95,7 +96,7 @@ def test_dumps_are_at_least_as_old_as_the_minimum_age() -> None:
 
 def test_dumps_of_a_class_without_archive_are_deleted() -> None:
     by = policy(classes={"archive": False})
-    assert step_for(chat(dumps=[4 * DAY], routes=[KEY]), by=by).verdict is Verdict.DELETE_FILES
+    assert step_for(chat(dumps=[4 * DAY], routes=[KEY]), by=by).verdict == Verdict.DELETE_FILES
 
 
 def test_old_dumps_go_with_their_session_in_one_step() -> None:

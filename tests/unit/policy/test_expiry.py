@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 from inventories import DAY, HOUR, KEY, MINUTE, NOW, Facts, archived, chat, inventory, policy
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule
 from hermes_retention.model.session import ArchivedSession, Session, SessionClass
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
@@ -32,7 +33,7 @@ def expired(
     holds: dict[str, str] | None = None,
 ) -> list[str]:
     plan = plan_of(copies, *sessions, by=by, holds=holds)
-    return [step.session_id for step in plan.steps if step.verdict is Verdict.EXPIRE_ARCHIVE]
+    return [step.session_id for step in plan.steps if step.verdict == Verdict.EXPIRE_ARCHIVE]
 
 
 def test_archived_copy_expires_after_archive_after() -> None:

@@ -115,7 +115,7 @@ def test_each_part_comes_at_its_age() -> None:
     found = outlook(chat(idle=4 * DAY, ended="session_expired"), by=policy(classes=TIERS))
     parts = (found.files, found.tool_output, found.messages, found.record)
     assert [days_until(one) for one in parts] == [3, 10, 86, 361]
-    assert [one.step.verdict.tier for one in parts if one is not None] == list(Tier)
+    assert [one.step.tier for one in parts if one is not None] == list(Tier)
 
 
 def test_tool_output_that_goes_with_the_messages_is_not_told_apart() -> None:
@@ -208,7 +208,7 @@ def test_nothing_goes_before_it_was_foretold_and_everything_goes_then(  # noqa: 
         going = sum(len(step.artifacts) for step in steps)
         assert (going == whole) is is_due(found.files, time)
         assert (going > 0) is (is_due(found.files, time) or is_due(found.dumps, time))
-        rows = {step.verdict.tier for step in steps} - {None, Tier.FILES}
+        rows = {step.tier for step in steps} - {None, Tier.FILES}
         assert (rows == {Tier.RECORD}) is is_due(found.record, time)
         assert bool(rows - {Tier.TOOL_OUTPUT}) is is_due(found.messages, time)
         assert bool(rows) is (is_due(found.messages, time) or is_due(found.tool_output, time))

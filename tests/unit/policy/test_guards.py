@@ -19,8 +19,9 @@ from inventories import (
     session,
     step_for,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import SessionClass
 
 ENDED_LONG_AGO: Facts = {"idle": 300 * DAY, "ended": "new_session"}
@@ -40,7 +41,7 @@ def test_held_orphan_is_kept() -> None:
 
 
 def test_hold_of_another_session_does_not_count() -> None:
-    assert step_for(chat("a", **ENDED_LONG_AGO), holds={"b": ""}).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(chat("a", **ENDED_LONG_AGO), holds={"b": ""}).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_reason_of_a_hold_is_shown_on_one_line() -> None:
@@ -72,20 +73,20 @@ def test_session_younger_than_min_age_is_kept(kind: SessionClass, recorded: bool
 
 def test_min_age_counts_from_the_last_second() -> None:
     assert_kept_live(chat(idle=599, ended="new_session"), rule=Rule.MIN_AGE)
-    assert step_for(chat(idle=600, ended="new_session")).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(chat(idle=600, ended="new_session")).verdict == Verdict.ARCHIVE_FILES
 
 
 @pytest.mark.parametrize("min_age", [0, 1, 59, 60])
 def test_min_age_has_a_floor_of_a_minute(min_age: int) -> None:
     by = policy(min_age=min_age)
     assert_kept_live(chat(idle=59, ended="new_session"), rule=Rule.MIN_AGE, by=by)
-    assert step_for(chat(idle=60, ended="new_session"), by=by).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(chat(idle=60, ended="new_session"), by=by).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_fresh_file_keeps_a_session_whose_record_is_old() -> None:
     old = chat("a", idle=30 * DAY, ended="idle")
     assert_kept_live(chat("a", idle=30 * DAY, ended="idle", dumps=[MINUTE]), rule=Rule.MIN_AGE)
-    assert step_for(old).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(old).verdict == Verdict.ARCHIVE_FILES
 
 
 # routed

@@ -17,8 +17,9 @@ from inventories import (
     session,
     step_for,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 
@@ -87,7 +88,7 @@ def test_class_without_archive_is_deleted(facts: Facts) -> None:
 def test_orphan_is_never_deleted_outright(kind: SessionClass, on_reset: OnReset) -> None:
     by = policy(on_reset=on_reset, classes={"archive": False, "persist": False})
     one = session("a", kind, recorded=False, dumps=[20 * DAY])
-    assert step_for(one, by=by).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(one, by=by).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_orphan_is_due_by_files_after_of_its_class() -> None:
@@ -111,7 +112,7 @@ def test_superseded_session_is_due_after_the_minimum_age() -> None:
 
 def test_superseded_session_goes_although_files_after_is_never() -> None:
     step = step_for(chat(ended="new_session"), by=policy(classes={"files_after": None}))
-    assert step.verdict is Verdict.ARCHIVE_FILES
+    assert step.verdict == Verdict.ARCHIVE_FILES
 
 
 def test_superseded_session_is_deleted_when_asked_for() -> None:
@@ -139,7 +140,7 @@ def test_superseded_session_takes_its_time_when_asked_to() -> None:
 
 
 def test_superseded_session_of_a_class_without_archive_is_deleted() -> None:
-    assert step_for(chat(ended="idle"), by=policy(classes={"archive": False})).verdict is Verdict.DELETE_FILES
+    assert step_for(chat(ended="idle"), by=policy(classes={"archive": False})).verdict == Verdict.DELETE_FILES
 
 
 # Runs that are not to persist

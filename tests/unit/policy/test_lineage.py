@@ -21,8 +21,9 @@ from inventories import (
     step_for,
     step_of,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.liveness import families
 
@@ -83,12 +84,12 @@ def test_lineage_that_goes_in_circles_is_a_family(live: str) -> None:
 
 
 def test_session_that_is_its_own_parent_stands_alone() -> None:
-    assert step_for(linked("a", "a")).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(linked("a", "a")).verdict == Verdict.ARCHIVE_FILES
     assert step_for(linked("a", "a", idle=0)).rule is Rule.MIN_AGE
 
 
 def test_missing_parent_alone_keeps_nothing() -> None:
-    assert step_for(linked("child", "gone")).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(linked("child", "gone")).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_siblings_belong_together_although_their_parent_is_gone() -> None:
@@ -162,8 +163,8 @@ def test_compressed_conversation_is_live_while_its_last_part_is() -> None:
 @pytest.mark.parametrize("lineage", [kind for kind in Lineage if kind is not Lineage.COMPRESSION])
 def test_other_lineage_ages_separately(lineage: Lineage) -> None:
     plan = plan_for(chat("parent", **OVER), linked("child", "parent", lineage=lineage, idle=2 * DAY))
-    assert step_of(plan, "parent").verdict is Verdict.ARCHIVE_FILES
-    assert step_of(plan, "child").verdict is Verdict.KEEP
+    assert step_of(plan, "parent").verdict == Verdict.ARCHIVE_FILES
+    assert step_of(plan, "child").verdict == Verdict.KEEP
 
 
 def test_continued_cron_run_counts_for_keep_failed_from_its_last_part() -> None:

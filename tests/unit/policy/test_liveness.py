@@ -16,8 +16,9 @@ from inventories import (
     session,
     step_for,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.liveness import SUPERSEDING_REASONS
 

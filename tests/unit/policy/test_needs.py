@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 from inventories import policy
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import SessionClass, Usage
-from hermes_retention.policy.budget import expected_gain, needs
+from hermes_retention.policy.budget import needs
 
 
 def deleting(size: int, verdict: Verdict = Verdict.DELETE_FILES) -> Step:
-    return Step("a", SessionClass.CHAT, Liveness.ENDED, verdict, Rule.FILES_AFTER, "", bytes=size)
+    return Step("a", SessionClass.CHAT, Liveness.ENDED, *verdict.axes, Rule.FILES_AFTER, "", bytes=size)
 
 
 def test_nothing_is_asked_for_without_a_budget() -> None:
@@ -68,4 +69,4 @@ def test_budget_counts_the_used_pages_of_the_database() -> None:
     ],
 )
 def test_gain_counts_what_the_archived_copy_takes(verdict: Verdict, gain: int) -> None:
-    assert expected_gain(deleting(0 if verdict is Verdict.ARCHIVE_TOOL_OUTPUT else 1000, verdict)) == gain
+    assert deleting(0 if verdict == Verdict.ARCHIVE_TOOL_OUTPUT else 1000, verdict).expected_gain == gain

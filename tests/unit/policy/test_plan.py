@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from inventories import DAY, HOUR, KEY, NOW, archived, chat, cron, hook, inventory, plan_for, policy, session
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.plan import VERDICTS, Liveness, Plan, Rule
 from hermes_retention.model.session import Inventory, Lineage, Session, SessionClass, Usage
 from hermes_retention.policy.decide import decide
 
@@ -83,26 +84,26 @@ def test_fingerprint_of_names_that_are_not_utf8_exists() -> None:
 def test_steps_expire_first_then_remove_the_oldest_first_then_keep() -> None:
     plan = decide(mixed(), TIGHT, now=NOW)
     kinds = [
-        0 if step.verdict is Verdict.EXPIRE_ARCHIVE else 2 if step.verdict is Verdict.KEEP else 1
+        0 if step.verdict == Verdict.EXPIRE_ARCHIVE else 2 if step.verdict == Verdict.KEEP else 1
         for step in plan.steps
     ]
     assert kinds == sorted(kinds)
     removed = [(step.last_activity, step.session_id) for step in plan.removals()[1:]]
     assert removed == sorted(removed)
-    kept = [step.session_id for step in plan.steps if step.verdict is Verdict.KEEP]
+    kept = [step.session_id for step in plan.steps if step.verdict == Verdict.KEEP]
     assert kept == sorted(kept)
 
 
 def test_removals_are_all_steps_that_change_something() -> None:
     plan = decide(mixed(), TIGHT, now=NOW)
-    assert plan.removals() == tuple(step for step in plan.steps if step.verdict is not Verdict.KEEP)
+    assert plan.removals() == tuple(step for step in plan.steps if step.verdict != Verdict.KEEP)
     assert 0 < len(plan.removals()) < len(plan.steps)
 
 
 def test_plan_names_home_time_and_every_session_once() -> None:
     plan = decide(mixed(), TIGHT, now=NOW)
     assert (plan.home, plan.now) == ("/home/ada/.hermes", NOW)
-    about_files = [step.session_id for step in plan.steps if step.verdict is not Verdict.EXPIRE_ARCHIVE]
+    about_files = [step.session_id for step in plan.steps if step.verdict != Verdict.EXPIRE_ARCHIVE]
     assert sorted(about_files) == sorted(one.id for one in MIXED)
 
 
@@ -161,7 +162,7 @@ def test_every_liveness_is_explained() -> None:
 
 
 def test_every_verdict_is_explained() -> None:
-    assert documented("verdict") == [verdict.value for verdict in Verdict]
+    assert documented("verdict") == list(VERDICTS.values())
 
 
 def test_names_of_rules_are_stable() -> None:

@@ -12,8 +12,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from inventories import DAY, HOUR, MINUTE, NOW
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier
 from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
@@ -168,7 +169,7 @@ def steps_of(plan: Plan) -> dict[str, list[Step]]:
     """Session → its steps, in order, but for the expiry of its copies."""
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for step in plan.steps:
-        if step.verdict is not Verdict.EXPIRE_ARCHIVE:
+        if step.verdict != Verdict.EXPIRE_ARCHIVE:
             steps[step.session_id].append(step)
     return steps
 
@@ -184,7 +185,7 @@ def files_in(steps: list[Step]) -> set[Artifact]:
 
 def lost_rows(steps: list[Step]) -> set[Tier]:
     """What of the database goes in these steps, also together with something else."""
-    going = {step.verdict.tier for step in steps}
+    going = {step.tier for step in steps}
     return {tier for tier, with_these in GOES_WITH.items() if going & with_these}
 
 
@@ -214,7 +215,7 @@ def test_live_session_loses_nothing_but_old_dumps(inventory: Inventory, policy: 
 def test_whoever_loses_more_than_dumps_is_over(inventory: Inventory, policy: Policy) -> None:
     sessions = {one.id: one for one in inventory.sessions}
     for step in decide(inventory, policy, now=NOW).removals():
-        if step.verdict.tier is not None and step.rule is not Rule.DUMPS_AFTER:
+        if step.tier is not None and step.rule is not Rule.DUMPS_AFTER:
             one = sessions[step.session_id]
             assert is_over(one, inventory, policy)
             parent = parent_of(one, sessions)
@@ -238,7 +239,7 @@ def test_held_and_busy_sessions_lose_nothing(inventory: Inventory, policy: Polic
     busy = {one.id for one in inventory.sessions if one.record is not None and one.record.busy is not None}
     assert not {step.session_id for step in removals} & inventory.holds.keys()
     # Expiry concerns what was archived of it once.
-    assert not {step.session_id for step in removals if step.verdict.tier is not None} & busy
+    assert not {step.session_id for step in removals if step.tier is not None} & busy
 
 
 @given(inventories, policies)
@@ -248,7 +249,7 @@ def test_every_session_is_kept_by_one_step_or_loses_distinct_parts(
     steps = steps_of(decide(inventory, policy, now=NOW))
     assert steps.keys() == {one.id for one in inventory.sessions}
     for own in steps.values():
-        if any(step.verdict is Verdict.KEEP for step in own):
+        if any(step.verdict == Verdict.KEEP for step in own):
             assert len(own) == 1
         rows = [step for step in own if step.seen is not None]
         assert len(rows) <= 1
@@ -260,15 +261,15 @@ def test_step_concerns_files_of_its_own_session(inventory: Inventory, policy: Po
     sessions = {one.id: one for one in inventory.sessions}
     for step in decide(inventory, policy, now=NOW).steps:
         one = sessions.get(step.session_id)
-        if step.verdict.tier is not Tier.FILES:
+        if step.tier is not Tier.FILES:
             assert step.artifacts == ()
         else:
             assert one is not None
             assert step.artifacts == tuple(it for it in one.artifacts if it in step.artifacts) != ()
             assert step.bytes == sum(artifact.allocated_bytes for artifact in step.artifacts)
-        if step.verdict.tier is not None:
+        if step.tier is not None:
             assert 0 < step.last_activity <= NOW
-            assert step.seen == (None if step.verdict.tier is Tier.FILES else one)
+            assert step.seen == (None if step.tier is Tier.FILES else one)
 
 
 @given(inventories, policies)
@@ -277,8 +278,8 @@ def test_rows_go_only_where_there_are_rows(inventory: Inventory, policy: Policy)
         if step.seen is not None:
             record = step.seen.record
             assert record is not None
-            assert record.has_messages or step.verdict.tier is Tier.RECORD
-            assert not (step.verdict is Verdict.ARCHIVE_TOOL_OUTPUT and step.seen.tool_output_done)
+            assert record.has_messages or step.tier is Tier.RECORD
+            assert not (step.verdict == Verdict.ARCHIVE_TOOL_OUTPUT and step.seen.tool_output_done)
             assert step.bytes >= 0
 
 
@@ -308,7 +309,7 @@ def test_no_record_goes_while_one_stays_that_belongs_to_it(inventory: Inventory,
 
 @given(family_inventories, family_policies)
 def test_nothing_but_an_age_or_another_record_takes_a_record(inventory: Inventory, policy: Policy) -> None:
-    steps = [step for step in decide(inventory, policy, now=NOW).steps if step.verdict.tier is Tier.RECORD]
+    steps = [step for step in decide(inventory, policy, now=NOW).steps if step.tier is Tier.RECORD]
     gone = {step.session_id: step for step in steps}
     for step in steps:
         assert step.seen is not None
@@ -320,12 +321,12 @@ def test_nothing_but_an_age_or_another_record_takes_a_record(inventory: Inventor
         else:
             assert step.seen.record is not None
             assert step.seen.record.parent_id in gone
-        assert not (step.verdict is Verdict.DELETE_RECORD and lifecycle.archive)
+        assert not (step.verdict == Verdict.DELETE_RECORD and lifecycle.archive)
 
 
 @given(family_inventories, family_policies)
 def test_records_go_last(inventory: Inventory, policy: Policy) -> None:
-    tiers = [step.verdict.tier for step in decide(inventory, policy, now=NOW).removals()]
+    tiers = [step.tier for step in decide(inventory, policy, now=NOW).removals()]
     assert tiers == sorted(tiers, key=lambda tier: tier is Tier.RECORD)
 
 
@@ -334,7 +335,7 @@ def test_expired_copies_are_neither_held_nor_live(inventory: Inventory, policy: 
     plan = decide(inventory, policy, now=NOW)
     steps = steps_of(plan)
     for step in plan.steps:
-        if step.verdict is Verdict.EXPIRE_ARCHIVE:
+        if step.verdict == Verdict.EXPIRE_ARCHIVE:
             assert step.session_id not in inventory.holds
             own = steps.get(step.session_id)
             assert own is None or liveness_in(own) is not Liveness.LIVE
@@ -343,7 +344,7 @@ def test_expired_copies_are_neither_held_nor_live(inventory: Inventory, policy: 
 @given(inventories, policies)
 def test_orphans_are_never_deleted(inventory: Inventory, policy: Policy) -> None:
     for step in decide(inventory, policy, now=NOW).steps:
-        assert not (step.liveness is Liveness.ORPHAN and step.verdict is Verdict.DELETE_FILES)
+        assert not (step.liveness is Liveness.ORPHAN and step.verdict == Verdict.DELETE_FILES)
 
 
 @given(inventories, policies)
@@ -377,10 +378,10 @@ def test_budget_only_adds_removals(inventory: Inventory, policy: Policy) -> None
         for step in steps:
             if step not in before[session_id] and step.rule is not Rule.DUMPS_AFTER:
                 assert step.rule in {Rule.MAX_DISK, Rule.KEEP_FREE}
-                assert step.verdict.tier in {Tier.FILES, Tier.MESSAGES}
+                assert step.tier in {Tier.FILES, Tier.MESSAGES}
                 assert step.seen is None or step.rule is Rule.MAX_DISK
-    expired = [step for step in plain.steps if step.verdict is Verdict.EXPIRE_ARCHIVE]
-    assert expired == [step for step in tight.steps if step.verdict is Verdict.EXPIRE_ARCHIVE]
+    expired = [step for step in plain.steps if step.verdict == Verdict.EXPIRE_ARCHIVE]
+    assert expired == [step for step in tight.steps if step.verdict == Verdict.EXPIRE_ARCHIVE]
 
 
 @given(inventories, policies)
@@ -421,5 +422,5 @@ def test_answers_about_each_session_agree_with_the_plan(inventory: Inventory, po
     for session_id, steps in steps_of(plan).items():
         yes = {answer.rule for answer in ask_all(inventory, policy, session_id, now=NOW) if answer.is_yes}
         assert (liveness_in(steps) is Liveness.LIVE) == bool(yes & GUARDS)
-        kept_by = {step.rule for step in steps if step.verdict is Verdict.KEEP}
+        kept_by = {step.rule for step in steps if step.verdict == Verdict.KEEP}
         assert kept_by & (GUARDS | KEEPS_ALL) <= yes

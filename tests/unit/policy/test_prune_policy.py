@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 from inventories import DAY, HOUR, KEY, MINUTE, chat, cron, parts_of, plan_for, policy, step_for
+from verdicts import Verdict
 
 from hermes_retention.actions.upkeep.prune import prune_policy
-from hermes_retention.model.plan import Rule, Verdict
+from hermes_retention.model.plan import Rule
 from hermes_retention.model.session import Session, SessionClass
 from hermes_retention.policy.lifecycle import OnReset, Policy
 
@@ -20,8 +21,8 @@ def one_off(
 
 def test_chosen_classes_go_at_the_age_and_others_never() -> None:
     by = one_off(classes=(SessionClass.CHAT,), older_than=2 * HOUR)
-    assert step_for(chat(idle=3 * HOUR, ended="session_expired"), by=by).verdict is Verdict.ARCHIVE_FILES
-    assert step_for(chat(idle=HOUR, ended="session_expired"), by=by).verdict is Verdict.KEEP
+    assert step_for(chat(idle=3 * HOUR, ended="session_expired"), by=by).verdict == Verdict.ARCHIVE_FILES
+    assert step_for(chat(idle=HOUR, ended="session_expired"), by=by).verdict == Verdict.KEEP
     assert step_for(cron(idle=300 * DAY), by=by).rule is Rule.NEVER
 
 
@@ -44,7 +45,7 @@ def test_what_keeps_sessions_still_keeps_them(one: Session, rule: Rule) -> None:
 def test_superseded_sessions_get_no_shorter_time_and_nothing_else_runs() -> None:
     hasty = policy(classes={"archive_after": DAY, "persist": False}, max_disk=1, keep_free=10**12)
     by = one_off(hasty, older_than=2 * DAY)
-    assert step_for(chat(idle=DAY, ended="session_reset"), by=by).verdict is Verdict.KEEP
+    assert step_for(chat(idle=DAY, ended="session_reset"), by=by).verdict == Verdict.KEEP
     assert (by.on_reset, by.dumps_after, by.max_disk, by.keep_free) == (OnReset.KEEP, None, None, None)
     assert all(it.archive_after is None and it.persist for it in by.lifecycles.values())
 
@@ -57,7 +58,7 @@ def test_one_off_takes_nothing_out_of_the_database() -> None:
 
 def test_class_without_an_archive_is_still_removed_for_good() -> None:
     by = one_off(policy(classes={"archive": False}))
-    assert step_for(chat(idle=DAY, ended="session_expired"), by=by).verdict is Verdict.DELETE_FILES
+    assert step_for(chat(idle=DAY, ended="session_expired"), by=by).verdict == Verdict.DELETE_FILES
 
 
 def test_the_policy_in_effect_is_not_changed() -> None:

@@ -16,8 +16,9 @@ from inventories import (
     rows_step_of,
     session,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Plan, Rule, Tier, Verdict
+from hermes_retention.model.plan import Plan, Rule, Tier
 from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 
@@ -53,7 +54,7 @@ def old(session_id: str, **facts: Fact) -> Session:
 
 
 def gone(plan: Plan) -> list[str]:
-    return sorted(step.session_id for step in plan.steps if step.verdict.tier is Tier.RECORD)
+    return sorted(step.session_id for step in plan.steps if step.tier is Tier.RECORD)
 
 
 def plan_of(*sessions: Session, by: Policy | None = None, holds: dict[str, str] | None = None) -> Plan:

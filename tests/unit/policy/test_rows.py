@@ -22,8 +22,9 @@ from inventories import (
     rows_step_of,
     step_of,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Step, Tier, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step, Tier
 from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import OnReset, Policy
@@ -39,13 +40,13 @@ def ages(**facts: Fact) -> Policy:
     return policy(classes={**AGES, **facts})
 
 
-def parts(one: Session, *others: Session, by: Policy | None = None) -> list[tuple[Verdict, Rule]]:
+def parts(one: Session, *others: Session, by: Policy | None = None) -> list[tuple[str, Rule]]:
     return parts_of(plan_for(one, *others, by=by or ages()), one.id)
 
 
 def kept(one: Session, *others: Session, by: Policy | None = None) -> Step:
     step = step_of(plan_for(one, *others, by=by or ages()), one.id)
-    assert step.verdict is Verdict.KEEP
+    assert step.verdict == Verdict.KEEP
     return step
 
 
@@ -63,7 +64,7 @@ def kept(one: Session, *others: Session, by: Policy | None = None) -> Step:
         (90 * DAY, [FILES, MESSAGES]),
     ],
 )
-def test_each_part_goes_at_its_age(idle: float, going: list[tuple[Verdict, Rule]]) -> None:
+def test_each_part_goes_at_its_age(idle: float, going: list[tuple[str, Rule]]) -> None:
     found = parts(chat(idle=idle, **OVER))
     assert found == going or (not going and found == [(Verdict.KEEP, Rule.FILES_AFTER)])
 
@@ -94,7 +95,9 @@ def test_rows_go_although_the_files_stay() -> None:
 def test_nothing_is_younger_than_the_minimum_age(age: str) -> None:
     by = policy(classes={"files_after": None, age: 0})
     assert kept(chat(idle=599, **OVER), by=by).rule is Rule.MIN_AGE
-    assert [verdict.tier for verdict, _ in parts(chat(idle=600, **OVER), by=by)] == [Tier(age[:-6])]
+    assert [Verdict(verdict).axes[1] for verdict, _ in parts(chat(idle=600, **OVER), by=by)] == [
+        Tier(age[:-6])
+    ]
 
 
 def test_parts_of_a_compressed_conversation_age_as_one() -> None:
@@ -113,7 +116,7 @@ def test_step_about_messages_says_all_that_is_needed_to_carry_it_out() -> None:
         "chat",
         SessionClass.CHAT,
         Liveness.ENDED,
-        Verdict.ARCHIVE_MESSAGES,
+        *Verdict.ARCHIVE_MESSAGES.axes,
         Rule.MESSAGES_AFTER,
         "ended (cli_close); idle for 100 d (due after 90 d)",
         bytes=100_016,
@@ -209,7 +212,7 @@ def test_held_session_keeps_its_rows() -> None:
     ],
 )
 def test_each_part_of_a_restored_session_stays_for_its_own_age(
-    restored: float, going: list[tuple[Verdict, Rule]]
+    restored: float, going: list[tuple[str, Rule]]
 ) -> None:
     assert parts(chat(idle=400 * DAY, restored=restored, **OVER)) == going
 

@@ -21,8 +21,9 @@ from inventories import (
     policy,
     step_for,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import ArtifactKind, Record, Session
 from hermes_retention.policy.decide import decide
 
@@ -119,7 +120,7 @@ def test_orphan_without_a_believable_time_is_kept(mtime_ns: int) -> None:
 def test_file_without_a_time_belongs_to_a_session_that_has_one() -> None:
     one = with_file(with_record(ended_at=NOW - 29 * DAY, end_reason="idle"), age=NOW)
     assert one.artifacts[0].mtime_ns == 0
-    assert step_for(one).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(one).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_dump_without_a_time_stays_with_its_session() -> None:

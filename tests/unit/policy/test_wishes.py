@@ -16,8 +16,9 @@ from inventories import (
     step_for,
     step_of,
 )
+from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule
 from hermes_retention.model.session import Lineage, Session, SessionClass
 from hermes_retention.policy.lifecycle import OnReset
 
@@ -32,7 +33,7 @@ def rules_of(plan: Plan) -> dict[str, Rule]:
 
 
 def kept(plan: Plan) -> list[str]:
-    return sorted(step.session_id for step in plan.steps if step.verdict is Verdict.KEEP)
+    return sorted(step.session_id for step in plan.steps if step.verdict == Verdict.KEEP)
 
 
 def runs(job: str, count: int, **facts: Fact) -> list[Session]:
@@ -108,7 +109,7 @@ def test_failed_run_is_kept_for_ever_when_asked_for() -> None:
 
 
 def test_failed_run_is_due_as_others_when_nothing_is_asked_for() -> None:
-    assert step_for(cron(failed=True), by=policy(classes={"keep_failed": 0})).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(cron(failed=True), by=policy(classes={"keep_failed": 0})).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_keep_failed_does_not_shorten_files_after() -> None:
@@ -117,7 +118,7 @@ def test_keep_failed_does_not_shorten_files_after() -> None:
 
 
 def test_run_that_did_not_fail_is_not_kept() -> None:
-    assert step_for(cron(), by=policy(classes={"keep_failed": None})).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(cron(), by=policy(classes={"keep_failed": None})).verdict == Verdict.ARCHIVE_FILES
 
 
 # restored sessions
@@ -147,7 +148,7 @@ def test_restored_session_is_not_due_at_once(one: Session) -> None:
 def test_restored_session_stays_at_least_for_the_minimum_age() -> None:
     by = policy(classes={"files_after": 0})
     assert step_for(chat(restored=599, **OVER), by=by).rule is Rule.RESTORED
-    assert step_for(chat(restored=600, **OVER), by=by).verdict is Verdict.ARCHIVE_FILES
+    assert step_for(chat(restored=600, **OVER), by=by).verdict == Verdict.ARCHIVE_FILES
 
 
 def test_restored_session_stays_for_ever_when_files_after_is_never() -> None:

@@ -6,18 +6,21 @@ from pathlib import Path
 
 from homes import DAY, NOW, HomeBuilder
 from sites import clock, site_of
+from verdicts import Verdict
 
 from hermes_retention.actions.inspect.stats import DueNow, Group, SessionStage, take_picture
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.home.home import Home
 from hermes_retention.home.queue import Occasion, Pending
-from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step
 from hermes_retention.model.session import SessionClass
 
 
 def step(verdict: Verdict, rule: Rule, size: int, partition: str | None = None) -> Step:
-    return Step("a", SessionClass.CHAT, Liveness.ENDED, verdict, rule, "due", bytes=size, partition=partition)
+    return Step(
+        "a", SessionClass.CHAT, Liveness.ENDED, *verdict.axes, rule, "due", bytes=size, partition=partition
+    )
 
 
 STEPS = (
@@ -38,10 +41,10 @@ def test_session_with_several_steps_counts_once(tmp_path: Path) -> None:
     rows_bytes = round(inventory.bytes_per_message)
     assert group == Group(SessionClass.CHAT, Liveness.ENDED, SessionStage.FILES, 1, 1, size, 2, rows_bytes)
     assert picture.due == (
-        DueNow(Verdict.ARCHIVE_FILES, 1, 10),
-        DueNow(Verdict.ARCHIVE_TOOL_OUTPUT, 1, 0),
-        DueNow(Verdict.ARCHIVE_MESSAGES, 1, 20),
-        DueNow(Verdict.EXPIRE_ARCHIVE, 1, 11),
+        DueNow(*Verdict.ARCHIVE_FILES.axes, 1, 10),
+        DueNow(*Verdict.ARCHIVE_TOOL_OUTPUT.axes, 1, 0),
+        DueNow(*Verdict.ARCHIVE_MESSAGES.axes, 1, 20),
+        DueNow(*Verdict.EXPIRE_ARCHIVE.axes, 1, 11),
     )
 
 

@@ -7,10 +7,11 @@ import io
 import msgspec
 from inventories import FILE_BYTES, NOW, chat, inventory
 from rich.console import Console
+from verdicts import Verdict
 
 from hermes_retention.cli.output.progress import BarWatch, Found, count
 from hermes_retention.home.ledger import Outcome
-from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Plan, Rule, Step
 from hermes_retention.model.session import Inventory, SessionClass, Usage
 
 
@@ -20,7 +21,7 @@ def found_home() -> Inventory:
 
 
 def step(verdict: Verdict) -> Step:
-    return Step("a", SessionClass.CHAT, Liveness.ENDED, verdict, Rule.FILES_AFTER, "due")
+    return Step("a", SessionClass.CHAT, Liveness.ENDED, *verdict.axes, Rule.FILES_AFTER, "due")
 
 
 def test_files_and_the_used_part_of_the_database_are_found() -> None:

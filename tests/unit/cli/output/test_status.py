@@ -6,6 +6,7 @@ import io
 
 import msgspec
 import pytest
+from verdicts import Verdict
 
 from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Picture, SessionStage
 from hermes_retention.actions.inspect.status import Status
@@ -13,18 +14,18 @@ from hermes_retention.archive.vault import ClassTotal, VaultSummary
 from hermes_retention.cli.output.page import PlainPage
 from hermes_retention.cli.output.status import show_status, status_object
 from hermes_retention.home.ledger import SweepRow
-from hermes_retention.model.plan import Liveness, Verdict
+from hermes_retention.model.plan import Liveness
 from hermes_retention.model.session import SessionClass, Usage
 from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
 MB = 1_000_000
 QUARTER = 0.25
 DUE = (
-    DueNow(Verdict.ARCHIVE_FILES, 12, 3 * MB),
-    DueNow(Verdict.DELETE_FILES, 1, MB),
-    DueNow(Verdict.ARCHIVE_TOOL_OUTPUT, 4, 0),
-    DueNow(Verdict.ARCHIVE_MESSAGES, 1, 5 * MB),
-    DueNow(Verdict.EXPIRE_ARCHIVE, 2, MB),
+    DueNow(*Verdict.ARCHIVE_FILES.axes, 12, 3 * MB),
+    DueNow(*Verdict.DELETE_FILES.axes, 1, MB),
+    DueNow(*Verdict.ARCHIVE_TOOL_OUTPUT.axes, 4, 0),
+    DueNow(*Verdict.ARCHIVE_MESSAGES.axes, 1, 5 * MB),
+    DueNow(*Verdict.EXPIRE_ARCHIVE.axes, 2, MB),
 )
 PICTURE = Picture(
     taken_at=0.0,

@@ -7,6 +7,7 @@ import re
 
 import msgspec
 import pytest
+from verdicts import Verdict
 
 from hermes_retention.actions.sweep.report import Counts, SweepReport
 from hermes_retention.cli.output.page import PlainPage
@@ -15,7 +16,7 @@ from hermes_retention.cli.output.sweep import Details, show_sweep
 from hermes_retention.cli.output.sweep_json import sweep_object
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import RetentionError
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import SessionClass
 from hermes_retention.stores.base import DatabaseSpace
 
@@ -33,7 +34,7 @@ PARTS = (
 def step(
     session_id: str, verdict: Verdict, rule: Rule, size: int, kind: SessionClass = SessionClass.CHAT
 ) -> Step:
-    return Step(session_id, kind, Liveness.ENDED, verdict, rule, "over for 40 d", bytes=size)
+    return Step(session_id, kind, Liveness.ENDED, *verdict.axes, rule, "over for 40 d", bytes=size)
 
 
 STEPS = (
@@ -57,7 +58,7 @@ def report(*steps: Step, dry_run: bool = False, **fields: object) -> SweepReport
         bytes_after=50 * MB,
         counts=counts,
         steps=steps,
-        outcomes=tuple(Outcome(one) for one in steps if one.verdict is not Verdict.KEEP),
+        outcomes=tuple(Outcome(one) for one in steps if one.verdict != Verdict.KEEP),
         unknown=(),
         warnings=(),
         database=DatabaseSpace(file_bytes=100 * MB, free_bytes=45 * MB),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import msgspec
+from verdicts import Verdict
 
 from hermes_retention.actions.inspect.explain import setting_behind, setting_of
 from hermes_retention.cli.output.words import (
     DONE,
-    KEPT_BECAUSE,
-    REMOVED_BECAUSE,
+    RULES,
     TO_DO,
     because,
     files_counted,
 )
-from hermes_retention.model.plan import Liveness, Rule, Step, Verdict
+from hermes_retention.model.plan import Action, Liveness, Rule, Step
 from hermes_retention.model.session import ArtifactKind, SessionClass
 from hermes_retention.model.text import counted
 from hermes_retention.model.units import minute
@@ -22,15 +22,16 @@ from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
 
 def step(rule: Rule, verdict: Verdict = Verdict.KEEP) -> Step:
-    return Step("a", SessionClass.CRON, Liveness.ENDED, verdict, rule, "reason")
+    return Step("a", SessionClass.CRON, Liveness.ENDED, *verdict.axes, rule, "reason")
 
 
 def test_every_rule_has_words() -> None:
-    assert set(KEPT_BECAUSE) | set(REMOVED_BECAUSE) == set(Rule)
+    assert set(RULES) == set(Rule)
+    assert all(words.kept or words.removed for words in RULES.values())
 
 
-def test_every_verdict_has_words() -> None:
-    assert set(DONE) == set(TO_DO) == set(Verdict)
+def test_every_action_has_words() -> None:
+    assert set(DONE) == set(TO_DO) == set(Action)
 
 
 def test_words_differ_for_what_waits_and_what_goes() -> None:
