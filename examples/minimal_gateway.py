@@ -113,7 +113,7 @@ class Gateway:
         self.database.execute(ADD_SESSION, (session, source, key, time.time()))
         if key is not None:
             self.routes[key] = session
-            self.index.write_text(json.dumps({it: {"session_id": to} for it, to in self.routes.items()}))
+            self.index.write_text(json.dumps({key: {"session_id": to} for key, to in self.routes.items()}))
         return session
 
     def end(self, session: str, reason: str) -> None:
@@ -125,7 +125,9 @@ class Gateway:
         """Keep a message, and all of the session as a file."""
         self.database.execute(ADD_MESSAGE, (session, role, text, time.time()))
         said = "SELECT role, content FROM messages WHERE session_id = ? ORDER BY id"
-        messages = [{"role": it[0], "content": it[1]} for it in self.database.execute(said, (session,))]
+        messages = [
+            {"role": role, "content": content} for role, content in self.database.execute(said, (session,))
+        ]
         snapshot = self.home / "sessions" / f"session_{session}.json"
         snapshot.write_text(json.dumps({"session_id": session, "messages": messages}))
 

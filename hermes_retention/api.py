@@ -56,7 +56,6 @@ if TYPE_CHECKING:
         SessionClass,
         Unknown,
     )
-    from hermes_retention.model.text import printable
     from hermes_retention.plugins import plugin_manager
     from hermes_retention.policy.caps import Alert, Cap, CapAction, Reaction
     from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
@@ -127,7 +126,6 @@ __all__ = [
     "open_home",
     "plugin_manager",
     "preview",
-    "printable",
     "regex_query",
     "restore_sessions",
     "run",
@@ -171,7 +169,6 @@ _MODULES = {
     "hermes_retention.stores.base": ("Folder", "Scan", "SessionMetadata", "Store", "StoreFiles", "StoreKind"),
     "hermes_retention.stores.files": ("folder_files",),
     "hermes_retention.disk.directories": ("Directory",),
-    "hermes_retention.model.text": ("printable",),
     "hermes_retention.gateway.plugin": ("RetentionPlugin",),
     "hermes_retention.gateway.host": ("HostGateway",),
     "hermes_retention.policy.resume": ("ResumeCandidate", "ResumePlan"),

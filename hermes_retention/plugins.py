@@ -16,7 +16,6 @@ import pluggy
 from hermes_retention import hookspecs
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
 from hermes_retention.model.log import LOG
-from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -106,7 +105,7 @@ class StoreOffer:
             raise
         except Exception as error:
             raise StoreUnreadable(
-                printable(str(home)),
+                str(home),
                 f"plugin {self.plugin} failed when it opened this {self.kind.name} home"
                 f" ({type(error).__name__})",
                 consequence="nothing was read or changed",
@@ -157,7 +156,7 @@ class Extensions:
                 offers.setdefault(kind.name, []).append(StoreOffer(plugin, kind, complain))
         for name, rivals in offers.items():
             if len(rivals) > 1:
-                who = " and ".join(sorted(it.plugin for it in rivals))
+                who = " and ".join(sorted(rival.plugin for rival in rivals))
                 self._warn_once(f"store {name}", f"plugins {who} both offer a store {name}: neither is used.")
         return [rivals[0] for _, rivals in sorted(offers.items()) if len(rivals) == 1]
 
@@ -190,8 +189,8 @@ class Extensions:
         if self._manager is None:
             return
         implementing = getattr(self._manager.hook, hook).get_hookimpls()
-        for name, plugin in {it.plugin_name: it.plugin for it in reversed(implementing)}.items():
-            others = [it for it in self._manager.get_plugins() if it is not plugin]
+        for name, plugin in {found.plugin_name: found.plugin for found in reversed(implementing)}.items():
+            others = [other for other in self._manager.get_plugins() if other is not plugin]
             try:
                 answers = self._manager.subset_hook_caller(hook, others)(**facts)
             except Exception as error:  # noqa: BLE001 - somebody else's code

@@ -32,7 +32,6 @@ from hermes_retention.api import (
     Unknown,
     folder_files,
     hookimpl,
-    printable,
 )
 
 NAME = "jsonl"
@@ -93,7 +92,7 @@ class JsonlStore(Store):
             return Scan(())  # a host that is new, or lost everything: there is nothing to remove
         except OSError as error:
             raise StoreUnreadable(
-                printable(str(self.files_directory)),
+                str(self.files_directory),
                 f"the directory cannot be read ({error.strerror})",
                 consequence="nothing was removed",
                 cure="Run hermes-retention as the user that the host runs as.",
