@@ -29,8 +29,7 @@ from typing import Any, Protocol, Self
 import pytest
 
 from hermes_retention.actions.sweep import archive_files as archiving
-from hermes_retention.actions.sweep import archive_rows as row_archiving
-from hermes_retention.actions.sweep import sweep
+from hermes_retention.actions.sweep import archive_rows, sweep
 from hermes_retention.disk import effects
 from hermes_retention.model.errors import RetentionError
 from hermes_retention.stores.hermes.rows import pacing as turns
@@ -148,7 +147,7 @@ class Faults:
         for name in SYSTEM:
             self._patch.setattr(effects, name, self._counted(name, getattr(effects, name)))
         self._patch.setattr(effects, "connect", self._connecting(effects.connect))
-        for module in (archiving, row_archiving):
+        for module in (archiving, archive_rows):
             self._patch.setattr(module, "ThreadPoolExecutor", AtOnce)
         self._patch.setattr(sweep, "_NOTED_EVERY", float("inf"))
         ticks = iter(range(10**9))

@@ -27,7 +27,7 @@ import pytest
 from faults import AtOnce
 
 from hermes_retention.actions.sweep import archive_files as archiving
-from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.actions.sweep import archive_rows
 from hermes_retention.disk import effects
 
 HOST_DATABASE = "state.db"
@@ -86,7 +86,7 @@ class Recorder:
         for name in ("write", "fsync", "mkdir", "link", "rename", "unlink", "open_file"):
             self._patch.setattr(effects, name, self._wrapped(name, getattr(effects, name)))
         self._patch.setattr(effects, "connect", self._connecting(effects.connect))
-        for module in (archiving, row_archiving):
+        for module in (archiving, archive_rows):
             self._patch.setattr(module, "ThreadPoolExecutor", AtOnce)
         return self
 

@@ -15,8 +15,7 @@ from vaults import damage_table
 from verdicts import Verdict
 
 from hermes_retention.actions.restore.restore import restore_sessions
-from hermes_retention.actions.sweep import archive_rows as row_archiving
-from hermes_retention.actions.sweep import row_loading
+from hermes_retention.actions.sweep import archive_rows, load_rows
 from hermes_retention.actions.sweep.archive_rows import RowArchiver
 from hermes_retention.archive.vault import PartitionWriter, partition_name
 from hermes_retention.home.home import Home as OpenHome
@@ -133,7 +132,7 @@ def test_messages_are_deleted_without_a_copy_where_that_is_asked_for(home: Home)
 
 
 def test_many_batches_and_months(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_archiving, "BATCH_STEPS", 2)
+    monkeypatch.setattr(archive_rows, "BATCH_STEPS", 2)
     for number in range(9):
         home.database.session(f"s{number}", [f"text {number}"])
         late = 1e9 + number * 86400 * 11
@@ -149,8 +148,8 @@ def test_many_batches_and_months(home: Home, monkeypatch: pytest.MonkeyPatch) ->
 def test_session_larger_than_memory_is_compressed_while_it_is_written(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_loading, "_HELD_BYTES", 0)
-    monkeypatch.setattr(row_loading, "FRAME_BYTES", 700)
+    monkeypatch.setattr(load_rows, "_HELD_BYTES", 0)
+    monkeypatch.setattr(load_rows, "FRAME_BYTES", 700)
     before = home.messages("a")
     assert errors_of(list(home.archiver.archive_messages(home.steps("a")))) == {"a": []}
     (items,) = home.contents("a", ArtifactKind.MESSAGES)
@@ -320,7 +319,7 @@ def test_database_that_vanishes_is_told_for_every_step(home: Home) -> None:
 
 
 def test_reading_that_fails_half_way_tells_the_rest(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_archiving, "BATCH_STEPS", 1)
+    monkeypatch.setattr(archive_rows, "BATCH_STEPS", 1)
     reading, times = home.store.reading_rows, iter(range(100))
 
     @contextmanager
@@ -438,7 +437,7 @@ def test_branch_leaves_in_the_same_sweep_as_its_parent(
     home: Home, monkeypatch: pytest.MonkeyPatch, order: Sequence[str], batch: int
 ) -> None:
     """In turns of their own: the branch has no parent any more, or the parent one child less."""
-    monkeypatch.setattr(row_archiving, "BATCH_STEPS", batch)
+    monkeypatch.setattr(archive_rows, "BATCH_STEPS", batch)
     monkeypatch.setattr(remove, "_MOST_SESSIONS", 1)
     home.database.session("branch", ["on"], parent_session_id="a")
     outcomes = list(home.archiver.archive_records(home.steps(*order, verdict=Verdict.ARCHIVE_RECORD)))

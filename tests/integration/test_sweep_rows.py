@@ -12,7 +12,7 @@ from host_databases import HostDatabase
 from verdicts import Verdict
 
 from hermes_retention.actions.restore.restore import restore_sessions, undo, undoable_sweeps
-from hermes_retention.actions.sweep import row_loading
+from hermes_retention.actions.sweep import load_rows
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.home.home import Home as OpenHome
@@ -104,7 +104,7 @@ def test_tool_output_is_looked_through_once(home: Home, monkeypatch: pytest.Monk
     assert (first.counts.tool_output_archived, first.counts.kept) == (1, 1)
     (kept,) = (step for step in first.steps if step.verdict == Verdict.KEEP)
     assert (kept.rule, kept.bytes) == (Rule.MESSAGES_AFTER, 0)
-    monkeypatch.delattr(row_loading.ToolOutputLoader, "load")
+    monkeypatch.delattr(load_rows.ToolOutputTier, "load")
     assert set(verdicts(home.sweep(policy)).values()) == {Verdict.KEEP}
 
 

@@ -16,7 +16,7 @@ import pytest
 from host_databases import HostDatabase
 
 from hermes_retention.actions.restore.restore import undo, undoable_sweeps
-from hermes_retention.actions.sweep import archive_rows as row_archiving
+from hermes_retention.actions.sweep import archive_rows
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.archive.partition import _Transaction
 from hermes_retention.home.home import Home as OpenHome
@@ -44,7 +44,7 @@ Facts = dict[str, set[tuple[object, ...]]]
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_archiving, "BATCH_STEPS", 3)
+    monkeypatch.setattr(archive_rows, "BATCH_STEPS", 3)
 
 
 class Home:

@@ -11,8 +11,7 @@ from sites import DAY, clock, policy_of, site_of, snapshot_of
 from verdicts import Verdict
 
 from hermes_retention.actions.sweep import archive_files as archiving
-from hermes_retention.actions.sweep import archive_rows as row_archiving
-from hermes_retention.actions.sweep import execute
+from hermes_retention.actions.sweep import archive_rows, execute
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.home.home import Home
@@ -46,7 +45,7 @@ class StopAfter:
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiving, "BATCH_STEPS", 4)
     monkeypatch.setattr(archiving, "LEAVE_BYTES", 1)
-    monkeypatch.setattr(row_archiving, "BATCH_STEPS", 4)
+    monkeypatch.setattr(archive_rows, "BATCH_STEPS", 4)
 
 
 @pytest.fixture

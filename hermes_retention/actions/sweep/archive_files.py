@@ -197,7 +197,7 @@ class Archiver:
     ) -> Iterator[list[_PackedStep]]:
         """The steps in batches. The next one is being packed while the receiver works on this one."""
         waiting: deque[list[Future[list[_PackedStep]]]] = deque()
-        for batch in _batches(steps):
+        for batch in in_batches(steps, _plain_bytes, most_bytes=BATCH_BYTES, most_steps=BATCH_STEPS):
             waiting.append(
                 [pool.submit(self._pack_all, part, packing) for part in _slices(batch, 2 * workers)]
             )
@@ -254,7 +254,7 @@ class Archiver:
     def _samples(self, candidates: Sequence[tuple[str, Artifact]]) -> list[tuple[str, bytes]]:
         """The beginnings of a few artifacts, spread evenly, from which a dictionary may be built."""
         samples = []
-        for session_id, artifact in candidates[:: max(1, len(candidates) // _SAMPLES)][:_SAMPLES]:
+        for session_id, artifact in spread(candidates):
             with closing(self._files.read(session_id, artifact)) as pieces:
                 try:
                     samples.append((session_id, next(pieces, b"")[:_SAMPLE_BYTES]))
@@ -267,22 +267,6 @@ class Archiver:
     def _commit(self, writer: PartitionWriter, batch: Sequence[_PackedStep]) -> None:
         """Commit a batch and leave in ``checks`` how its copies compare with what was packed."""
         packed = [one for packed_step in batch for one in packed_step.packed]
-        try:
-            checks = writer.read_back(packed, self._write(writer, batch, packed))
-        except (RetentionError, sqlite3.Error, OSError, ValueError) as error:
-            # ValueError: text that a database cannot take. The batch stays in the store, the sweep goes on.
-            trouble = vault_trouble(error)
-            checks = [lambda: trouble] * len(packed)
-        waiting = iter(checks)
-        for packed_step in batch:
-            packed_step.checks = [next(waiting) for _ in packed_step.packed]
-            packed_step.packed = []
-
-    def _write(
-        self, writer: PartitionWriter, batch: Sequence[_PackedStep], packed: Sequence[Packed]
-    ) -> list[int]:
-        if not packed:
-            return []
         entries = [
             SessionEntry(
                 packed_step.step.session_id,
@@ -293,7 +277,13 @@ class Archiver:
             for packed_step in batch
             if packed_step.packed
         ]
-        return writer.write(entries, packed, sweep=self._sweep, archived_at=self._now)
+        checks: list[Check] = []
+        if packed:
+            checks = commit_batch(writer, entries, packed, sweep=self._sweep, archived_at=self._now)
+        waiting = iter(checks)
+        for packed_step in batch:
+            packed_step.checks = [next(waiting) for _ in packed_step.packed]
+            packed_step.packed = []
 
 
 def _check_all(committed: Sequence[_PackedStep]) -> None:
@@ -377,16 +367,44 @@ def _slices(items: Sequence[_Item], number: int) -> Iterator[Sequence[_Item]]:
     return (items[start : start + length] for start in range(0, len(items), length))
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """Runs of steps of at most ``BATCH_BYTES`` together; a larger step is a batch of its own."""
+def in_batches(
+    steps: Sequence[Step], size: Callable[[Step], int], *, most_bytes: int, most_steps: int
+) -> Iterator[list[Step]]:
+    """Runs of steps of at most ``most_bytes`` together; a larger step is a batch of its own."""
     batch: list[Step] = []
-    size = 0
+    total = 0
     for step in steps:
-        own = _plain_bytes(step)
-        if batch and (size + own > BATCH_BYTES or len(batch) >= BATCH_STEPS):
+        own = size(step)
+        if batch and (total + own > most_bytes or len(batch) >= most_steps):
             yield batch
-            batch, size = [], 0
+            batch, total = [], 0
         batch.append(step)
-        size += own
+        total += own
     if batch:
         yield batch
+
+
+def spread(items: Sequence[_Item]) -> Sequence[_Item]:
+    """A few of ``items``, spread evenly, of which samples tell how the others are packed best."""
+    return items[:: max(1, len(items) // _SAMPLES)][:_SAMPLES]
+
+
+def commit_batch(
+    writer: PartitionWriter,
+    entries: Sequence[SessionEntry],
+    packed: Sequence[Packed],
+    *,
+    sweep: str,
+    archived_at: float,
+) -> list[Check]:
+    """Commit a batch and read it back: for each copy how it compares with what was packed.
+
+    A batch that could not be committed is an error of each of its copies: nothing of it is in the vault.
+    """
+    try:
+        ids = writer.write(entries, packed, sweep=sweep, archived_at=archived_at)
+        return writer.read_back(packed, ids)
+    except (RetentionError, sqlite3.Error, OSError, ValueError) as error:
+        # ValueError: text that a database cannot take. The batch stays in the store, the sweep goes on.
+        trouble = vault_trouble(error)
+        return [lambda: trouble] * len(packed)

@@ -1,28 +1,38 @@
 """How rows move from a store to the vault: read, compress, commit, sync, read back, and only then remove.
 
-The way of files (``archiving``) with other steps at both ends: rows are read in one transaction per batch,
-and removed in many short ones. What must not live here: which sessions, and why; SQL.
+The way of files (``archive_files``) with other steps at both ends. For each batch of steps:
+
+1. **Load**, in a thread of its own, one batch ahead: read the rows in one transaction of the host's database,
+   pack them, commit the copies to the partition of their month and read them back.
+2. **Remove**, in the caller's thread: what was read leaves in many short transactions, unless it changed
+   since.
+
+What is to be deleted for good is loaded without a copy. What must not live here: which sessions, and why;
+SQL.
 """
 
 from __future__ import annotations
 
 import itertools
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from itertools import groupby
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
-from hermes_retention.actions.sweep.archive_files import vault_trouble
-from hermes_retention.actions.sweep.row_loading import (
+import msgspec
+
+from hermes_retention.actions.sweep.archive_files import commit_batch, in_batches, spread, vault_trouble
+from hermes_retention.actions.sweep.load_rows import (
     Load,
-    Loader,
-    MessagesLoader,
-    ToolOutputLoader,
-    UnitLoader,
+    MessagesTier,
+    RecordTier,
+    RowTier,
+    ToolOutputTier,
+    children_first,
 )
-from hermes_retention.actions.sweep.row_order import children_first
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.vault import Packing, PartitionWriter, Vault, partition_name
 from hermes_retention.home.ledger import Outcome
@@ -30,29 +40,16 @@ from hermes_retention.model.errors import RetentionError, StoreUnreadable
 from hermes_retention.model.plan import Step
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.base import SessionMetadata, Store
-from hermes_retention.stores.rows import RowRemover, RowsChanged, Ticket
+from hermes_retention.stores.rows import RowRemover
 
 BATCH_BYTES = 16 * 2**20
 """Estimated bytes of a batch, search tables included: a read transaction of a second or so."""
 BATCH_STEPS = 1000
-_SAMPLES = 12
 _SAMPLE_BYTES = 256 * 2**10
+_AHEAD = 1
 _UNDESCRIBED = SessionMetadata()
 
 _Item = TypeVar("_Item")
-_Remove: TypeAlias = Callable[[RowRemover, Sequence[Ticket]], Iterator[RowsChanged]]
-
-
-def _remove_messages(remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
-    return remover.remove_messages(tickets)
-
-
-def _replace_tool_output(remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
-    return remover.replace_tool_output(tickets)
-
-
-def _remove_units(remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
-    return remover.remove_units(tickets)
 
 
 class RowArchiver:
@@ -85,115 +82,47 @@ class RowArchiver:
 
     def archive_tool_output(self, steps: Sequence[Step], *, longer_than_bytes: int) -> Iterator[Outcome]:
         """Put markers in the place of long bodies. An outcome is idle when there are none."""
-        loader = ToolOutputLoader(longer_than_bytes=longer_than_bytes, now=self._now)
-        return self._carry_out(steps, self._archived(steps, loader), _replace_tool_output)
+        return self._archive(steps, ToolOutputTier(longer_than_bytes=longer_than_bytes, now=self._now))
 
     def archive_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove messages; records stay."""
-        loader = MessagesLoader(now=self._now)
-        return self._carry_out(steps, self._archived(steps, loader), _remove_messages)
+        return self._archive(steps, MessagesTier(now=self._now))
 
     def delete_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove messages for good, without a copy."""
-        loader = MessagesLoader(now=self._now)
-        return self._carry_out(steps, self._only_read(steps, loader), _remove_messages)
+        return self._delete(steps, MessagesTier(now=self._now))
 
     def archive_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove messages, and then records with those that leave together with them."""
         done = yield from _emptied(steps, self.archive_messages)
-        for turn in self._until_stopped(children_first(done)):
-            loads = self._archived(turn, UnitLoader(turn, now=self._now))
-            yield from self._carry_out(turn, loads, _remove_units)
+        for generation in self._until_stopped(children_first(done)):
+            yield from self._archive(generation, RecordTier(generation, now=self._now))
 
     def delete_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """The same for good, without a copy."""
         done = yield from _emptied(steps, self.delete_messages)
-        for turn in self._until_stopped(children_first(done)):
-            loads = self._only_read(turn, UnitLoader(turn, now=self._now))
-            yield from self._carry_out(turn, loads, _remove_units)
+        for generation in self._until_stopped(children_first(done)):
+            yield from self._delete(generation, RecordTier(generation, now=self._now))
 
-    def _until_stopped(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """``items`` up to the stop, after which some sessions may not have lost what had to go before."""
-        return itertools.takewhile(lambda _: not self._stop(), items)
+    def _archive(self, steps: Sequence[Step], tier: RowTier) -> Iterator[Outcome]:
+        loader = _CopyingLoader(
+            self._vault, self._store, tier, sweep=self._sweep, archived_at=self._archived_at
+        )
+        return self._carry_out(steps, tier, loader)
 
-    # -- reading, packing, committing: in a thread of its own ----------------------------------------
+    def _delete(self, steps: Sequence[Step], tier: RowTier) -> Iterator[Outcome]:
+        return self._carry_out(steps, tier, _ReadingLoader(self._store, tier))
 
-    def _archived(self, steps: Sequence[Step], loader: Loader) -> Generator[list[Load]]:
-        """Batches whose copies are committed and read back whole; what failed says so."""
-        for month, group in groupby(sorted(steps, key=_month), key=_month):
-            members = list(group)
-            try:
-                with PartitionWriter(self._vault, month) as writer:
-                    packing = self._packing(writer, loader, members)
-                    for batch in _batches(members):
-                        with self._store.reading_rows() as reader:
-                            loads = loader.load(reader, batch, packing)
-                            self._commit(writer, loads)
-                        members = members[len(batch) :]
-                        yield loads
-            except StoreUnreadable:
-                raise
-            except (RetentionError, sqlite3.Error, OSError) as error:
-                trouble = vault_trouble(error)
-                yield [Load([step], error=trouble) for step in members]
-
-    def _only_read(self, steps: Sequence[Step], loader: Loader) -> Generator[list[Load]]:
-        for batch in _batches(steps):
-            with self._store.reading_rows() as reader:
-                loads = loader.load(reader, batch, None)
-            yield loads
-
-    def _packing(self, writer: PartitionWriter, loader: Loader, steps: Sequence[Step]) -> Packing:
-        chosen = steps[:: max(1, len(steps) // _SAMPLES)][:_SAMPLES]
-        with self._store.reading_rows() as reader:
-            samples = [(step.session_id, loader.sample(reader, step)[:_SAMPLE_BYTES]) for step in chosen]
-        return writer.choose_packing([one for one in samples if one[1]], sum(step.bytes for step in steps))
-
-    def _commit(self, writer: PartitionWriter, loads: Sequence[Load]) -> None:
-        """Commit what was packed and read it back; a load whose copy is not good gets an error."""
-        packed = [one for load in loads for one in load.packed]
-        if not packed:
-            return
-        try:
-            ids = writer.write(self._entries(loads), packed, sweep=self._sweep, archived_at=self._archived_at)
-            checks = iter(writer.read_back(packed, ids))
-            for load in loads:
-                errors = [error for _ in load.packed if (error := next(checks)()) is not None]
-                load.error = load.error or next(iter(errors), None)
-        except StoreUnreadable:
-            raise
-        except (RetentionError, sqlite3.Error, OSError, ValueError) as error:
-            # ValueError: text that a database cannot take. The batch stays in the store, the sweep goes on.
-            for load in loads:
-                load.error = load.error or (vault_trouble(error) if load.packed else None)
-        finally:
-            for load in loads:
-                load.packed = []
-
-    def _entries(self, loads: Sequence[Load]) -> list[SessionEntry]:
-        steps = [step for load in loads if load.packed for step in load.steps]
-        metadata = self._store.metadata([step.session_id for step in steps])
-        return [
-            SessionEntry(
-                step.session_id,
-                step.session_class,
-                step.last_activity,
-                metadata.get(step.session_id, _UNDESCRIBED),
-            )
-            for step in steps
-        ]
-
-    # -- removing: in the caller's thread ------------------------------------------------------------
-
-    def _carry_out(
-        self, steps: Sequence[Step], loads: Generator[list[Load]], remove: _Remove
-    ) -> Iterator[Outcome]:
-        """Remove what was loaded, batch by batch, while the next one is being loaded."""
+    def _carry_out(self, steps: Sequence[Step], tier: RowTier, loader: _Loader) -> Iterator[Outcome]:
+        """Remove what is loaded, batch by batch, while the next one is being loaded."""
         left = {step.session_id: step for step in steps}
         try:
-            with self._store.removing_rows(self._stop) as remover, closing(_one_ahead(loads)) as batches:
-                for batch in self._until_stopped(batches):
-                    for outcome in self._removed(batch, remover, remove):
+            with (
+                self._store.removing_rows(self._stop) as remover,
+                closing(_loaded_ahead(loader, steps)) as batches,
+            ):
+                for loads in self._until_stopped(batches):
+                    for outcome in self._removed(loads, remover, tier):
                         if left.pop(outcome.step.session_id, None) is not None:  # told only once
                             yield outcome
                 if remover.tidy(self.changed_rows):
@@ -203,20 +132,24 @@ class RowArchiver:
             for step in left.values():
                 yield Outcome(step, (trouble,))
 
-    def _removed(self, batch: Sequence[Load], remover: RowRemover, remove: _Remove) -> Iterator[Outcome]:
+    def _removed(self, loads: Sequence[Load], remover: RowRemover, tier: RowTier) -> Iterator[Outcome]:
         waiting: dict[str, Load] = {}
-        for load in batch:
+        for load in loads:
             if load.error is not None:
                 yield from (Outcome(step, (load.error,)) for step in load.steps)
             elif load.idle:
                 yield from (Outcome(step, idle=True) for step in load.steps)
             else:
                 waiting[load.session_id] = load
-        for changed in remove(remover, [load.ticket for load in waiting.values()]):
+        for changed in tier.remove(remover, [load.ticket for load in waiting.values()]):
             self.changed_rows += changed.rows
             errors = () if changed.error is None else (changed.error,)
             for step in waiting[changed.session_id].steps:
                 yield Outcome(step, errors, 0 if errors else step.bytes)
+
+    def _until_stopped(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """``items`` up to the stop, after which some sessions may not have lost what had to go before."""
+        return itertools.takewhile(lambda _: not self._stop(), items)
 
 
 def _emptied(
@@ -232,31 +165,155 @@ def _emptied(
     return [step for step in steps if step.session_id not in failed]
 
 
-def _one_ahead(items: Generator[_Item]) -> Generator[_Item]:
-    """``items``; the next one is made in a thread of its own while the receiver works on this one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-rows") as pool:
-        following = pool.submit(next, items, None)
+# -- loading, in a thread of its own ------------------------------------------------------------------------
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """Steps whose rows are read in one transaction."""
+
+    steps: Sequence[Step]
+    of_month: Sequence[Step]
+    """All steps whose copies go to the same partition; the first batch of a month opens it."""
+
+
+class _Loader(Protocol):
+    """Loads batches. ``load`` and ``close`` are called by one thread, which owns what they open."""
+
+    def batches(self, steps: Sequence[Step]) -> Iterator[_Batch]:
+        """All of ``steps``, in the order in which ``load`` is to take them."""
+
+    def load(self, batch: _Batch) -> list[Load]:
+        """What of this batch may be removed; what may not has an error. Raises ``StoreUnreadable``."""
+
+    def close(self) -> None:
+        """Close what is open, whatever happened."""
+
+
+def _loaded_ahead(loader: _Loader, steps: Sequence[Step]) -> Generator[list[Load]]:
+    """Loaded batches; the next one is being loaded while the receiver removes this one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-rows") as thread:
+        loading: deque[Future[list[Load]]] = deque()
         try:
-            while (item := following.result()) is not None:
-                following = pool.submit(next, items, None)
-                yield item
+            for batch in loader.batches(steps):
+                loading.append(thread.submit(loader.load, batch))
+                if len(loading) > _AHEAD:
+                    yield loading.popleft().result()
+            while loading:
+                yield loading.popleft().result()
         finally:
-            # What is open in there belongs to that thread.
-            pool.submit(items.close).result()
+            # After a stop or an error: what has not begun is not loaded any more.
+            for future in loading:
+                future.cancel()
+            thread.submit(loader.close).result()
+
+
+class _ReadingLoader:
+    """Only reads: what is deleted for good has no copy."""
+
+    def __init__(self, store: Store, tier: RowTier) -> None:
+        self._store, self._tier = store, tier
+
+    def batches(self, steps: Sequence[Step]) -> Iterator[_Batch]:
+        """In the order of the plan."""
+        return (_Batch(some, steps) for some in _cut(steps))
+
+    def load(self, batch: _Batch) -> list[Load]:
+        """Read it. Raises ``StoreUnreadable``."""
+        with self._store.reading_rows() as reader:
+            return self._tier.load(reader, batch.steps, None)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class _CopyingLoader:
+    """Commits a copy of all that it reads, a month after another; one partition is open at a time."""
+
+    def __init__(self, vault: Vault, store: Store, tier: RowTier, *, sweep: str, archived_at: float) -> None:
+        self._vault, self._store, self._tier = vault, store, tier
+        self._sweep, self._archived_at = sweep, archived_at
+        self._month = ""
+        self._open = ExitStack()
+        self._writer: PartitionWriter | None = None
+        self._packing: Packing | None = None
+        self._trouble: RetentionError | None = None
+        """Why nothing more can go to the partition of this month."""
+
+    def batches(self, steps: Sequence[Step]) -> Iterator[_Batch]:
+        """Month by month."""
+        for _, group in groupby(sorted(steps, key=_month), key=_month):
+            of_month = list(group)
+            yield from (_Batch(some, of_month) for some in _cut(of_month))
+
+    def load(self, batch: _Batch) -> list[Load]:
+        """Read it, commit copies and read them back; what failed says so. Raises ``StoreUnreadable``."""
+        try:
+            if _month(batch.steps[0]) != self._month:
+                self._open_month(batch)
+            if self._writer is not None and self._trouble is None:
+                # The copies are committed within: large rows are read while they are written.
+                with self._store.reading_rows() as reader:
+                    loads = self._tier.load(reader, batch.steps, self._packing)
+                    self._commit(self._writer, loads)
+                return loads
+        except StoreUnreadable:
+            raise
+        except (RetentionError, sqlite3.Error, OSError) as error:
+            self._trouble = vault_trouble(error)
+        return [Load([step], error=self._trouble) for step in batch.steps]
+
+    def close(self) -> None:
+        """Close the partition that is open, if any."""
+        self._writer = None
+        with suppress(sqlite3.Error):  # all that counts is committed
+            self._open.close()
+
+    def _open_month(self, batch: _Batch) -> None:
+        self.close()
+        self._month, self._trouble = _month(batch.steps[0]), None
+        self._writer = self._open.enter_context(PartitionWriter(self._vault, self._month))
+        with self._store.reading_rows() as reader:
+            samples = [
+                (step.session_id, self._tier.sample(reader, step)[:_SAMPLE_BYTES])
+                for step in spread(batch.of_month)
+            ]
+        self._packing = self._writer.choose_packing(
+            [sample for sample in samples if sample[1]], sum(step.bytes for step in batch.of_month)
+        )
+
+    def _commit(self, writer: PartitionWriter, loads: Sequence[Load]) -> None:
+        """Commit what was packed and read it back; a load whose copy is not good gets an error."""
+        packed = [one for load in loads for one in load.packed]
+        if not packed:
+            return
+        entries = self._entries(loads)
+        checks = iter(commit_batch(writer, entries, packed, sweep=self._sweep, archived_at=self._archived_at))
+        for load in loads:
+            # All of them here, in this thread, while the partition is open.
+            errors = [error for _ in load.packed if (error := next(checks)()) is not None]
+            # Large rows are read while they are written: it was not the vault that failed.
+            if unreadable := next((error for error in errors if isinstance(error, StoreUnreadable)), None):
+                raise unreadable
+            load.error = load.error or next(iter(errors), None)
+            load.packed = []
+
+    def _entries(self, loads: Sequence[Load]) -> list[SessionEntry]:
+        steps = [step for load in loads if load.packed for step in load.steps]
+        metadata = self._store.metadata([step.session_id for step in steps])
+        return [
+            SessionEntry(
+                step.session_id,
+                step.session_class,
+                step.last_activity,
+                metadata.get(step.session_id, _UNDESCRIBED),
+            )
+            for step in steps
+        ]
 
 
 def _month(step: Step) -> str:
     return partition_name(step.last_activity)
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    batch: list[Step] = []
-    size = 0
-    for step in steps:
-        if batch and (size + step.bytes > BATCH_BYTES or len(batch) >= BATCH_STEPS):
-            yield batch
-            batch, size = [], 0
-        batch.append(step)
-        size += step.bytes
-    if batch:
-        yield batch
+def _cut(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    return in_batches(steps, lambda step: step.bytes, most_bytes=BATCH_BYTES, most_steps=BATCH_STEPS)

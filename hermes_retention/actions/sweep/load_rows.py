@@ -1,30 +1,32 @@
-"""Rows of a store, read and packed for the vault: one loader for each tier of the lifecycle.
+"""Rows of a store, tier by tier: how they are read and packed for the vault, and in which order they leave.
 
-What must not live here: writing to the vault or to the store, and which sessions are due.
+A tier reads from the port of a store, and names the method of that port that removes what it read. What must
+not live here: writing to the vault, transactions, and which sessions are due.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
-from hermes_retention.actions.sweep.row_order import leaders
 from hermes_retention.archive.codec import FRAME_BYTES
 from hermes_retention.archive.entries import Frame, Packed
 from hermes_retention.archive.vault import Packing
 from hermes_retention.model.errors import ArtifactChanged, RetentionError
 from hermes_retention.model.plan import Step
-from hermes_retention.model.session import Session
+from hermes_retention.model.session import Lineage, Session
 from hermes_retention.model.text import printable
-from hermes_retention.stores.rows import Reading, RowReader, Ticket
+from hermes_retention.stores.rows import Reading, RowReader, RowRemover, RowsChanged, Ticket
 
 _HELD_BYTES = 32 * 2**20
 """Compressed bytes of a session that are kept in memory; a larger one is read again while it is written."""
 _ROW_MODE = 0o600
+_GO_TOGETHER = (Lineage.COMPRESSION, Lineage.DELEGATION)
 
 
 class Load(msgspec.Struct):
@@ -44,8 +46,8 @@ class Load(msgspec.Struct):
         return self.steps[0].session_id
 
 
-class Loader(Protocol):
-    """Reads what the steps of one tier are about."""
+class RowTier(Protocol):
+    """What the steps of one tier are about: read, and removed once it is in the vault."""
 
     def load(self, reader: RowReader, steps: Sequence[Step], packing: Packing | None) -> list[Load]:
         """Every step in one load, in this call or an earlier one. Without ``packing`` nothing is packed.
@@ -57,8 +59,11 @@ class Loader(Protocol):
     def sample(self, reader: RowReader, step: Step) -> bytes:
         """The beginning of what would be packed."""
 
+    def remove(self, remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
+        """Remove what loads with these tickets have read."""
 
-class MessagesLoader:
+
+class MessagesTier:
     """All messages of a session, with its record."""
 
     def __init__(self, *, now: float) -> None:
@@ -75,8 +80,12 @@ class MessagesLoader:
         """Its record, which repeats much of others', and its first messages."""
         return next(reader.messages(_session(step)).chunks, b"")
 
+    def remove(self, remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
+        """The messages; the record stays."""
+        return remover.remove_messages(tickets)
 
-class ToolOutputLoader:
+
+class ToolOutputTier:
     """The bodies of a session's tool messages, as far as they are long."""
 
     def __init__(self, *, longer_than_bytes: int, now: float) -> None:
@@ -93,6 +102,10 @@ class ToolOutputLoader:
         """Its first long bodies."""
         return next(self._read(reader, step).chunks, b"")
 
+    def remove(self, remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
+        """The bodies; a marker takes the place of each."""
+        return remover.replace_tool_output(tickets)
+
     def _load(self, reader: RowReader, step: Step, packing: Packing | None) -> Load:
         load = _loaded(step, partial(self._read, reader, step), packing)
         if not len(load.ticket):
@@ -106,7 +119,7 @@ class ToolOutputLoader:
         return reader.tool_output(_session(step), longer_than_bytes=self._longer_than)
 
 
-class UnitLoader:
+class RecordTier:
     """Records, with those that leave together with them. Messages have left before."""
 
     def __init__(self, steps: Sequence[Step], *, now: float) -> None:
@@ -130,6 +143,10 @@ class UnitLoader:
     def sample(self, reader: RowReader, step: Step) -> bytes:
         """Its record."""
         return next(reader.record(_emptied(step)).chunks, b"")
+
+    def remove(self, remover: RowRemover, tickets: Sequence[Ticket]) -> Iterator[RowsChanged]:
+        """The units with all that is left of their sessions."""
+        return remover.remove_units(tickets)
 
     def _load(self, reader: RowReader, step: Step, packing: Packing | None) -> Load:
         ids, ticket = reader.unit(step.session_id)
@@ -243,3 +260,70 @@ def _changed(step: Step, why: str) -> ArtifactChanged:
         consequence="its rows were kept",
         cure="The next sweep looks at it again.",
     )
+
+
+# -- in which order records leave: what points to another record goes before it, or together with it --------
+#
+# Otherwise removing the one would change the other, which would then stay: it is no longer what was read.
+
+
+def leaders(steps: Sequence[Step]) -> dict[str, Step]:
+    """Session id → the step with whose unit its record goes, often its own.
+
+    It is the uppermost one to which compression and delegation lead from step to step; in a circle, one of
+    them.
+    """
+    own = {step.session_id: step for step in steps}
+    found: dict[str, Step] = {}
+    for step in steps:
+        way: list[str] = []
+        met: set[str] = set()
+        above = step
+        while above.session_id not in met and above.session_id not in found:
+            way.append(above.session_id)
+            met.add(above.session_id)
+            above = own.get(_parent(above, _GO_TOGETHER), above)
+        found.update(dict.fromkeys(way, found.get(above.session_id, above)))
+    return found
+
+
+def children_first(steps: Sequence[Step]) -> list[list[Step]]:
+    """``steps`` in turns: a record leaves in an earlier turn than the one it points to, or in the same unit.
+
+    No unit is in two turns. Most steps are in the first; there are as many as generations that leave.
+    """
+    led_by = {session_id: leader.session_id for session_id, leader in leaders(steps).items()}
+    above: dict[str, str] = {}
+    for step in steps:
+        parent = led_by.get(_parent(step, tuple(Lineage)))
+        if led_by[step.session_id] == step.session_id and parent not in (None, step.session_id):
+            above[step.session_id] = str(parent)
+    generation = _generations(set(led_by.values()), above)
+    turns: defaultdict[int, list[Step]] = defaultdict(list)
+    for step in steps:
+        turns[generation[led_by[step.session_id]]].append(step)
+    return [turns[number] for number in sorted(turns)]
+
+
+def _generations(names: set[str], above: dict[str, str]) -> dict[str, int]:
+    """How many generations are below each; what is in a circle has none that comes before."""
+    found = dict.fromkeys(names, 0)
+    waiting = Counter(above.values())
+    ready = [name for name in names if not waiting[name]]
+    while ready:
+        name = ready.pop()
+        parent = above.get(name)
+        if parent is not None:
+            found[parent] = max(found[parent], found[name] + 1)
+            waiting[parent] -= 1
+            if not waiting[parent]:
+                ready.append(parent)
+    return found
+
+
+def _parent(step: Step, lineages: Sequence[Lineage]) -> str:
+    """The id of its parent if it is one of that kind; empty when it has none."""
+    record = step.seen.record if step.seen is not None else None
+    if record is None or record.parent_id is None or record.lineage not in lineages:
+        return ""
+    return record.parent_id
