@@ -19,8 +19,8 @@ from vaults import MONTH, entry_of
 from hermes_retention.archive.vault import PartitionWriter, pack
 from hermes_retention.home.home import Home
 from hermes_retention.model.session import Artifact, ArtifactKind
+from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows import tables
 from hermes_retention.stores.hermes.rows.format import Header, Row, encode

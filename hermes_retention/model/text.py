@@ -8,6 +8,12 @@ What must not live here: parsing of names.
 
 from __future__ import annotations
 
+import re
+
+is_kept_as_is = re.compile(r"(?!_)[\w-]{1,96}(?<!_)").fullmatch
+"""Truthy for ids that stand in names of files unchanged: nearly all. ``\\w`` knows every alphabet."""
+_REPLACED = re.compile(r"[^\w-]")
+_LONGEST_SAFE = 96
 _STRAY_BYTES = range(0xDC80, 0xDD00)
 """Code points that stand for bytes that were not UTF-8 (``surrogateescape``)."""
 
@@ -54,3 +60,20 @@ def words(error: OSError) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 session``, ``1,204 sessions``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def safe_name(session_id: str) -> str:
+    """The part that stands for ``session_id`` in names of files, here and in Hermes 0.15 and newer.
+
+    That host's own rule (``_safe_session_filename_component`` in its ``run_agent.py``): what is no word
+    character becomes ``_``, 96 characters at most, and a changed id gets a piece of its hash. Hermes 0.13 and
+    0.14 wrote the id itself.
+    """
+    raw = session_id.strip()
+    if is_kept_as_is(raw):
+        return raw
+    import hashlib  # this module is loaded with every command, and few ids need it
+
+    safe = _REPLACED.sub("_", raw).strip("._")[:_LONGEST_SAFE] or "session"
+    digest = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{safe}_{digest}"

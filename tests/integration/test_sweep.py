@@ -29,9 +29,9 @@ from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import ExitCode, StoreUnreadable, SweepRunning
 from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Artifact, Inventory, SessionClass
+from hermes_retention.model.text import safe_name
 from hermes_retention.policy.lifecycle import Lifecycle
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
-from hermes_retention.stores.hermes.ids import safe_name
 
 LIVE_KEY = "agent:main:telegram:dm:1"
 

@@ -121,8 +121,8 @@ class HermesHost:
         if not entries:
             return {}
         from hermes_retention.model.session import ArtifactKind
+        from hermes_retention.model.text import safe_name
         from hermes_retention.stores.hermes.files import list_directory, take
-        from hermes_retention.stores.hermes.ids import safe_name
 
         files = list_directory(self._home).files
         return {

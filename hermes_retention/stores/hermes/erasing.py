@@ -21,12 +21,11 @@ from hermes_retention.disk import writing
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.writing import rewrite_unchanged
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import printable, safe_name, words
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
 from hermes_retention.stores.files import decode, read_document, timestamp
 from hermes_retention.stores.hermes import config, files, state_db
 from hermes_retention.stores.hermes.compact.processes import occupants, running_gateway
-from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.records import columns_of
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Turns

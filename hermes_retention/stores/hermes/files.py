@@ -18,15 +18,9 @@ import msgspec
 from hermes_retention.disk.directories import Directory
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
-from hermes_retention.model.text import printable, storable, words
+from hermes_retention.model.text import is_kept_as_is, printable, safe_name, storable, words
 from hermes_retention.stores.files import BLOCK, look_at, why_unknown
-from hermes_retention.stores.hermes.ids import (
-    STAMP_LENGTH,
-    class_by_shape,
-    has_stamp,
-    is_kept_as_is,
-    safe_name,
-)
+from hermes_retention.stores.hermes.ids import STAMP_LENGTH, class_by_shape, has_stamp
 
 DIRECTORY = "sessions"
 INDEX = "sessions.json"

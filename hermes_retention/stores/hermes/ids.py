@@ -7,16 +7,11 @@ live here: files, databases, and decisions about sessions.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 
 from hermes_retention.model.session import Lineage, Record, Route, SessionClass
 
-is_kept_as_is = re.compile(r"(?!_)[\w-]{1,96}(?<!_)").fullmatch
-"""Truthy for ids that the host writes into file names unchanged: nearly all. ``\\w`` knows every alphabet."""
-_REPLACED = re.compile(r"[^\w-]")
-_LONGEST_SAFE = 96
 _STAMP = re.compile(r"_[0-9]{8}_[0-9]{6}")
 STAMP_LENGTH = len("_20261120_101500")
 
@@ -26,21 +21,6 @@ _SHAPES = (
     (SessionClass.CLI, re.compile(r"[0-9]{8}_[0-9]{6}_[0-9a-f]{6}")),
     (SessionClass.OTHER, re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")),
 )
-
-
-def safe_name(session_id: str) -> str:
-    """The part that stands for ``session_id`` in file names of host 0.15 and newer.
-
-    The host's own rule (``_safe_session_filename_component`` in its ``run_agent.py``): what is no word
-    character becomes ``_``, 96 characters at most, and a changed id gets a piece of its hash. Host 0.13 and
-    0.14 wrote the id itself.
-    """
-    raw = session_id.strip()
-    if is_kept_as_is(raw):
-        return raw
-    safe = _REPLACED.sub("_", raw).strip("._")[:_LONGEST_SAFE] or "session"
-    digest = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{safe}_{digest}"
 
 
 def has_stamp(text: str) -> bool:

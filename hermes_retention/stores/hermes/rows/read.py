@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.model.session import ArtifactKind, Lineage, Record, Session
+from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.records import Rows, lineage_of, read_some_sessions
 from hermes_retention.stores.hermes.rows.format import Header, Row, Value, encode, encode_header, encode_row
 from hermes_retention.stores.hermes.rows.tables import (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind
+from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes.files import (
     FilesBySession,
     assign_owners,
@@ -22,7 +23,6 @@ from hermes_retention.stores.hermes.files import (
     split_name,
     take,
 )
-from hermes_retention.stores.hermes.ids import safe_name
 
 STAMP = "20261101_090000_000001"
 PARTS = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=40)

@@ -10,8 +10,8 @@ from homes import DAY, HOUR, NOW, HomeBuilder, name_of
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import ArtifactKind, Session, SessionClass
+from hermes_retention.model.text import safe_name
 from hermes_retention.stores.base import Store
-from hermes_retention.stores.hermes.ids import safe_name
 from hermes_retention.stores.hermes.store import HermesStore
 
 CHAT, LATER = "20261101_090000_0a1b2c3d", "20261102_090000_4e5f6a7b"
