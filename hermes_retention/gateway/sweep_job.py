@@ -15,11 +15,10 @@ import msgspec
 from hermes_retention.actions.inspect.status import NEXT_SWEEP, announced
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
-from hermes_retention.gateway.complaints import Complaints
-from hermes_retention.gateway.courtesy import Yielding
 from hermes_retention.gateway.first_sweep import announce, postpone, text_of
 from hermes_retention.gateway.schedule import Schedule
 from hermes_retention.gateway.telling import tell_observed, tell_swept
+from hermes_retention.gateway.worker import WarnOnce, Yielding
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.open import HomeLoader
@@ -83,7 +82,7 @@ class Rounds:
         self._make_extensions = extensions
         self._extensions: Extensions | None = None
         self.schedule = Schedule(tick=monotonic())
-        self._complaints = Complaints(LOG)
+        self._warnings = WarnOnce()
         self._announced_tick: float | None = None
         self._is_told = False
         self._look_at_queue()
@@ -111,7 +110,7 @@ class Rounds:
     def _look_at_queue(self) -> None:
         """Also for what other processes have put into it, or dead ones left there."""
         workspace = Workspace(self._home)
-        with self._complaints.about(f"the queue of {self._name}"):
+        with self._warnings.about(f"the queue of {self._name}"):
             workspace.check()
             ledger = workspace.ledger_if_any()
             if ledger is not None:
@@ -123,7 +122,7 @@ class Rounds:
     def begin(self) -> None:
         """This process is the gateway: sweep regularly from now on. A second call changes nothing."""
         after = _AFTER_WRONG_SETTINGS
-        with self._complaints.about(f"settings of {self._name}"):
+        with self._warnings.about(f"settings of {self._name}"):
             after = self._loader().settings.values.startup_delay
         self.schedule.begin(tick=self._monotonic(), after=after)
 
@@ -176,13 +175,13 @@ class Rounds:
         report = sweep(
             site, clock=self._clock, origin=ORIGIN, observer=watch, index=self._index, stop=self._stop
         )
-        tell_swept(report, self._name, self._complaints)
+        tell_swept(report, self._name, self._warnings)
         if watch.inventory is None or watch.plan is None:
             return
         swept = Swept(site, watch.inventory, watch.plan, report)
         for chore in self._chores:
             if not self._stop():
-                with self._complaints.about(f"a task of retention after the sweep of {self._name}"):
+                with self._warnings.about(f"a task of retention after the sweep of {self._name}"):
                     chore(swept)
 
     def _observe(self, site: Home) -> None:
@@ -220,7 +219,7 @@ class Rounds:
         left = self.schedule.seconds_left(tick=self._monotonic())
         if left is None:
             return
-        with self._complaints.about(f"the ledger of {self._name}"):
+        with self._warnings.about(f"the ledger of {self._name}"):
             ledger = Workspace(self._home).ledger_if_any()
             if ledger is not None:
                 with ledger:

@@ -6,7 +6,7 @@ Names and numbers only; nothing of a conversation. What must not live here: outp
 from __future__ import annotations
 
 from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.gateway.complaints import Complaints
+from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.model.log import LOG
 from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration, format_size
@@ -21,7 +21,7 @@ _COUNTED = (
 )
 
 
-def tell_swept(report: SweepReport, home: str, complaints: Complaints) -> None:
+def tell_swept(report: SweepReport, home: str, warnings: WarnOnce) -> None:
     """What a sweep of ``home`` did, if it did anything, and what it could not do."""
     if report.outcomes:
         # Rows give pages back within the database: then the archive grows by more than the files shrink.
@@ -31,9 +31,9 @@ def tell_swept(report: SweepReport, home: str, complaints: Complaints) -> None:
     if report.failures:
         failed = counted(report.counts.failed, "session")
         example = report.failures[0].error
-        complaints.warn(f"{home}: a sweep", f"could not do all for {failed}, such as: {example}")
+        warnings.warn(f"{home}: a sweep", f"could not do all for {failed}, such as: {example}")
     for number, warning in enumerate(report.warnings, 1):
-        complaints.warn(f"{home}: note {number}", warning)
+        warnings.warn(f"{home}: note {number}", warning)
 
 
 def tell_observed(report: SweepReport, home: str) -> None:

@@ -1,20 +1,28 @@
 """The one thread that works: hooks hand it lines and jobs and go on at once.
 
 It knows nothing of sessions. What is done, and when, says the ``Work`` that it opens on its own thread, so
-that whoever makes a worker loads nothing heavy. Any error costs one warning and the thread lives on. What
-must not live here: what is done.
+that whoever makes a worker loads nothing heavy. Any error costs one warning and the thread lives on, and
+others who use the machine come first. What must not live here: what is done.
+
+The thread never has a lower CPU priority: it holds locks that a chat turn may wait for (the interpreter's,
+now and then the host's database's), and a thread that gets no processor would hold them for long. For the
+same reason its I/O class is the lowest of *best effort* and not *idle*.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
-from hermes_retention.gateway.complaints import Complaints
 from hermes_retention.home.queue import Pending
+from hermes_retention.model.errors import RetentionError
 from hermes_retention.model.log import LOG
 from hermes_retention.model.stop import Stop
 
@@ -26,7 +34,15 @@ _RETRY_SECONDS = 60.0
 """When something failed that nobody foresaw."""
 _MOST_LINES = 10_000
 """Lines in memory while the queue cannot be written; the oldest give way, and sweeps find what they said."""
-
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30}
+"""Number of the system call, which the C library does not offer as a function."""
+_WHO_PROCESS = 1
+_BEST_EFFORT = 2
+_LOWEST = 7
+_CLASS_SHIFT = 13
+_PAUSE_SECONDS = 0.02
+_BUSY_LOAD = 1.5
+"""Load per processor from which the machine counts as busy. Our own thread counts too."""
 
 Job: TypeAlias = Callable[[], object]
 
@@ -60,7 +76,7 @@ class Worker:
         self._keeping = threading.Lock()
         self._thread: threading.Thread | None = None
         self._work: Work | None = None
-        self._complaints = Complaints(LOG)
+        self._warnings = WarnOnce()
 
     def submit(self, line: Pending) -> None:
         """Put a line into the queue: in memory at once, on disk within a second, or at ``stop``."""
@@ -112,9 +128,7 @@ class Worker:
     # -- on the thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with contextlib.suppress(Exception):  # a courtesy to others that some systems do not offer
-            from hermes_retention.gateway.courtesy import lower_io_priority
-
+        with contextlib.suppress(Exception):  # some systems do not offer it
             lower_io_priority()
         while not self._stopping.is_set():
             pause = self._round()
@@ -170,6 +184,105 @@ class Worker:
             yield
         except Exception as error:  # noqa: BLE001 - the thread lives on, whatever happens
             if not self.is_stopping():
-                self._complaints.tell(what, error, consequence)
+                self._warnings.tell(what, error, consequence)
         else:
-            self._complaints.is_fine(what)
+            self._warnings.is_fine(what)
+
+
+class WarnOnce:
+    """Warnings of a thread that nobody watches: each trouble is told once, until it has passed.
+
+    Only errors of this project are told in their own words: those of others may hold a piece of a
+    conversation.
+    """
+
+    def __init__(
+        self, *, again_after: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """With ``again_after`` a trouble is told once in so many seconds, in whatever words and however often
+        it passes in between.
+        """
+        self._again_after, self._clock = again_after, clock
+        self._told: dict[str, tuple[str, float]] = {}
+
+    @contextlib.contextmanager
+    def about(self, what: str, consequence: str = "") -> Iterator[None]:
+        """Swallow any exception of the block, with one warning."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest goes on
+            self.tell(what, error, consequence)
+        else:
+            self.is_fine(what)
+
+    def is_fine(self, what: str) -> None:
+        """Nothing is wrong with it any more: if something is again, that is told again."""
+        if self._again_after is None:
+            self._told.pop(what, None)
+
+    def tell(self, what: str, error: Exception, consequence: str = "") -> None:
+        """Warn about ``error``, unless that is no news."""
+        words = error if isinstance(error, RetentionError) else f"it failed ({_name(error)})"
+        if self.warn(what, words, consequence):
+            LOG.debug("%s: where it failed", what, exc_info=_without_words(error))
+
+    def warn(self, what: str, words: str | RetentionError, consequence: str = "") -> bool:
+        """Warn, and say whether that was news."""
+        said, now = f"{words} {consequence}", self._clock()
+        if what in self._told and not self._is_news(*self._told[what], said, now):
+            return False
+        self._told[what] = said, now
+        LOG.warning("%s: %s%s", what, words, f" {consequence}" if consequence else "")
+        return True
+
+    def _is_news(self, before: str, at: float, said: str, now: float) -> bool:
+        if self._again_after is None:
+            return said != before
+        return not 0 <= now - at < self._again_after  # clocks are put back as well
+
+
+class Yielding:
+    """Pauses a little after every few parts of the work while the machine is busy."""
+
+    def __init__(self, wait: Callable[[float], object], *, every: int = 16) -> None:
+        """``wait`` sleeps for so many seconds, or less when the work has to end."""
+        self._wait, self._every, self._count = wait, every, 0
+
+    def yield_if_busy(self) -> None:
+        """Call it after each part."""
+        self._count += 1
+        if self._count % self._every == 0 and is_busy():
+            self._wait(_PAUSE_SECONDS)
+
+
+def lower_io_priority() -> bool:
+    """Let reads and writes of this thread, and of threads that it starts, come after those of others.
+
+    Returns whether the system offers that. Linux only.
+    """
+    number = _IOPRIO_SET.get(platform.machine())
+    if sys.platform != "linux" or number is None:
+        return False
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.syscall(number, _WHO_PROCESS, 0, _BEST_EFFORT << _CLASS_SHIFT | _LOWEST) == 0)
+
+
+def is_busy() -> bool:
+    """Whether others are waiting for a processor."""
+    try:
+        return os.getloadavg()[0] > _BUSY_LOAD * (os.cpu_count() or 1)
+    except OSError:  # the system does not tell
+        return False
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__
+
+
+def _without_words(error: Exception) -> Exception:
+    """The same traceback without a message that might quote what it met."""
+    if isinstance(error, RetentionError):
+        return error
+    return RuntimeError(_name(error)).with_traceback(error.__traceback__)

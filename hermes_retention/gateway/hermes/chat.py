@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 from hermes_retention.actions.inspect.lookup import list_archive
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.gateway.complaints import Complaints
 from hermes_retention.gateway.hermes import chat_words as words
 from hermes_retention.gateway.hermes.registration import gateway_index
 from hermes_retention.gateway.telling import tell_swept
+from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import RetentionError, UsageError
-from hermes_retention.model.log import LOG
 from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
@@ -134,7 +133,7 @@ class Chat:
             return words.WRONG_TOKEN
         index = gateway_index() or OfflineRoutes(home.path, self._clock)
         report = sweep(home, clock=self._clock, origin="chat", index=index)
-        tell_swept(report, str(self._path), Complaints(LOG))  # who asks is told where to look
+        tell_swept(report, str(self._path), WarnOnce())  # who asks is told where to look
         return words.swept(report)
 
     def _allowed(self) -> Home:

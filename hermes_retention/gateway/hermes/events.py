@@ -11,11 +11,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from hermes_retention.gateway.complaints import Complaints
 from hermes_retention.gateway.hermes.host import HermesHost
 from hermes_retention.gateway.hermes.pump import gateway_of_this_process
 from hermes_retention.gateway.model_call import ModelCall
 from hermes_retention.gateway.plugin import NAME, RetentionPlugin
+from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.model.log import LOG
 from hermes_retention.plugins import add_installed_plugins, bare_plugin_manager
 
@@ -53,7 +53,7 @@ class Bridge:
         self.manager.register(self.plugin, name=NAME)
         self._loading = threading.Lock()
         self._are_loaded = False
-        self._complaints = Complaints(LOG)
+        self._warnings = WarnOnce()
         self._usage: dict[str, dict[str, float]] = {}
 
     def all_plugins(self) -> pluggy.PluginManager:
@@ -143,7 +143,7 @@ class Bridge:
             if plan is not None:
                 self._carry_out(plan)
         except Exception as error:  # noqa: BLE001 - the host then resumes what it wants
-            self._complaints.tell("which sessions to resume", error, "The host decides.")
+            self._warnings.tell("which sessions to resume", error, "The host decides.")
 
     def gateway_is_up(self) -> None:
         """From now on there are sweeps in the background."""
@@ -167,6 +167,6 @@ class Bridge:
         try:
             getattr(self.manager.hook, hook)(**facts)
         except Exception as error:  # noqa: BLE001 - somebody else's plugin
-            self._complaints.tell(f"a plugin at {hook}", error)
+            self._warnings.tell(f"a plugin at {hook}", error)
         else:
-            self._complaints.is_fine(f"a plugin at {hook}")
+            self._warnings.is_fine(f"a plugin at {hook}")
