@@ -13,7 +13,7 @@ from benchmarks.tables import Figure, Result, markdown
 from benchmarks.writer import percentile
 from hermes_retention.gateway.cap_job import CapRounds, Hands
 from hermes_retention.gateway.cap_watch import CapWatch
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.host import ModelCall
 
 SIZES = (50, 5_000, 50_000)
 """Messages of the session."""

@@ -16,7 +16,7 @@ from host_databases import HostDatabase
 
 from hermes_retention.gateway.cap_job import CapRounds, Hands
 from hermes_retention.gateway.cap_watch import CapWatch, Lock
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.host import ModelCall
 from hermes_retention.policy.caps import Alert, Cap, CapAction
 
 T0 = 1_796_000_000.0

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.host import ModelCall
 from hermes_retention.gateway.session_usage import Tally
 from hermes_retention.model.log import LOG
 from hermes_retention.policy.caps import Cap, CapAction, CapSettings, Reaction

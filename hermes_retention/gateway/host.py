@@ -1,11 +1,13 @@
-"""What a live host can do for us. One that cannot do it passes ``None``; then these things do not happen.
+"""What a live host can do for us, and what it tells of a call of its model.
 
-What must not live here: anything about one host.
+A host that can do nothing passes ``None``; then these things do not happen. Imported by every process of a
+host. What must not live here: anything about one host, and imports that cost time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -36,3 +38,14 @@ class HostGateway(Protocol):
 
     def tell(self, session_id: str, text: str) -> bool:
         """Say something to the person in the chat of this session, and whether that was possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """What is known of one call once the model has answered, as far as caps care."""
+
+    number: int
+    """Within its turn, from 1; 0 when nobody knows."""
+    tokens: float = 0
+    tool_calls: int = 0
+    """How many the model asks for."""

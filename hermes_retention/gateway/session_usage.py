@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.host import ModelCall
 from hermes_retention.policy.caps import (
     PASSING,
     Cap,

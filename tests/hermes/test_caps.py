@@ -10,7 +10,7 @@ import pytest
 from gateways import KNOWS_MESSENGER, eventually, running_gateway
 from hosts import CALL_ON, Host, Model, Program, age
 
-from hermes_retention.gateway.hermes.stopping import notice_as_answer
+from hermes_retention.gateway.hermes.callbacks import notice_as_answer
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.policy.caps import Alert, Cap, CapStage, Reaction
 

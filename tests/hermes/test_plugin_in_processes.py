@@ -172,8 +172,8 @@ def test_registering_again_in_one_process_tells_nothing_twice(host: Host) -> Non
         manager = get_plugin_manager()
         manager.discover_and_load(force=True)
         from hermes_retention.hermes_agent import registration
-        registration._process.pump._ends = True
-        registration._process.pump._thread.join()
+        registration._process.thread._ends = True
+        registration._process.thread._thread.join()
         invoke_hook("on_session_end", session_id="a", completed=True, interrupted=False, platform="x")
         told = [it.hook for it in registration._process.inbox.take()]
         result = [told, "retention" in manager._cli_commands, "retention" in manager._plugin_commands]

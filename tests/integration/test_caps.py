@@ -12,7 +12,7 @@ import pytest
 from cap_homes import CappedHome, Gateway
 
 from hermes_retention.gateway.cap_watch import CapWatch
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.host import ModelCall
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.policy.caps import Cap, CapStage, Reaction
 

@@ -1,30 +1,79 @@
 """The callbacks that the host calls: each picks out what matters, leaves it in the inbox, and returns.
 
-They run on the gateway's event loop or in the middle of a chat turn. Keywords differ from version to version
-of the host, and any of them may be missing or ``None``. What must not live here: what follows from a call.
+They run on the gateway's event loop or in the middle of a chat turn, so they look into memory and nothing
+else, and every process of a host loads them: no import here may cost time. Keywords differ from version to
+version of the host, and any of them may be missing or ``None``. What must not live here: what follows from a
+call, and when a session is stopped.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from hermes_retention.gateway.hermes.inbox import Told
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.host import ModelCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from hermes_retention.gateway.cap_watch import CapWatch
-    from hermes_retention.gateway.hermes.inbox import Inbox
 
+MIDDLEWARE = "llm_execution"
+"""Where hosts since 0.17 let a plugin answer in place of the model."""
 _WITHOUT_ROUTE = frozenset({"", "cli", "tui", "acp", "cron", "api_server"})
 """Platforms of sessions that no chat leads to."""
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_MOST_TOLD = 10_000
+"""In memory while nobody takes them out; the oldest give way, and sweeps find what they said."""
 
 
-class Tap:
-    """The callbacks of one registration. A closed tap gives nothing, so that nothing is told twice."""
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """One call of a hook, reduced to what matters. No text of a conversation is in it."""
+
+    hook: str
+    session_id: str
+    platform: str
+    facts: Mapping[str, object]
+
+
+class Inbox:
+    """A queue of what was told, in order. Any thread may put in, one takes out."""
+
+    def __init__(self) -> None:
+        self._told: deque[HookCall] = deque(maxlen=_MOST_TOLD)
+        self._arrived = threading.Event()
+
+    def put(self, told: HookCall) -> None:
+        """Leave this here. Never waits."""
+        self._told.append(told)
+        self._arrived.set()
+
+    def wait(self, seconds: float) -> None:
+        """Return when something is here, or after that time."""
+        self._arrived.wait(seconds)
+        self._arrived.clear()
+
+    def wake(self) -> None:
+        """Let ``wait`` return."""
+        self._arrived.set()
+
+    def take(self) -> Iterator[HookCall]:
+        """Everything that is here, oldest first; what comes meanwhile too."""
+        while True:
+            try:
+                told = self._told.popleft()
+            except IndexError:  # others put in meanwhile, so looking and taking are one
+                return
+            yield told
+
+
+class Callbacks:
+    """Those of one registration. Closed ones tell nothing, so that nothing is told twice."""
 
     def __init__(self, inbox: Inbox, watch: Callable[[], CapWatch | None] = lambda: None) -> None:
         self._inbox: Inbox | None = inbox
@@ -34,7 +83,7 @@ class Tap:
         """Ignore all further calls: the host has been given other callbacks."""
         self._inbox = None
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def by_hook(self) -> dict[str, Callable[..., None]]:
         """Name of the host's hook → what it is to call."""
         return {
             "on_session_end": self.on_session_end,
@@ -106,7 +155,62 @@ class Tap:
         self, hook: str, session_id: str | None, platform: str | None, facts: Mapping[str, object]
     ) -> None:
         if self._inbox is not None and session_id:
-            self._inbox.put(Told(hook, session_id, platform or "", facts))
+            self._inbox.put(HookCall(hook, session_id, platform or "", facts))
+
+
+class StopMiddleware:
+    """Ends the turn of a session that a cap has stopped, in place of its next call of the model.
+
+    The middleware of one registration. ``watch`` gives the caps of this process, once there are any; whatever
+    fails here lets the call go on.
+    """
+
+    def __init__(self, watch: Callable[[], CapWatch | None]) -> None:
+        self._watch = watch
+
+    def answer_instead(
+        self,
+        *,
+        request: object,
+        next_call: Callable[[object], object],
+        session_id: str | None = None,
+        **_: object,
+    ) -> object:
+        """The model's answer; for a stopped session a notice in its place, and no model is asked."""
+        text = self._notice(session_id)
+        return next_call(request) if text is None else notice_as_answer(text)
+
+    def _notice(self, session_id: str | None) -> str | None:
+        watch = self._watch()
+        over = None if watch is None or not session_id else watch.answer(session_id)
+        return over.text if over is not None and over.action == "stop" else None
+
+
+def notice_as_answer(text: str) -> SimpleNamespace:
+    """What the host takes for a complete answer with this text, whichever API it speaks to its model.
+
+    ``choices`` is read for chat completions and Bedrock, ``content`` for Anthropic's messages, ``output`` for
+    OpenAI's responses.
+    """
+    message = SimpleNamespace(role="assistant", content=text, tool_calls=None)
+    block = SimpleNamespace(type="text", text=text)
+    item = SimpleNamespace(
+        type="message",
+        role="assistant",
+        status="completed",
+        content=[SimpleNamespace(type="output_text", text=text)],
+    )
+    return SimpleNamespace(
+        id="hermes-retention",
+        model="hermes-retention",
+        usage=None,
+        choices=[SimpleNamespace(index=0, message=message, finish_reason="stop")],
+        content=[block],
+        stop_reason="end_turn",
+        output=[item],
+        output_text=text,
+        status="completed",
+    )
 
 
 def _route_key(platform: str | None) -> str:

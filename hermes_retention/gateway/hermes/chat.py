@@ -1,8 +1,9 @@
 """``/retention`` in a chat: a look at the home, a preview, a sweep to be confirmed, and finding sessions.
 
 The host does not say who asks, nor in which chat, and any user who may talk to it may ask. So answers hold
-ids, times and, for who knows a piece of it, a title; never what was said. What must not live here: how
-answers read (``chat_words``).
+ids, times and, for who knows a piece of it, a title; never what was said. Answers are
+short lines that read well in any messenger, without tables or colours. What must not live here: deciding what
+is due.
 """
 
 from __future__ import annotations
@@ -18,29 +19,50 @@ from typing import TYPE_CHECKING
 from hermes_retention.actions.inspect.lookup import list_archive
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.gateway.hermes import chat_words as words
-from hermes_retention.gateway.hermes.registration import gateway_index
 from hermes_retention.gateway.telling import tell_swept
 from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import RetentionError, UsageError
+from hermes_retention.model.text import counted, printable
+from hermes_retention.model.units import format_duration, format_size
 from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from hermes_retention.actions.inspect.status import Status
+    from hermes_retention.actions.sweep.report import SweepReport
     from hermes_retention.home.home import Home
+    from hermes_retention.model.plan import Action, Tier
+    from hermes_retention.stores.base import RouteIndex
 
 _PATIENCE_SECONDS = 20.0
 """The host itself gives up after 30; what takes longer goes on all the same."""
 _TOKEN_SECONDS = 600.0
 _MOST_FOUND = 10
+USAGE = """\
+/retention status: what is stored, and what is due
+/retention preview: what a sweep would do now
+/retention sweep: the same in earnest; asks for a word first
+/retention find TEXT: sessions by id, title or day (2026-11-20)
+More, and undo: `hermes retention --help` in a shell."""
+NOTHING_DUE = "Nothing is due."
+WRONG_TOKEN = (
+    "Nothing was removed: that word is not, or no longer, the right one. Ask again: /retention sweep"  # noqa: S105 - no secret
+)
+STILL_AT_IT = "Still at it. It goes on by itself; /retention status tells how it went."
+
+_TITLE_LENGTH = 60
+_SHORTEST_KNOWN = 4
+"""Letters of a title that somebody must know to be shown all of it: titles tell what a chat was about."""
+_PARTS = {"tool_output": "large tool output", "record": "records"}
+"""Parts of sessions that are called otherwise here. No ``Tier``: it would be loaded with the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MatchingSession:
     """A session that somebody looked for."""
 
     session_id: str
@@ -70,26 +92,43 @@ class Tokens:
 _tokens = Tokens(time.monotonic)
 
 
-async def answer_from_thread(arguments: str, home: Path) -> str:
-    """The answer, worked out on a thread of its own; a word about patience when that takes long."""
+def no_gateway() -> None:
+    """Where this process is no gateway."""
+
+
+async def answer_from_thread(
+    arguments: str, home: Path, gateway_index: Callable[[], RouteIndex | None] = no_gateway
+) -> str:
+    """The answer, worked out on a thread of its own; a word about patience when that takes long.
+
+    ``gateway_index`` gives where routes leave the gateway that this process is.
+    """
     answer: concurrent.futures.Future[str] = concurrent.futures.Future()
 
     def work() -> None:
-        answer.set_result(Chat(home, _tokens).answer(arguments))
+        answer.set_result(Chat(home, _tokens, gateway_index=gateway_index).answer(arguments))
 
     # A daemon and no executor: the process may end while it works, and a sweep stands that.
     threading.Thread(target=work, name="hermes-retention-chat", daemon=True).start()
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(answer)), _PATIENCE_SECONDS)
     except TimeoutError:
-        return words.STILL_AT_IT
+        return STILL_AT_IT
 
 
 class Chat:
     """Answers what is asked about one home."""
 
-    def __init__(self, home: Path, tokens: Tokens, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        home: Path,
+        tokens: Tokens,
+        *,
+        clock: Callable[[], float] = time.time,
+        gateway_index: Callable[[], RouteIndex | None] = no_gateway,
+    ) -> None:
         self._path, self._tokens, self._clock = home, tokens, clock
+        self._gateway_index = gateway_index
 
     def answer(self, arguments: str) -> str:
         """What to say. Never raises."""
@@ -97,9 +136,9 @@ class Chat:
         try:
             return self._answer(command.lower(), rest.strip())
         except RetentionError as error:
-            return words.failed(error)
+            return str(error)
         except Exception as error:  # noqa: BLE001 - the words of others may hold a piece of a conversation
-            return words.broken(error)
+            return _broken(error)
 
     def _answer(self, command: str, rest: str) -> str:
         match command:
@@ -110,31 +149,31 @@ class Chat:
             case "sweep":
                 return self._confirmed(rest) if rest else self._ask()
             case "find" if rest:
-                return words.found(rest, self._find(rest), most=_MOST_FOUND)
+                return _search_answer(rest, self._find(rest), most=_MOST_FOUND)
             case _:
-                return words.USAGE
+                return USAGE
 
     def _status(self) -> str:
         home = self._open()
-        return words.status(take_status(home, now=self._clock()), home.mode, now=self._clock())
+        return _status_answer(take_status(home, now=self._clock()), home.mode, now=self._clock())
 
     def _preview(self) -> str:
-        return words.preview(preview(self._open(), clock=self._clock))
+        return _preview_answer(preview(self._open(), clock=self._clock))
 
     def _ask(self) -> str:
         report = preview(self._allowed(), clock=self._clock)
         if not report.outcomes:
-            return words.NOTHING_DUE
-        return words.question(report, self._tokens.new())
+            return NOTHING_DUE
+        return _question(report, self._tokens.new())
 
     def _confirmed(self, token: str) -> str:
         home = self._allowed()
         if not self._tokens.use(token):
-            return words.WRONG_TOKEN
-        index = gateway_index() or OfflineRoutes(home.path, self._clock)
+            return WRONG_TOKEN
+        index = self._gateway_index() or OfflineRoutes(home.path, self._clock)
         report = sweep(home, clock=self._clock, origin="chat", index=index)
         tell_swept(report, str(self._path), WarnOnce())  # who asks is told where to look
-        return words.swept(report)
+        return _sweep_answer(report)
 
     def _allowed(self) -> Home:
         home = self._open()
@@ -146,23 +185,138 @@ class Chat:
             )
         return home
 
-    def _find(self, text: str) -> list[Found]:
+    def _find(self, text: str) -> list[MatchingSession]:
         """Sessions whose id, title or day holds ``text``, newest first; each once."""
         home = self._open()
         scan = home.store.scan(now=self._clock())
         last = {session.id: session.last_activity for session in scan.sessions}
         live = [
-            Found(session_id, it.title or "", last.get(session_id, 0.0), is_archived=False)
+            MatchingSession(session_id, it.title or "", last.get(session_id, 0.0), is_archived=False)
             for session_id, it in home.store.metadata(list(last)).items()
         ]
         archived = [
-            Found(it.session_id, it.title or "", it.last_activity, is_archived=True)
+            MatchingSession(it.session_id, it.title or "", it.last_activity, is_archived=True)
             for it in list_archive(home).entries
         ]
         wanted = text.casefold()
-        found = {it.session_id: it for it in (*archived, *live) if words.matches(it, wanted)}
+        found = {it.session_id: it for it in (*archived, *live) if _matches(it, wanted)}
         return sorted(found.values(), key=lambda it: (-it.last_activity, it.session_id))
 
     def _open(self) -> Home:
         """Anew for each question: what a person changes holds from then on."""
         return open_home(self._path, store="hermes")
+
+
+# How answers read
+
+
+def _status_answer(status: Status, mode: Mode | None, *, now: float) -> str:
+    """What is stored, what is due, and when the last sweep was."""
+    sessions = sum(group.sessions for group in status.picture.groups)
+    lines = [
+        f"{counted(sessions, 'session')}; everything stored takes {format_size(status.usage.total_bytes)}",
+    ]
+    if status.vault is not None and status.vault.sessions:
+        lines.append(
+            f"archive: {counted(status.vault.sessions, 'session')}, {format_size(status.usage.vault_bytes)}"
+        )
+    lines += [f"due: {_due(due.action, due.tier, due.sessions)}" for due in status.picture.due] or [
+        "nothing is due"
+    ]
+    if status.sweeps:
+        last = status.sweeps[0]
+        lines.append(f"last sweep: {format_duration(max(0.0, now - last.started_at))} ago ({last.state})")
+    else:
+        lines.append("no sweep has removed anything yet")
+    first = status.announcement
+    if first is not None:
+        when = format_duration(max(0.0, first.acts_at - now))
+        lines.append(f"first sweep: in {when}, of {counted(first.sessions, 'session')}; nothing asks again")
+    if mode is not None:
+        lines.append(f"mode: {mode.value}")
+    return _text([*lines, *_warnings(status.warnings)])
+
+
+def _preview_answer(report: SweepReport) -> str:
+    """What a sweep would do."""
+    lines = _totals(report)
+    return _text(["A sweep now would move:", *lines] if lines else [NOTHING_DUE])
+
+
+def _question(report: SweepReport, token: str) -> str:
+    """The same, and how to say yes."""
+    ask = f"To do it, say within 10 minutes: /retention sweep {token}"
+    return _text(["A sweep now would move:", *_totals(report), ask])
+
+
+def _sweep_answer(report: SweepReport) -> str:
+    """What a sweep did."""
+    lines = _totals(report) or ["nothing"]
+    if report.counts.failed:
+        lines.append(f"{counted(report.counts.failed, 'session')} failed and stayed; see the log")
+    if report.sweep is not None:
+        lines.append(f"To put it back: `hermes retention undo {report.sweep}` in a shell.")
+    return _text(["Moved:", *lines])
+
+
+def _matches(found: MatchingSession, wanted: str) -> bool:
+    """Whether id, title or day holds the text, which is in small letters."""
+    return any(wanted in it.casefold() for it in (found.session_id, found.title, _day(found.last_activity)))
+
+
+def _search_answer(text: str, sessions: Sequence[MatchingSession], *, most: int) -> str:
+    """A line for each of the first few. A title is shown to whoever knew a piece of it, nobody else."""
+    if not sessions:
+        return f"No id, title or day holds {printable(text)!r}."
+    wanted = text.casefold()
+    lines = [
+        f"{it.session_id} · {_day(it.last_activity)}"
+        + (f" · {_shortened(printable(it.title))}" if _knows_title(wanted, it) else "")
+        + (" · archived" if it.is_archived else "")
+        for it in sessions[:most]
+    ]
+    if len(sessions) > most:
+        lines.append(f"… and {len(sessions) - most:,} more")
+    return _text(lines)
+
+
+def _knows_title(wanted: str, found: MatchingSession) -> bool:
+    return len(wanted) >= _SHORTEST_KNOWN and wanted in found.title.casefold()
+
+
+def _broken(error: Exception) -> str:
+    """What nobody foresaw."""
+    return f"That failed in a way that nobody foresaw ({type(error).__name__}). Nothing is lost; see the log."
+
+
+def _text(lines: Sequence[str]) -> str:
+    """What is said, one line below the other; no name breaks a line."""
+    return "\n".join(map(printable, lines))
+
+
+def _totals(report: SweepReport) -> list[str]:
+    ends = dict.fromkeys(
+        (one.step.action, one.step.tier) for one in report.outcomes if not one.errors and not one.idle
+    )
+    sessions: dict[tuple[Action, Tier | None], set[str]] = {end: set() for end in ends}
+    for outcome in report.outcomes:
+        sessions.get((outcome.step.action, outcome.step.tier), set()).add(outcome.step.session_id)
+    return [_due(action, tier, len(ids)) for (action, tier), ids in sessions.items()]
+
+
+def _due(action: Action, tier: Tier | None, sessions: int) -> str:
+    what = "archived copies" if tier is None else _PARTS.get(tier, tier.words)
+    end = " to the archive" if action == "archive" else ", for good"
+    return f"{what}{end}: {counted(sessions, 'session')}"
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    return [f"warning: {it}" for it in warnings[:3]]
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(moment)) if moment > 0 else "no date"
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= _TITLE_LENGTH else f"{title[: _TITLE_LENGTH - 1]}…"

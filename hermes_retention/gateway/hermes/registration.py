@@ -10,10 +10,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from hermes_retention.gateway.hermes.callbacks import Tap
-from hermes_retention.gateway.hermes.inbox import Inbox
-from hermes_retention.gateway.hermes.pump import Pump
-from hermes_retention.gateway.hermes.stopping import MIDDLEWARE, Stopper
+from hermes_retention.gateway.hermes.callbacks import MIDDLEWARE, Callbacks, Inbox, StopMiddleware
+from hermes_retention.gateway.hermes.events import HookThread, HookTranslator
 from hermes_retention.gateway.hermes.tool import register_tool
 from hermes_retention.home.find import host_home
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from hermes_retention.gateway.hermes.events import Bridge
-    from hermes_retention.stores.base import RouteIndex
 
 COMMAND = "retention"
 SUMMARY = "Keep session storage bounded: sweep, look, undo"
@@ -61,32 +57,27 @@ class _Process:
 
     def __init__(self) -> None:
         self.inbox = Inbox()
-        self.pump = Pump(self.inbox, _open_bridge)
-        self._tap: Tap | None = None
+        self.thread = HookThread(self.inbox, _open_translator)
+        self._callbacks: Callbacks | None = None
 
-    def new_tap(self) -> Tap:
+    def new_callbacks(self) -> Callbacks:
         """Callbacks to register. Those of an earlier registration fall silent."""
-        if self._tap is not None:
-            self._tap.close()
-        self._tap = Tap(self.inbox, self.pump.caps)
-        return self._tap
+        if self._callbacks is not None:
+            self._callbacks.close()
+        self._callbacks = Callbacks(self.inbox, self.thread.caps)
+        return self._callbacks
 
 
 def register(ctx: Registrar) -> None:
     """Take part in this process of the host. A second call replaces what the first one registered."""
-    for hook, callback in _process.new_tap().callbacks().items():
+    for hook, callback in _process.new_callbacks().by_hook().items():
         ctx.register_hook(hook, callback)
     if hasattr(ctx, "register_middleware"):  # hosts since 0.17
-        ctx.register_middleware(MIDDLEWARE, Stopper(_process.pump.caps).answer_instead)
+        ctx.register_middleware(MIDDLEWARE, StopMiddleware(_process.thread.caps).answer_instead)
     ctx.register_cli_command(COMMAND, SUMMARY, _add_commands, _run_command)
     ctx.register_command(COMMAND, _answer, SUMMARY, CHAT_HINT)
     register_tool(ctx, home_of_this_process())
-    _process.pump.start()
-
-
-def gateway_index() -> RouteIndex | None:
-    """Where routes leave the gateway that this process is; ``None`` when it is none."""
-    return _process.pump.gateway_index()
+    _process.thread.start()
 
 
 def home_of_this_process() -> Path:
@@ -94,10 +85,8 @@ def home_of_this_process() -> Path:
     return host_home(os.environ)
 
 
-def _open_bridge() -> Bridge:
-    from hermes_retention.gateway.hermes.events import Bridge
-
-    return Bridge(home_of_this_process())
+def _open_translator() -> HookTranslator:
+    return HookTranslator(home_of_this_process())
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +106,7 @@ async def _answer(arguments: str) -> str:
     """The answer to ``/retention``; found on a thread of its own, for this is the gateway's event loop."""
     from hermes_retention.gateway.hermes.chat import answer_from_thread
 
-    return await answer_from_thread(arguments, home_of_this_process())
+    return await answer_from_thread(arguments, home_of_this_process(), _process.thread.gateway_index)
 
 
 _process = _Process()

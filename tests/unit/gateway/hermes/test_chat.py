@@ -13,7 +13,7 @@ from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 
 from hermes_retention import plugins
 from hermes_retention.actions.inspect.status import ANNOUNCEMENT, Announcement
-from hermes_retention.gateway.hermes import chat, chat_words
+from hermes_retention.gateway.hermes import chat
 from hermes_retention.gateway.hermes.chat import Chat, Tokens, answer_from_thread
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.hookspecs import hookimpl
@@ -80,7 +80,7 @@ def test_preview_changes_nothing(talk: Chat, home: HomeBuilder) -> None:
 def test_sweep_needs_the_word_that_it_asks_for(talk: Chat, home: HomeBuilder) -> None:
     question = talk.answer("sweep")
     assert len(files(home)) == 2
-    assert talk.answer("sweep yes") == chat_words.WRONG_TOKEN
+    assert talk.answer("sweep yes") == chat.WRONG_TOKEN
     assert len(files(home)) == 2
     answer = talk.answer(f"sweep {token_in(question)}")
     assert "files to the archive: 1 session" in answer
@@ -102,8 +102,8 @@ def test_word_is_good_once_and_for_ten_minutes() -> None:
 def test_nothing_due_needs_no_word(tmp_path: Path) -> None:
     home = HomeBuilder(tmp_path).session(LIVE, ended=None, age=HOUR)
     talk = Chat(home.path, Tokens(lambda: 0.0), clock=lambda: NOW)
-    assert talk.answer("sweep") == chat_words.NOTHING_DUE
-    assert talk.answer("preview") == chat_words.NOTHING_DUE
+    assert talk.answer("sweep") == chat.NOTHING_DUE
+    assert talk.answer("preview") == chat.NOTHING_DUE
 
 
 @pytest.mark.parametrize("mode", ["observe", "off"])
@@ -155,7 +155,7 @@ def test_no_name_breaks_a_line_or_gets_at_a_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", ["help", "find", "find   ", "remove everything"])
 def test_anything_else_is_answered_with_what_there_is(talk: Chat, words: str) -> None:
-    assert talk.answer(words) == chat_words.USAGE
+    assert talk.answer(words) == chat.USAGE
 
 
 def test_errors_are_told_in_one_line(talk: Chat, monkeypatch: pytest.MonkeyPatch, home: HomeBuilder) -> None:
@@ -196,7 +196,7 @@ def test_answer_that_takes_long_goes_on_and_the_loop_is_free(
         await asyncio.sleep(0)
         return await answer, done.is_set()
 
-    assert asyncio.run(ask()) == (chat_words.STILL_AT_IT, False)
+    assert asyncio.run(ask()) == (chat.STILL_AT_IT, False)
     go_on.set()
     assert done.wait(30)
 
@@ -210,4 +210,4 @@ def test_what_another_plugin_holds_stays(talk: Chat, monkeypatch: pytest.MonkeyP
     manager = bare_plugin_manager()
     manager.register(Holder())
     monkeypatch.setattr(plugins, "installed_extensions", lambda: Extensions(manager))
-    assert talk.answer("sweep") == chat_words.NOTHING_DUE
+    assert talk.answer("sweep") == chat.NOTHING_DUE

@@ -55,10 +55,10 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[registr
     monkeypatch.setenv("HERMES_HOME", str(tmp_path))
     monkeypatch.delenv("HERMES_RETENTION_MODE", raising=False)
     process = registration._Process()
-    monkeypatch.setattr(process.pump, "start", lambda: None)
+    monkeypatch.setattr(process.thread, "start", lambda: None)
     monkeypatch.setattr(registration, "_process", process)
     yield process
-    process.pump.finish()
+    process.thread.finish()
 
 
 def test_importing_and_registering_loads_nothing_heavy() -> None:

@@ -12,11 +12,9 @@ from pytest_mock import MockerFixture
 
 from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.hermes import registration
-from hermes_retention.gateway.hermes.callbacks import Tap
-from hermes_retention.gateway.hermes.events import Bridge
-from hermes_retention.gateway.hermes.inbox import Inbox
-from hermes_retention.gateway.hermes.stopping import Stopper
-from hermes_retention.gateway.model_call import ModelCall
+from hermes_retention.gateway.hermes.callbacks import Callbacks, Inbox, StopMiddleware
+from hermes_retention.gateway.hermes.events import HookTranslator
+from hermes_retention.gateway.host import ModelCall
 
 REQUEST = {"model": "m"}
 
@@ -31,7 +29,7 @@ def home(tmp_path: Path) -> Iterator[CappedHome]:
 
 def ask(watch: Callable[[], CapWatch | None], session_id: str | None = "s1") -> object:
     """What the host gets for a call of the model; the model would say ``(request,)``."""
-    stopper = Stopper(watch)
+    stopper = StopMiddleware(watch)
     return stopper.answer_instead(
         request=REQUEST, next_call=lambda request: (request,), session_id=session_id, platform="telegram"
     )
@@ -72,9 +70,9 @@ def test_without_caps_or_session_the_model_is_asked(home: CappedHome) -> None:
 
 def test_caps_know_of_a_call_before_its_hook_returns(home: CappedHome) -> None:
     home.call("s1")
-    tap = Tap(Inbox(), lambda: home.watch)
+    callbacks = Callbacks(Inbox(), lambda: home.watch)
     for number in (1, 2, 3):
-        tap.post_api_request("s1", "telegram", {}, assistant_tool_call_count=1, api_call_count=number)
+        callbacks.post_api_request("s1", "telegram", {}, assistant_tool_call_count=1, api_call_count=number)
     assert home.answer("s1") is not None
 
 
@@ -82,29 +80,29 @@ def test_tokens_of_a_call_include_cached_ones(home: CappedHome) -> None:
     home.restart(CHAT__CAPS__MAX_TOKENS="1000")
     home.call("s1")
     used = {"input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 985, "total_tokens": 1000}
-    Tap(Inbox(), lambda: home.watch).post_api_request("s1", "telegram", used, api_call_count=2)
+    Callbacks(Inbox(), lambda: home.watch).post_api_request("s1", "telegram", used, api_call_count=2)
     assert home.answer("s1") is not None
 
 
 def test_call_before_there_were_caps_is_told_later_and_once(tmp_path: Path, mocker: MockerFixture) -> None:
     inbox = Inbox()
-    bridge = Bridge(tmp_path, environ={}, clock=lambda: 0.0, runner=lambda: None)
+    translator = HookTranslator(tmp_path, environ={}, clock=lambda: 0.0, runner=lambda: None)
     watch = CapWatch(lambda _: pytest.fail("not needed"), clock=lambda: 0.0, begin=lambda _: None)
-    bridge.plugin.caps = watch
+    translator.plugin.caps = watch
     told_caps = mocker.patch.object(watch, "model_called")
-    Tap(inbox).post_api_request("s1", "cli", {"input_tokens": 7}, 1, 1)
-    Tap(inbox, lambda: watch).post_api_request("s1", "cli", {"input_tokens": 8}, 0, 2)
+    Callbacks(inbox).post_api_request("s1", "cli", {"input_tokens": 7}, 1, 1)
+    Callbacks(inbox, lambda: watch).post_api_request("s1", "cli", {"input_tokens": 8}, 0, 2)
     for told in inbox.take():
-        bridge.pass_on(told)
+        translator.pass_on(told)
     heard = sorted((call.args[-1] for call in told_caps.call_args_list), key=lambda call: call.number)
     assert heard == [ModelCall(1, 7, 1), ModelCall(2, 8, 0)]
-    bridge.close()
+    translator.close()
 
 
 @pytest.mark.parametrize("offers", [True, False])
 def test_host_that_offers_it_gets_the_middleware(offers: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a fact of the case
     process = registration._Process()
-    monkeypatch.setattr(process.pump, "start", lambda: None)
+    monkeypatch.setattr(process.thread, "start", lambda: None)
     monkeypatch.setattr(registration, "_process", process)
     registered: dict[str, object] = {}
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from hermes_retention.gateway.hermes.callbacks import Tap
-from hermes_retention.gateway.hermes.events import Bridge
-from hermes_retention.gateway.hermes.inbox import Inbox
+from hermes_retention.gateway.hermes.callbacks import Callbacks, Inbox
+from hermes_retention.gateway.hermes.events import HookTranslator
 from hermes_retention.hookspecs import hookimpl
 from hermes_retention.policy.resume import ResumeCandidate, ResumePlan, plan_resume
 
@@ -63,20 +62,20 @@ class Listener:
 
 
 class Line:
-    """A bridge with a listener on it, and the callbacks that lead there."""
+    """A translator with a listener on it, and the callbacks that lead there."""
 
     def __init__(self, home: Path, runner: object | None = None) -> None:
         self.inbox = Inbox()
-        self.tap = Tap(self.inbox)
-        self.bridge = Bridge(home, environ={}, clock=lambda: NOW, runner=lambda: runner)
+        self.callbacks = Callbacks(self.inbox)
+        self.translator = HookTranslator(home, environ={}, clock=lambda: NOW, runner=lambda: runner)
         self.listener = Listener()
-        self.bridge.manager.register(self.listener)
+        self.translator.manager.register(self.listener)
 
     def call(self, hook: str, **keywords: object) -> None:
         """As the host does it, and all the way through."""
-        self.tap.callbacks()[hook](**keywords)
+        self.callbacks.by_hook()[hook](**keywords)
         for told in self.inbox.take():
-            self.bridge.pass_on(told)
+            self.translator.pass_on(told)
 
 
 @pytest.fixture
@@ -89,7 +88,7 @@ def make_line(tmp_path: Path) -> Iterator[Callable[..., Line]]:
 
     yield make
     for line in lines:
-        line.bridge.plugin.gateway_shutdown()
+        line.translator.plugin.gateway_shutdown()
 
 
 @pytest.fixture
@@ -207,8 +206,8 @@ def test_failed_run_is_told_as_failed(line: Line) -> None:
     assert line.listener.of("cron_complete")[0]["job"] == "news"
 
 
-def test_closed_tap_tells_nothing(line: Line) -> None:
-    line.tap.close()
+def test_closed_callbacks_tell_nothing(line: Line) -> None:
+    line.callbacks.close()
     line.call("on_session_end", session_id="a", platform="cli", completed=True)
     assert line.listener.heard == []
 
@@ -221,7 +220,7 @@ def test_plugin_that_fails_costs_one_warning_and_keeps_nobody_from_hearing(
         def session_end(self, session_id: str) -> None:
             raise ValueError("what somebody said")
 
-    line.bridge.manager.register(Broken())
+    line.translator.manager.register(Broken())
     for session_id in ("a", "b"):
         line.call("on_session_finalize", session_id=session_id, platform="x", reason="session_expired")
     assert [it["id"] for it in line.listener.of("session_end")] == ["a", "b"]
@@ -279,8 +278,8 @@ def test_sessions_that_are_not_worth_it_lose_their_mark(make_line: Callable[...,
         entry("unmarked", idle=10, marked=False),
     )
     line = make_line(SimpleNamespace(session_store=store))
-    line.bridge.manager.register(Planner())
-    line.bridge.plan_resume()
+    line.translator.manager.register(Planner())
+    line.translator.plan_resume()
     marks = {it.session_id for it in store._entries.values() if it.resume_pending}
     assert marks == {"newest"}
 
@@ -288,8 +287,8 @@ def test_sessions_that_are_not_worth_it_lose_their_mark(make_line: Callable[...,
 def test_no_plan_leaves_all_marks(make_line: Callable[..., Line]) -> None:
     store = Store(entry("a", idle=60))
     line = make_line(SimpleNamespace(session_store=store))
-    line.bridge.manager.unregister(line.bridge.plugin)
-    line.bridge.plan_resume()
+    line.translator.manager.unregister(line.translator.plugin)
+    line.translator.plan_resume()
     assert store._entries["key of a"].resume_pending
 
 
@@ -297,15 +296,15 @@ def test_host_that_is_not_what_it_was_resumes_what_it_wants(
     make_line: Callable[..., Line], caplog: pytest.LogCaptureFixture
 ) -> None:
     line = make_line(SimpleNamespace(session_store=object()))
-    line.bridge.plan_resume()
+    line.translator.plan_resume()
     assert len(caplog.messages) == 1
 
 
 def test_start_and_end_of_the_gateway_are_told(make_line: Callable[..., Line], tmp_path: Path) -> None:
     line = make_line(SimpleNamespace(adapters={Platform.NTFY: object()}))
-    line.bridge.manager.unregister(line.bridge.plugin)  # no sweep shall begin here
-    line.bridge.gateway_is_up()
-    line.bridge.gateway_ends()
+    line.translator.manager.unregister(line.translator.plugin)  # no sweep shall begin here
+    line.translator.gateway_is_up()
+    line.translator.gateway_ends()
     assert line.listener.heard == [
         ("gateway_startup", {"home": tmp_path, "platforms": ["ntfy"]}),
         ("gateway_shutdown", {}),
