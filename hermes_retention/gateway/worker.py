@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import sys
 import threading
 import time
@@ -34,12 +33,8 @@ _RETRY_SECONDS = 60.0
 """When something failed that nobody foresaw."""
 _MOST_LINES = 10_000
 """Lines in memory while the queue cannot be written; the oldest give way, and sweeps find what they said."""
-_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30}
-"""Number of the system call, which the C library does not offer as a function."""
-_WHO_PROCESS = 1
-_BEST_EFFORT = 2
 _LOWEST = 7
-_CLASS_SHIFT = 13
+"""Of the eight priorities in the I/O class *best effort*."""
 _PAUSE_SECONDS = 0.02
 _BUSY_LOAD = 1.5
 """Load per processor from which the machine counts as busy. Our own thread counts too."""
@@ -260,13 +255,16 @@ def lower_io_priority() -> bool:
 
     Returns whether the system offers that. Linux only.
     """
-    number = _IOPRIO_SET.get(platform.machine())
-    if sys.platform != "linux" or number is None:
+    if sys.platform != "linux":
         return False
-    import ctypes
+    import psutil
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.syscall(number, _WHO_PROCESS, 0, _BEST_EFFORT << _CLASS_SHIFT | _LOWEST) == 0)
+    thread = psutil.Process(threading.get_native_id())  # threads have priorities of their own
+    try:
+        thread.ionice(psutil.IOPRIO_CLASS_BE, _LOWEST)
+    except (psutil.Error, OSError):
+        return False
+    return True
 
 
 def is_busy() -> bool:

@@ -35,7 +35,7 @@ from hermes_retention.model.errors import (
     StoreUnreadable,
     SweepRunning,
 )
-from hermes_retention.stores.hermes.compact import compaction, replicas
+from hermes_retention.stores.hermes.compact import compaction, preconditions
 from hermes_retention.stores.hermes.compact import swap as swapping
 
 
@@ -46,7 +46,7 @@ def home(tmp_path: Path) -> HomeBuilder:
 
 @pytest.fixture(autouse=True)
 def _no_litestream_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(replicas, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "litestream.yml")
+    monkeypatch.setattr(preconditions, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "litestream.yml")
 
 
 def run(home: HomeBuilder, **options: object) -> CompactReport:

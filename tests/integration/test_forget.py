@@ -15,8 +15,7 @@ from homes import DAY, NOW, HomeBuilder
 from sites import clock, policy_of, site_of
 
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.actions.upkeep.forget import forget
-from hermes_retention.actions.upkeep.targets import Wanted, pending, preview
+from hermes_retention.actions.upkeep.forget import Wanted, forget, pending, preview
 from hermes_retention.archive.vault import Vault
 from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from hermes_retention.actions.upkeep.targets import pending
+from hermes_retention.actions.upkeep.forget import pending
 from hermes_retention.archive.partition import Partition
 from hermes_retention.home.find import VARIABLE, oddity_of_variable
 from hermes_retention.home.home import Home

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention import __version__
-from hermes_retention.actions.upkeep.targets import pending
+from hermes_retention.actions.upkeep.forget import pending
 from hermes_retention.disk.writing import replace_public_file
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow

@@ -20,7 +20,7 @@ from hermes_retention.disk.moving import remove_own_entry
 from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import FOLDER, free_bytes
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 from hermes_retention.stores.hermes.compact import compaction
 from hermes_retention.stores.hermes.compact import preconditions as obstacles
 from hermes_retention.stores.hermes.compact import swap as swapping
@@ -154,9 +154,7 @@ def recover(site: Home) -> None:
 
 def _database(site: Home) -> Path:
     if site.store.name != "hermes":
-        raise CompactionRefused(
-            printable(str(site.path)), "its sessions are not in a database", consequence=NOTHING
-        )
+        raise CompactionRefused(str(site.path), "its sessions are not in a database", consequence=NOTHING)
     return site.path / DATABASE
 
 
@@ -164,7 +162,7 @@ def _figures(path: Path) -> Figures:
     found = compaction.figures(path)
     if found is None:
         raise CompactionRefused(
-            printable(str(path)),
+            str(path),
             "there is no such database",
             consequence=NOTHING,
             cure="Name the home with --home DIR or HERMES_HOME; by default it is ~/.hermes.",
@@ -183,7 +181,7 @@ def _about(job: _Job) -> tuple[str, ...]:
     if job.merge or not job.figures.indexes:
         return ()
     why = "too little room to merge the search indexes as well, which often frees as much again"
-    return (f"{printable(str(job.path))}: {why}. Run it once more afterwards.",)
+    return (f"{job.path}: {why}. Run it once more afterwards.",)
 
 
 @contextlib.contextmanager
@@ -192,10 +190,10 @@ def _folder(site: Home, path: Path) -> Iterator[Directory]:
     with Directory.create(site.path, FOLDER, _PART) as folder:
         if os.fstat(folder.descriptor).st_dev != path.lstat().st_dev:
             raise CompactionRefused(
-                printable(str(folder.path)),
+                str(folder.path),
                 "it lies on another file system than the database, so nothing could be exchanged in one step",
                 consequence=NOTHING,
-                cure=f"Mount only {printable(str(site.workspace.vault.root))} there.",
+                cure=f"Mount only {site.workspace.vault.root} there.",
             )
         try:
             yield folder
@@ -219,7 +217,7 @@ def _system_errors_told(path: Path) -> Iterator[None]:
     except OSError as error:
         why = f"the system refused ({words(error)})"
         cure = "Check the free space and the rights in its directory."
-        raise CompactionRefused(printable(str(path)), why, consequence=NOTHING, cure=cure) from error
+        raise CompactionRefused(str(path), why, consequence=NOTHING, cure=cure) from error
 
 
 def _write_copy(job: _Job, folder: Directory, observer: Observer) -> swapping.Stamp:
@@ -259,9 +257,9 @@ def _finish(path: Path, folder: Directory) -> None:
     try:
         compaction.require_in_place(path)
     except RetentionError as error:
-        kept = printable(str(folder.path / swapping.OLD))
+        kept = str(folder.path / swapping.OLD)
         raise CompactionFailed(
-            printable(str(path)),
+            str(path),
             f"compacted, it cannot be read ({error.why})",
             consequence=f"the one from before is kept as {kept}",
             cure="Stop the host and move that one back.",
@@ -270,7 +268,7 @@ def _finish(path: Path, folder: Directory) -> None:
         remove_own_entry(folder, swapping.OLD)
     except OSError as error:
         raise CompactionFailed(
-            printable(str(folder.path / swapping.OLD)),
+            str(folder.path / swapping.OLD),
             f"it cannot be removed ({words(error)})",
             consequence="the database is compacted; the one from before takes space until the next run",
         ) from error

@@ -26,8 +26,7 @@ from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size, minute
 
 if TYPE_CHECKING:
-    from hermes_retention.actions.upkeep.forget import Receipt
-    from hermes_retention.actions.upkeep.targets import Preview, Target, Wanted
+    from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted
     from hermes_retention.cli.context import Context
 
 _SHOWN = 30
@@ -62,7 +61,7 @@ stop it, or leave them out with --skip-live. Run it again after a crash.""",
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, question, removal, receipt."""
-    from hermes_retention.actions.upkeep.targets import preview
+    from hermes_retention.actions.upkeep.forget import preview
 
     wanted = _wanted(arguments)
     seen = preview(context.site, wanted, now=context.clock())
@@ -79,7 +78,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
-    from hermes_retention.actions.upkeep.targets import Wanted
+    from hermes_retention.actions.upkeep.forget import Wanted
 
     if arguments.user is None and (arguments.platform is not None or not arguments.sessions):
         raise UsageError(

@@ -16,7 +16,7 @@ import msgspec
 
 from hermes_retention.disk import effects
 from hermes_retention.model.errors import CompactionRefused, DatabaseInUse, StoreUnreadable
-from hermes_retention.model.text import is_text, printable
+from hermes_retention.model.text import is_text
 from hermes_retention.stores.hermes.state_db import BUSY_SECONDS, reading
 
 _CACHE = "PRAGMA cache_size = -16000"  # kilobytes: memory stays bounded whatever the size of the database
@@ -162,7 +162,7 @@ def prove_same(path: Path, contents: Contents, *, journal_mode: str, of: Path) -
     with opened(path, of=of) as copy:
         said = [str(line) for (line,) in copy.execute("PRAGMA integrity_check(3)")]
         if said != ["ok"]:
-            raise _differs(path, f"its integrity check says {printable(said[0])}")
+            raise _differs(path, f"its integrity check says {said[0]}")
         found = read_contents(copy, contents)
         for field in contents.__struct_fields__:
             if getattr(found, field) != getattr(contents, field):
@@ -183,7 +183,7 @@ def require_in_place(path: Path) -> None:
 def in_use(path: Path, why: str) -> DatabaseInUse:
     """The error for a database that others work with."""
     return DatabaseInUse(
-        printable(str(path)),
+        str(path),
         why,
         consequence=NOTHING,
         cure="Stop the gateway and every other hermes process, then run it again.",
@@ -193,19 +193,19 @@ def in_use(path: Path, why: str) -> DatabaseInUse:
 def as_error(path: Path, error: sqlite3.Error) -> StoreUnreadable | DatabaseInUse | CompactionRefused:
     """What SQLite said, in the form that people read."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
-    said = printable(str(error))
+    said = str(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return in_use(path, f"another process has held its lock for {BUSY_SECONDS:.0f} s")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(path, said)
     cure = "Check the free space, the rights and the health of the disk."
-    return CompactionRefused(printable(str(path)), f"SQLite gave up ({said})", consequence=NOTHING, cure=cure)
+    return CompactionRefused(str(path), f"SQLite gave up ({said})", consequence=NOTHING, cure=cure)
 
 
 def _damaged(path: Path, said: str) -> StoreUnreadable:
     return StoreUnreadable(
-        printable(str(path)),
-        f"it is damaged ({printable(said)})",
+        str(path),
+        f"it is damaged ({said})",
         consequence=NOTHING,
         cure="Stop the host, then run `hermes sessions repair` or put a backup in its place.",
     )
@@ -213,7 +213,7 @@ def _damaged(path: Path, said: str) -> StoreUnreadable:
 
 def _differs(path: Path, how: str) -> CompactionRefused:
     return CompactionRefused(
-        f"the compacted copy {printable(str(path))}",
+        f"the compacted copy {path}",
         how,
         consequence="it was thrown away and the database not changed",
         cure="Please report this; `hermes sessions optimize` is another way.",

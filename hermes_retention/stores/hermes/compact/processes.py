@@ -1,28 +1,26 @@
 """Who has a file open, and whether a gateway runs over a home.
 
-Only looks: sends no signal and changes nothing. What must not live here: SQLite, and what follows from it.
+Only looks: sends no signal and changes nothing. psutil is imported only where it is asked. What must not live
+here: SQLite, and what follows from it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-import shutil
-import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.model.text import printable
-
 GATEWAY_LOCK = "gateway.lock"
 GATEWAY_PID = "gateway.pid"
 _PROC = "/proc"
 _START_TIME = 19  # field 22 of /proc/<pid>/stat, counted behind the name
-_LSOF_SECONDS = 30
 
 FileId: TypeAlias = tuple[int, int]
 """Device and inode: the same file under every name and mount."""
@@ -41,13 +39,16 @@ class Occupant(msgspec.Struct, frozen=True, order=True):
 def occupants(paths: Iterable[Path]) -> list[Occupant]:
     """The processes, this one among them, that have one of these files open, whatever they call it.
 
-    Processes of other users are only seen by root. Where the system can tell nothing (no /proc, no lsof) the
-    list is empty.
+    Processes of other users are only seen by root.
     """
-    there = [path for path in paths if os.path.lexists(path)]
-    if os.path.isdir(f"{_PROC}/self/fd"):
-        return _from_proc({_file_id(os.stat(path)) for path in there})
-    return _from_lsof(there)
+    import psutil
+
+    wanted = {_file_id(os.stat(path)) for path in paths if os.path.lexists(path)}
+    if not wanted:
+        return []
+    open_files = _from_proc if os.path.isdir(f"{_PROC}/self/fd") else _from_psutil
+    found = [pid for pid in psutil.pids() if any(file in wanted for file in open_files(pid))]
+    return [Occupant(pid, _name(pid)) for pid in sorted(found)]
 
 
 def running_gateway(home: Path) -> Occupant | None:
@@ -67,14 +68,11 @@ def _file_id(status: os.stat_result) -> FileId:
     return status.st_dev, status.st_ino
 
 
-def _from_proc(wanted: set[FileId]) -> list[Occupant]:
-    pids = [int(name) for name in os.listdir(_PROC) if name.isdigit()]
-    found = [pid for pid in pids if wanted and any(file in wanted for file in _open_files(pid))]
-    return [Occupant(pid, _name(pid)) for pid in sorted(found)]
+def _from_proc(pid: int) -> Iterator[FileId]:
+    """What the process has open. A process that ended, or that we may not look into, has nothing.
 
-
-def _open_files(pid: int) -> Iterator[FileId]:
-    """What the process has open. A process that ended, or that we may not look into, has nothing."""
+    Not by psutil: it leaves out files that have no name any more, such as a database that was replaced.
+    """
     folder = f"{_PROC}/{pid}/fd"
     try:
         descriptors = os.listdir(folder)
@@ -89,54 +87,48 @@ def _open_files(pid: int) -> Iterator[FileId]:
             continue
 
 
+def _from_psutil(pid: int) -> Iterator[FileId]:
+    """The same where there is no ``/proc``."""
+    import psutil
+
+    try:
+        opened = psutil.Process(pid).open_files()
+    except psutil.Error:
+        return
+    for file in opened:
+        with contextlib.suppress(OSError):
+            yield _file_id(os.stat(file.path))
+
+
 def _name(pid: int) -> str:
     """The program, and the script that an interpreter runs. Further arguments may be private."""
-    name = _read(f"{_PROC}/{pid}/comm").strip() or "a process"
-    words = [word for word in _read(f"{_PROC}/{pid}/cmdline").split("\0")[1:] if word]
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        name, words = process.name(), [word for word in process.cmdline()[1:] if word]
+    except psutil.Error:
+        return "a process"
     if name.startswith("python") and words and words[0] not in ("-c", "-"):
         script = words[1] if words[0] == "-m" and len(words) > 1 else words[0]
         name = f"{name} {os.path.basename(script)}"
-    return printable(name)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, errors="surrogateescape") as stream:
-            return stream.read(4096)
-    except OSError:
-        return ""
+    return name or "a process"
 
 
 def _start_time(pid: int) -> int | None:
-    """Clock ticks from boot to the start of the process; with the pid this names it for good."""
-    fields = _read(f"{_PROC}/{pid}/stat").rpartition(")")[2].split()
-    return int(fields[_START_TIME]) if len(fields) > _START_TIME else None
+    """When the process started, as the host writes it down; with the pid this names it for good.
 
+    On Linux clock ticks from boot, elsewhere hundredths of a second since 1970.
+    """
+    import psutil
 
-def _from_lsof(paths: Sequence[Path]) -> list[Occupant]:
-    lsof = shutil.which("lsof", path=f"{os.defpath}:/usr/sbin")
-    if lsof is None or not paths:
-        return []
-    command: list[str | Path] = [lsof, "-w", "-F", "pc", "--", *paths]
     try:
-        answer = subprocess.run(  # noqa: S603 - a fixed program; the paths stand behind "--"
-            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_LSOF_SECONDS, check=False
-        ).stdout.decode(errors="replace")
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return _parse_lsof(answer)
-
-
-def _parse_lsof(answer: str) -> list[Occupant]:
-    """Lines ``p<pid>`` and ``c<command>``, then one for each file."""
-    found: dict[int, str] = {}
-    pid = 0
-    for line in answer.splitlines():
-        if line[:1] == "p" and line[1:].isdigit():
-            pid = int(line[1:])
-        elif line[:1] == "c" and pid:
-            found[pid] = printable(line[1:])
-    return [Occupant(pid, name) for pid, name in sorted(found.items())]
+        if sys.platform != "linux":
+            return round(psutil.Process(pid).create_time() * 100)
+        with open(f"{_PROC}/{pid}/stat", "rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[_START_TIME])
+    except (OSError, IndexError, psutil.Error):
+        return None
 
 
 def _pid_record(path: Path) -> tuple[int, int | None] | None:

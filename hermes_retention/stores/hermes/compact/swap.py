@@ -21,7 +21,7 @@ from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.moving import give_second_name, remove_own_entry, take_place
 from hermes_retention.model.errors import CompactionRefused, RetentionError
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 from hermes_retention.stores.hermes.compact.compaction import NOTHING, in_use, require_in_place
 from hermes_retention.stores.hermes.compact.processes import Occupant, occupants
 from hermes_retention.stores.hermes.state_db import DATABASE
@@ -131,7 +131,7 @@ def _require_old_unneeded(database: Path, old: Path) -> None:
     found = occupants([old])
     if found:
         raise CompactionRefused(
-            printable(str(database)),
+            str(database),
             f"{_list(found)} still has the file open that was there before an earlier compaction",
             consequence="both are kept",
             cure="Stop that process, then run it again.",
@@ -140,9 +140,9 @@ def _require_old_unneeded(database: Path, old: Path) -> None:
         require_in_place(database)
     except RetentionError as error:
         raise CompactionRefused(
-            printable(str(database)),
+            str(database),
             error.why,
-            consequence=f"the database from before an earlier compaction is kept as {printable(str(old))}",
+            consequence=f"the database from before an earlier compaction is kept as {old}",
             cure="Stop the host, compare the two, and remove or move back the one that was kept.",
         ) from error
 
@@ -195,7 +195,7 @@ def _keep_old(home: Directory, folder: Directory) -> None:
         give_second_name(home, DATABASE, folder, OLD)
     except OSError as error:
         remove_own_entry(folder, OLD)
-        why = f"it cannot get a second name in {printable(str(folder.path))} ({words(error)})"
+        why = f"it cannot get a second name in {folder.path} ({words(error)})"
         raise _refused(home.path / DATABASE, why) from error
     except BaseException:
         remove_own_entry(folder, OLD)
@@ -244,4 +244,4 @@ def _list(found: list[Occupant]) -> str:
 
 def _refused(path: Path, why: str) -> CompactionRefused:
     cure = "Run it as the user who owns the home, on a file system of its own machine."
-    return CompactionRefused(printable(str(path)), why, consequence=NOTHING, cure=cure)
+    return CompactionRefused(str(path), why, consequence=NOTHING, cure=cure)
