@@ -118,3 +118,13 @@ def describe(artifact: ArchivedArtifact) -> dict[str, Any]:
         "sweep": artifact.sweep,
         "partition": artifact.partition,
     }
+
+
+def seal_of(*described: object) -> bytes:
+    """A checksum over what a partition says of an artifact beside its content.
+
+    It is that of: session id, kind, name (bytes), size, mtime_ns, mode, sha256, archived_at, sweep. The
+    sha256 of an artifact covers its content only; without a seal a single bit could give a file another time,
+    or let a copy expire years early.
+    """
+    return hashlib.sha256(repr(described).encode("utf-8", "surrogatepass")).digest()

@@ -21,7 +21,6 @@ from typing import Any, Self
 
 import msgspec
 
-from hermes_retention.archive import seals
 from hermes_retention.archive.codec import (
     Codec,
     FrameError,
@@ -29,7 +28,7 @@ from hermes_retention.archive.codec import (
     compress_dictionary,
     decompress_dictionary,
 )
-from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
+from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, seal_of, unpack
 from hermes_retention.disk import effects, writing
 from hermes_retention.model.errors import FrameCorrupt, VaultDamaged
 from hermes_retention.model.session import ArchivedSession, ArtifactKind, SessionClass
@@ -42,6 +41,12 @@ _ARTIFACT = (
     "a.archived_at, a.sweep"
 )
 _OF_SESSIONS = "artifacts a JOIN sessions s ON s.number = a.session"
+_SEALED = (
+    "SELECT a.id, e.digest, "
+    "s.id, a.kind, a.name, a.size, a.mtime_ns, a.mode, a.sha256, a.archived_at, a.sweep FROM artifacts a "
+    "LEFT JOIN sessions s ON s.number = a.session LEFT JOIN seals e ON e.artifact_id = a.id"
+)
+"""Every artifact with its seal, and with what the seal is of."""
 _APPLICATION_ID = 0x48527631  # "HRv1": lets ``file`` and doctors tell a partition from any other database
 _VARIABLES = 500
 """SQLite allows at least 999 in a statement; more than 500 gain nothing."""
@@ -65,7 +70,7 @@ CREATE INDEX artifacts_by_session ON artifacts(session);
 CREATE TABLE frames(
     artifact_id INTEGER NOT NULL REFERENCES artifacts(id), seq INTEGER NOT NULL,
     size INTEGER NOT NULL, frame BLOB NOT NULL, PRIMARY KEY (artifact_id, seq));
-{seals.TABLE};
+CREATE TABLE seals(artifact_id INTEGER PRIMARY KEY, digest BLOB NOT NULL);
 INSERT INTO meta VALUES('format', '{FORMAT}');
 """
 
@@ -176,12 +181,10 @@ class Partition:
                 for seq, frame in enumerate(one.frames)
             ),
         )
-        if not seals.has_seals(self._connection):
-            self._connection.execute(seals.TABLE)
         self._insert(
             "INSERT OR REPLACE INTO seals",
             [
-                (number, seals.seal_of(one.session_id, *columns[:-1], float(archived_at), sweep))
+                (number, seal_of(one.session_id, *columns[:-1], float(archived_at), sweep))
                 for number, one, columns in zip(ids, packed, described, strict=True)
             ],
         )
@@ -268,8 +271,7 @@ class Partition:
                 (session_id,),
             )
             self._connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
-        if seals.has_seals(self._connection):
-            self._connection.execute("DELETE FROM seals WHERE artifact_id NOT IN (SELECT id FROM artifacts)")
+        self._connection.execute("DELETE FROM seals WHERE artifact_id NOT IN (SELECT id FROM artifacts)")
         for dictionary_id, sources in self._connection.execute(
             "SELECT id, sources FROM dictionaries"
         ).fetchall():
@@ -461,7 +463,8 @@ class Partition:
                 f"artifact {number} is described otherwise than when it was archived",
                 consequence="nothing was removed on its account",
             )
-            for number in seals.broken(self._connection, session_ids)
+            for number, digest, *described in self._connection.execute(_SEALED)
+            if digest != seal_of(*described) and (session_ids is None or described[0] in session_ids)
         ]
 
     def check_structure(self) -> list[str]:

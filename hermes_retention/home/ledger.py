@@ -20,6 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from hermes_retention.disk import effects, writing
+from hermes_retention.home import ledger_caps, queue
 from hermes_retention.home.ledger_caps import CapRecords
 from hermes_retention.home.queue import Queue
 from hermes_retention.model.errors import LedgerDamaged, LedgerFull, LedgerUnusable, RetentionError
@@ -63,25 +64,36 @@ CREATE TABLE IF NOT EXISTS steps(
 CREATE INDEX IF NOT EXISTS steps_by_sweep ON steps(sweep);
 CREATE INDEX IF NOT EXISTS steps_by_session ON steps(session_id);
 CREATE TABLE IF NOT EXISTS restored(session_id TEXT PRIMARY KEY, restored_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS looked_through(
+    session_id TEXT PRIMARY KEY, last_message_at REAL NOT NULL, above INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pictures(
+    day TEXT PRIMARY KEY, taken_at REAL NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
+{queue.TABLE}
+{ledger_caps.TABLES}
 INSERT OR IGNORE INTO meta VALUES('format', '{FORMAT}');
 """
-"""Two processes may find the file empty at the same moment: the later one changes nothing."""
+"""Two processes may find the file empty at the same moment: the later one changes nothing.
 
+There is a picture for each day in UTC, the last of that day; numbers only.
+"""
+
+TABLES = (
+    "sweeps",
+    "steps",
+    "restored",
+    "looked_through",
+    "pictures",
+    "pending",
+    "cap_counts",
+    "alerts",
+    "stops",
+)
+"""All of them but ``meta``, without which a file is no ledger."""
 FIRST_REMOVAL = "first_removal"
 """The fact that says when this home first lost something to a sweep."""
 STORE = "store"
 """The fact that says through which store this home last lost something to a sweep, by its name."""
 _CLOCK = "clock"
-_LOOKED_THROUGH = """
-CREATE TABLE IF NOT EXISTS looked_through(
-    session_id TEXT PRIMARY KEY, last_message_at REAL NOT NULL, above INTEGER NOT NULL) WITHOUT ROWID
-"""
-
-_PICTURES = """
-CREATE TABLE IF NOT EXISTS pictures(
-    day TEXT PRIMARY KEY, taken_at REAL NOT NULL, content TEXT NOT NULL) WITHOUT ROWID
-"""
-"""One for each day in UTC, the last of that day; numbers only."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -305,23 +317,19 @@ class Ledger:
         notes = [(session_id, restored_at) for session_id in session_ids]
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO restored VALUES (?, ?)", notes)
-            if self._has("looked_through"):  # what comes back has its tool output again
-                connection.executemany(
-                    "DELETE FROM looked_through WHERE session_id = ?", [note[:1] for note in notes]
-                )
+            connection.executemany(  # what comes back has its tool output again
+                "DELETE FROM looked_through WHERE session_id = ?", [note[:1] for note in notes]
+            )
 
     def note_looked_through(self, looked: Iterable[LookedThrough]) -> None:
         """Remember which messages were looked through for tool output, so that it is done once."""
         with self._transaction() as connection:
-            connection.execute(_LOOKED_THROUGH)
             connection.executemany(
                 "INSERT OR REPLACE INTO looked_through VALUES (?, ?, ?)", map(msgspec.structs.astuple, looked)
             )
 
     def looked_through(self) -> dict[str, LookedThrough]:
         """Session id → what of it was looked through."""
-        if not self._has("looked_through"):
-            return {}
         rows = self._rows("SELECT session_id, last_message_at, above FROM looked_through")
         return {row[0]: LookedThrough(*row) for row in rows}
 
@@ -336,29 +344,19 @@ class Ledger:
             for (table,) in tables:
                 connection.executemany(f"DELETE FROM {table} WHERE session_id = ?", ids)  # noqa: S608 - our own
 
-    def _has(self, table: str) -> bool:
-        """A ledger of an older version has no such table until something is noted there."""
-        query = "SELECT count(*) FROM sqlite_schema WHERE name = ?"
-        return bool(self._rows(query, (table,))[0][0])
-
     def keep_picture(self, content: str, *, taken_at: float) -> None:
         """Remember what the home looks like; a later picture of the same day in UTC takes its place."""
         day = time.strftime("%Y-%m-%d", time.gmtime(taken_at))
         with self._transaction() as connection:
-            connection.execute(_PICTURES)
             connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", (day, taken_at, content))
 
     def pictures(self, *, since: float = 0.0) -> list[str]:
         """The pictures taken after ``since``, oldest first."""
-        if not self._has("pictures"):
-            return []
         query = "SELECT content FROM pictures WHERE taken_at > ? ORDER BY taken_at"
         return [content for (content,) in self._rows(query, (since,))]
 
     def newest_picture(self) -> str | None:
         """The last one that was kept."""
-        if not self._has("pictures"):
-            return None
         rows = self._rows("SELECT content FROM pictures ORDER BY taken_at DESC LIMIT 1")
         return str(rows[0][0]) if rows else None
 
@@ -393,7 +391,7 @@ class Ledger:
         said = self._rows("PRAGMA quick_check(1)")[0][0]
         if said != "ok":
             raise _unusable(self.path, f"it is damaged ({printable(str(said))})", kind=LedgerDamaged)
-        for table in ("sweeps", "steps", "restored"):
+        for table in TABLES:
             try:
                 self._rows(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - a constant name
             except LedgerUnusable as error:

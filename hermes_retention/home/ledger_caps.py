@@ -6,8 +6,7 @@ What must not live here: limits, and what is done at them.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,24 +21,19 @@ if TYPE_CHECKING:
 
 _KEEP_COUNTS_SECONDS = 90 * 86400.0
 _KEEP_ALERTS_SECONDS = 730 * 86400.0
-_COUNTS = """
+TABLES = """
 CREATE TABLE IF NOT EXISTS cap_counts(
     session_id TEXT PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL, last_id INTEGER NOT NULL,
-    tokens REAL, cost_usd REAL, counted_at REAL NOT NULL) WITHOUT ROWID
-"""
-_ALERTS = """
+    tokens REAL, cost_usd REAL, counted_at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alerts(
     session_id TEXT NOT NULL, cap TEXT NOT NULL, stage TEXT NOT NULL, class TEXT NOT NULL,
     platform TEXT NOT NULL, count REAL NOT NULL, upper REAL NOT NULL, action TEXT NOT NULL,
     done TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL,
-    PRIMARY KEY(session_id, cap, stage)) WITHOUT ROWID
-"""
-_STOPS = """
+    PRIMARY KEY(session_id, cap, stage)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stops(
     session_id TEXT NOT NULL, cap TEXT NOT NULL, at REAL NOT NULL, until REAL, count REAL NOT NULL,
-    PRIMARY KEY(session_id, cap)) WITHOUT ROWID
+    PRIMARY KEY(session_id, cap)) WITHOUT ROWID;
 """
-_TABLES = (_COUNTS, _ALERTS, _STOPS)
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -70,8 +64,6 @@ class CapRecords:
 
     def of(self, session_id: str) -> Remembered:
         """What is remembered of a session; nothing when it was never counted."""
-        if not self._exist():
-            return Remembered()
         name = (storable(session_id),)
         counted = self._rows(
             "SELECT messages, bytes, last_id, tokens, cost_usd FROM cap_counts WHERE session_id = ?", name
@@ -86,15 +78,11 @@ class CapRecords:
 
     def stopped(self, *, now: float) -> list[str]:
         """Ids of the sessions with a stop that may still hold."""
-        if not self._exist():
-            return []
         rows = self._rows("SELECT DISTINCT session_id FROM stops WHERE until IS NULL OR until > ?", (now,))
         return [row[0] for row in rows]
 
     def alerts(self, session_id: str | None = None) -> list[Alert]:
         """Alerts about one session, or about all of them; newest first."""
-        if not self._exist():
-            return []
         where, values = ("1", ()) if session_id is None else ("session_id = ?", (storable(session_id),))
         rows = self._rows(
             "SELECT session_id, class, platform, cap, stage, count, upper, action, done, at, text "  # noqa: S608 - two constants
@@ -105,7 +93,7 @@ class CapRecords:
 
     def note_counts(self, counts: Mapping[str, Counted], *, now: float) -> None:
         """Remember how far counting has come, and forget what nobody has counted for three months."""
-        with self._writing() as connection:
+        with self._transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO cap_counts VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -123,7 +111,7 @@ class CapRecords:
 
     def note(self, alerts: Iterable[Alert], stops: Mapping[str, CapStop]) -> None:
         """Remember alerts and stops; the same of one session and cap replaces the earlier one."""
-        with self._writing() as connection:
+        with self._transaction() as connection:
             for alert in alerts:
                 connection.execute(
                     "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(alert)
@@ -134,19 +122,6 @@ class CapRecords:
                     "INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?, ?)",
                     (storable(session_id), stop.cap.value, stop.at, stop.until, stop.count),
                 )
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, with the tables there."""
-        with self._transaction() as connection:
-            for table in _TABLES:
-                connection.execute(table)
-            yield connection
-
-    def _exist(self) -> bool:
-        """A ledger of an older version has no such tables until something is noted there."""
-        query = "SELECT count(*) FROM sqlite_schema WHERE name IN ('cap_counts', 'alerts', 'stops')"
-        return bool(self._rows(query, ())[0][0] == len(_TABLES))
 
 
 def _stop(row: tuple[str, float, float | None, float]) -> CapStop:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     Transaction: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
     Rows: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
-_TABLE = """
+TABLE = """
 CREATE TABLE IF NOT EXISTS pending(
     occasion TEXT NOT NULL, session_id TEXT NOT NULL, noted_at REAL NOT NULL, due_at REAL,
-    PRIMARY KEY(occasion, session_id)) WITHOUT ROWID
+    PRIMARY KEY(occasion, session_id)) WITHOUT ROWID;
 """
 
 
@@ -57,7 +57,6 @@ class Queue:
     def add(self, lines: Iterable[Pending]) -> None:
         """Remember these lines. The same occasion of the same session counts once, with its newest times."""
         with self._transaction() as connection:
-            connection.execute(_TABLE)
             connection.executemany(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?)",
                 [(str(line.occasion), line.session_id, line.noted_at, line.due_at) for line in lines],
@@ -65,8 +64,6 @@ class Queue:
 
     def lines(self) -> list[Pending]:
         """Everything that waits, oldest first. Lines of an occasion that this version does not know too."""
-        if not self._exists():
-            return []
         rows = self._rows(
             "SELECT occasion, session_id, noted_at, due_at FROM pending ORDER BY noted_at, session_id"
         )
@@ -74,7 +71,7 @@ class Queue:
 
     def remove(self, lines: Sequence[Pending]) -> None:
         """Forget these lines, but not what was announced again since they were read."""
-        if lines and self._exists():
+        if lines:
             with self._transaction() as connection:
                 connection.executemany(
                     "DELETE FROM pending WHERE occasion = ? AND session_id = ? AND noted_at = ?",
@@ -83,7 +80,7 @@ class Queue:
 
     def postpone(self, lines: Sequence[Pending]) -> None:
         """Set when these lines are due, but for those that were announced again since they were read."""
-        if lines and self._exists():
+        if lines:
             with self._transaction() as connection:
                 connection.executemany(
                     "UPDATE pending SET due_at = ? WHERE occasion = ? AND session_id = ? AND noted_at = ?",
@@ -92,11 +89,5 @@ class Queue:
 
     def next_due(self) -> float | None:
         """When the first line is due (Unix seconds); ``None`` when none asks for a sweep of its own."""
-        if not self._exists():
-            return None
         found = self._rows("SELECT min(due_at) FROM pending")[0][0]
         return None if found is None else float(found)
-
-    def _exists(self) -> bool:
-        """A ledger of an older version has no such table until something is noted there."""
-        return bool(self._rows("SELECT count(*) FROM sqlite_schema WHERE name = 'pending'")[0][0])

@@ -49,11 +49,11 @@ def test_copy_whose_age_is_damaged_does_not_expire(tmp_path: Path) -> None:
     assert EXPIRING in {session for session, _, _ in home.contents().archived}
 
 
-def test_month_from_before_there_were_seals_is_not_damaged(tmp_path: Path) -> None:
+def test_copy_that_lost_its_seal_does_not_expire(tmp_path: Path) -> None:
     home = FullHome.make(tmp_path / "home")
-    for path in home.vault.partition_paths():
-        with closing(sqlite3.connect(path)) as database, database:
-            database.execute("DROP TABLE seals")
-    assert [found for _, found in home.vault.verify() if found] == []
-    home.sweep_without_fault()
-    home.check_databases()
+    path = home.path / "retention" / "archive" / "2001-09.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM seals")
+    report = home.sweep(now=NOW)
+    assert report.exit_code is ExitCode.VAULT_DAMAGED
+    assert EXPIRING in {session for session, _, _ in home.contents().archived}
