@@ -12,12 +12,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.actions.inspect.status import NEXT_SWEEP, announced
+from hermes_retention.actions.sweep.mode import NEXT_SWEEP, announce, announcement_words, may_remove
 from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
-from hermes_retention.gateway.first_sweep import announce, postpone, text_of
+from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.gateway.schedule import Schedule
-from hermes_retention.gateway.telling import tell_observed, tell_swept
 from hermes_retention.gateway.worker import WarnOnce, Yielding
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
@@ -29,6 +27,8 @@ from hermes_retention.model.log import LOG
 from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Inventory
 from hermes_retention.model.stop import Stop
+from hermes_retention.model.text import counted
+from hermes_retention.model.units import format_duration, format_size
 from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.settings.forms import Mode
@@ -40,6 +40,16 @@ _AFTER_WRONG_SETTINGS = 60.0
 """Seconds. Somebody may be mending them."""
 _AFTER_ANOTHER = 60.0
 _ANOTHER = "another process is sweeping; it sees to what is due here, too"
+
+
+_COUNTED = (
+    ("files_archived", "files of {} archived"),
+    ("tool_output_archived", "tool output of {} archived"),
+    ("messages_archived", "messages of {} archived"),
+    ("records_archived", "records of {} archived"),
+    ("deleted", "{} deleted"),
+    ("expired", "copies of {} expired"),
+)
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -161,7 +171,7 @@ class Rounds:
         if settings.values.mode is Mode.OBSERVE:
             self._observe(site)
             return None
-        if settings.values.mode is None and not has_removed_before(site):
+        if not may_remove(site):
             if not self.schedule.is_regular:  # a short process is no place for announcements
                 return None
             left = self._seconds_to_first_sweep(site, delay=settings.values.first_sweep_delay)
@@ -199,17 +209,15 @@ class Rounds:
         site.workspace.check()
         site.workspace.create()
         with site.workspace.ledger() as ledger:
-            made = announced(ledger, now=self._clock())
-            if made is None:
-                made = announce(ledger, watch.plan, delay=delay)
-                self._announced_tick = self._monotonic()
-            made = postpone(ledger, made, delay=delay)
+            made = announce(ledger, watch.plan, delay=delay)
+        if made.announced_at == watch.plan.now:
+            self._announced_tick = self._monotonic()
         left = made.acts_at - self._clock()
         if self._announced_tick is not None:
             left = max(left, self._announced_tick + delay - self._monotonic())
         if left > 0 and not self._is_told:
             self._is_told = True
-            LOG.warning("%s", text_of(watch.plan, made, home=self._name, now=self._clock()))
+            LOG.warning("%s", announcement_words(watch.plan, made, home=self._name, now=self._clock()))
         return left
 
     # -- what is told --------------------------------------------------------------------------------
@@ -257,6 +265,35 @@ def due_at(line: Pending, policy: Policy) -> float | None:
     if line.occasion is Occasion.CRON and not all(it.persist for it in policy.lifecycles.values()):
         return line.noted_at + policy.settle_time
     return None
+
+
+def tell_swept(report: SweepReport, home: str, warnings: WarnOnce) -> None:
+    """What a sweep of ``home`` did, if it did anything, and what it could not do."""
+    if report.outcomes:
+        # Rows give pages back within the database: then the archive grows by more than the files shrink.
+        freed = f"{format_size(report.bytes_freed)} freed in " if report.bytes_freed > 0 else "in "
+        took = format_duration(report.seconds)
+        LOG.info("%s: sweep %s: %s; %s%s", home, report.sweep, _done(report), freed, took)
+    if report.failures:
+        failed = counted(report.counts.failed, "session")
+        example = report.failures[0].error
+        warnings.warn(f"{home}: a sweep", f"could not do all for {failed}, such as: {example}")
+    for number, warning in enumerate(report.warnings, 1):
+        warnings.warn(f"{home}: note {number}", warning)
+
+
+def tell_observed(report: SweepReport, home: str) -> None:
+    """What a sweep of ``home`` would have done."""
+    LOG.info("%s: nothing was removed, MODE is observe; a sweep would do this: %s", home, _done(report))
+
+
+def _done(report: SweepReport) -> str:
+    done = [
+        words.format(counted(number, "session"))
+        for name, words in _COUNTED
+        if (number := getattr(report.counts, name))
+    ]
+    return ", ".join(done) or "nothing"
 
 
 class _Watch:

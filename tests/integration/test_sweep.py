@@ -17,8 +17,9 @@ from sites import DAY, clock, policy_of, site_of, snapshot_of
 from verdicts import Verdict
 
 from hermes_retention.actions.sweep import archive_files as archiving
+from hermes_retention.actions.sweep.mode import may_remove
 from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.actions.sweep.sweep import has_removed_before, preview, sweep
+from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.actions.sweep.sweep_listeners import Observer
 from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
@@ -130,9 +131,9 @@ def test_preview_and_sweep_say_the_same(home: HomeBuilder) -> None:
 
 def test_first_removal_is_remembered(home: HomeBuilder) -> None:
     site = site_of(home)
-    assert not has_removed_before(site)
+    assert not may_remove(site)
     run(site)
-    assert has_removed_before(site)
+    assert may_remove(site)
 
 
 def test_everything_is_noted_in_the_ledger(home: HomeBuilder) -> None:

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from hermes_retention.actions.sweep.mode import SweepMode, sweep_mode
 from hermes_retention.actions.upkeep.forget import pending
 from hermes_retention.archive.partition import Partition
 from hermes_retention.home.find import VARIABLE, oddity_of_variable
@@ -36,7 +37,7 @@ def examine(site: Home, *, now: float) -> Iterator[Finding]:
     """Look at everything, in an order that goes from causes to consequences."""
     mode = site.mode
     checks: tuple[tuple[str, Examine], ...] = (
-        ("mode", lambda _: _mode(mode)),
+        ("mode", lambda it: _mode(it, now=now)),
         ("rights", _rights),
         ("disk", _disk),
         ("store", lambda it: _store(it, now=now)),
@@ -84,19 +85,18 @@ def exit_code(findings: list[Finding]) -> ExitCode:
     return ExitCode.SOME_FAILED if bad else ExitCode.DONE
 
 
-def _mode(mode: Mode | None) -> Iterator[Finding]:
-    if mode is None:
-        yield Finding(
-            "mode",
-            Level.NOTE,
-            "HERMES_RETENTION_MODE is not set: the first sweep asks, and without a terminal only reports",
-            "Run 'hermes-retention sweep' once, or set it to enforce.",
-        )
-    elif mode is Mode.ENFORCE:
-        yield Finding("mode", Level.GOOD, "sweeps archive and remove")
-    else:
-        what = f"HERMES_RETENTION_MODE is {mode}: no sweep removes anything"
+def _mode(site: Home, *, now: float) -> Iterator[Finding]:
+    try:
+        mode = sweep_mode(site, now=now)
+    except RetentionError:  # the check of the ledger tells of it
+        mode = SweepMode(site.mode)
+    what = "; ".join(filter(None, (mode.words(now=now), mode.next_words(now=now))))
+    if site.mode in (Mode.OFF, Mode.OBSERVE):
         yield Finding("mode", Level.NOTE, what, "Set it to enforce when you are sure.")
+    elif site.mode is Mode.ENFORCE or mode.swept_before:
+        yield Finding("mode", Level.GOOD, what)
+    else:
+        yield Finding("mode", Level.NOTE, what, "Run 'hermes-retention sweep' once, or set it to enforce.")
 
 
 def _rights(site: Home) -> Iterator[Finding]:

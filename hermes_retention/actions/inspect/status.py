@@ -10,35 +10,22 @@ from collections.abc import Sequence
 import msgspec
 
 from hermes_retention.actions.inspect.stats import WINDOW_DAYS, Growth, Picture, measure_growth, take_picture
+from hermes_retention.actions.sweep.mode import SweepMode, noted_mode
 from hermes_retention.actions.sweep.spot_check import LAST_DRILL, Drill, noted_drill
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.home.home import Home
-from hermes_retention.home.ledger import FIRST_REMOVAL, Ledger, SweepRow
+from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Pending
 from hermes_retention.model.errors import VaultDamaged
 from hermes_retention.model.session import Usage
 from hermes_retention.policy.decide import decide
 from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
-ANNOUNCEMENT = "first_sweep"
-"""The fact in the ledger that says when a gateway announced the first sweep: an ``Announcement`` as JSON."""
-NEXT_SWEEP = "next_sweep"
-"""The fact that says when a gateway meant to sweep next, in Unix seconds; empty when it ended."""
 _LAST_SWEEPS = 5
-_CLOCK_SLACK = 60.0
 LARGE = 20_000
 """Sessions from which on a home is not looked through once more where a sweep has left a picture."""
 NEVER_LARGE = 2**62
 """For ``take_status``: look through the home, however many sessions there are."""
-
-
-class Announcement(msgspec.Struct, frozen=True):
-    """A first sweep that a gateway announced. Times are Unix seconds."""
-
-    announced_at: float
-    acts_at: float
-    sessions: int
-    """How many would lose something, as of then."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -46,13 +33,11 @@ class Look(msgspec.Struct, frozen=True):
 
     sweeps: tuple[SweepRow, ...] = ()
     """All of them, newest first."""
-    swept_before: bool = False
+    mode: SweepMode = SweepMode()
     pictures: tuple[Picture, ...] = ()
     """Those of the last 30 days, oldest first."""
     newest: Picture | None = None
     pending: tuple[Pending, ...] = ()
-    next_sweep_at: float | None = None
-    announcement: Announcement | None = None
     drill: Drill | None = None
 
 
@@ -65,8 +50,8 @@ class Status(msgspec.Struct, frozen=True):
     """What lies in the store and what is due."""
     is_fresh: bool
     """Whether the picture was taken for this; else it is the one that the last sweep of a large home left."""
-    swept_before: bool
-    """Whether a sweep ever removed anything; until then the first one asks."""
+    mode: SweepMode
+    """What sweeps may do, and when the next one comes."""
     usage: Usage
     growth: Growth
     vault: VaultSummary | None
@@ -84,10 +69,6 @@ class Status(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     pending: tuple[Pending, ...] = ()
     """What hooks announced and no sweep has seen to yet, oldest first."""
-    next_sweep_at: float | None = None
-    """When a gateway means to sweep next, in Unix seconds, if one runs; ``None`` when none said so."""
-    announcement: Announcement | None = None
-    """The first sweep that a gateway announced; ``None`` once there was one."""
 
 
 def take_status(site: Home, *, now: float, large: int = LARGE) -> Status:
@@ -108,15 +89,13 @@ def take_status(site: Home, *, now: float, large: int = LARGE) -> Status:
         store=site.store.name,
         picture=picture,
         is_fresh=is_fresh,
-        swept_before=look.swept_before,
+        mode=look.mode,
         usage=usage,
         growth=growth_of(site, look, picture, usage, now=now),
         vault=vault,
         vault_damage=damage,
         sweeps=look.sweeps[:_LAST_SWEEPS],
         pending=look.pending,
-        next_sweep_at=look.next_sweep_at,
-        announcement=look.announcement,
         holds=picture.holds,
         drill=look.drill,
         database=site.store.database_space(),
@@ -136,17 +115,14 @@ def look_into_ledger(site: Home, *, now: float, days: float = WINDOW_DAYS) -> Lo
     """What the ledger remembers, with the pictures of the last ``days``."""
     ledger = site.workspace.ledger_if_any()
     if ledger is None:
-        return Look()
+        return Look(mode=SweepMode(site.mode))
     with ledger:
         newest = ledger.newest_picture()
-        swept_before = ledger.fact(FIRST_REMOVAL) is not None
         return Look(
             sweeps=tuple(ledger.sweeps()),
-            swept_before=swept_before,
+            mode=noted_mode(ledger, site.mode, now=now),
             pictures=_decoded(ledger.pictures(since=now - days * 86400)),
             pending=tuple(ledger.queue.lines()),
-            next_sweep_at=_next_sweep(ledger, now=now),
-            announcement=None if swept_before else announced(ledger, now=now),
             drill=noted_drill(ledger.fact(LAST_DRILL)),
             newest=None if newest is None else next(iter(_decoded([newest])), None),
         )
@@ -174,25 +150,3 @@ def _vault(site: Home) -> tuple[VaultSummary | None, VaultDamaged | None]:
         return site.workspace.vault.summary(), None
     except VaultDamaged as error:
         return None, error
-
-
-def _next_sweep(ledger: Ledger, *, now: float) -> float | None:
-    """Only one that lies ahead: of a gateway that was killed the past one stays behind."""
-    text = ledger.fact(NEXT_SWEEP)
-    try:
-        at = float(text or 0)
-    except ValueError:
-        return None
-    return at if at > now else None
-
-
-def announced(ledger: Ledger, *, now: float) -> Announcement | None:
-    """The announcement that stands. One from the future does not: a clock was wrong when it was made."""
-    text = ledger.fact(ANNOUNCEMENT)
-    if text is None:
-        return None
-    try:
-        found = msgspec.json.decode(text, type=Announcement)
-    except msgspec.DecodeError:
-        return None
-    return found if found.announced_at <= now + _CLOCK_SLACK else None

@@ -233,15 +233,6 @@ def _without_what_was_left(plan: Plan, outcomes: Sequence[Outcome]) -> Plan:
     return msgspec.structs.replace(plan, steps=tuple(it for it in plan.steps if id(it) not in left))
 
 
-def has_removed_before(site: Home) -> bool:
-    """Whether a sweep ever removed anything from this home; the first one asks before it does."""
-    ledger = site.workspace.ledger_if_any()
-    if ledger is None:
-        return False
-    with ledger:
-        return ledger.fact(FIRST_REMOVAL) is not None
-
-
 def _plan(site: Home, *, now: float) -> tuple[Inventory, Plan]:
     inventory = site.take_inventory(now=now)
     return inventory, decide(inventory, site.policy, now=now)

@@ -107,7 +107,7 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
 
 def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
     """Why nothing may be removed; the same rules as for a sweep."""
-    from hermes_retention.actions.sweep.sweep import has_removed_before
+    from hermes_retention.actions.sweep.mode import may_remove
     from hermes_retention.settings.forms import Mode
 
     mode = context.settings.values.mode
@@ -115,8 +115,7 @@ def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
         return DRY_RUN
     if mode is Mode.OBSERVE:
         return OBSERVING
-    allowed = arguments.yes or mode is Mode.ENFORCE or has_removed_before(context.site)
-    return None if allowed else UNASKED
+    return None if arguments.yes or may_remove(context.site) else UNASKED
 
 
 def _nothing_done(context: Context, why: str) -> int:

@@ -47,11 +47,10 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     now = context.clock()
     status = take_status(context.site, now=now, large=NEVER_LARGE if arguments.fresh else LARGE)
     alerts = alerts_of(context.site)
-    mode = context.settings.values.mode
     if context.json:
-        print_object(status_object(status, mode) | {"alerts": [alert_object(alert) for alert in alerts]})
+        print_object(status_object(status) | {"alerts": [alert_object(alert) for alert in alerts]})
     else:
-        show_status(context.page, status, mode, compact_above=context.settings.values.compact_above, now=now)
+        show_status(context.page, status, compact_above=context.settings.values.compact_above, now=now)
         _show_alerts(context.page, alerts, now=now)
         context.warn(status.warnings)
         if status.vault_damage is not None:

@@ -58,7 +58,7 @@ there is none.""",
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Sweep, or say why not."""
-    from hermes_retention.actions.sweep.sweep import has_removed_before
+    from hermes_retention.actions.sweep.mode import may_remove
     from hermes_retention.cli.output.progress import Found
     from hermes_retention.settings.forms import Mode
 
@@ -73,7 +73,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         return _preview(context, arguments, why=DRY_RUN)
     if mode is Mode.OBSERVE:
         return _preview(context, arguments, why=OBSERVING)
-    if arguments.yes or mode is Mode.ENFORCE or has_removed_before(site):
+    if arguments.yes or may_remove(site):
         return _sweep(context, arguments)
     return _first_sweep(context, arguments)
 

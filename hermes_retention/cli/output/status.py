@@ -10,6 +10,7 @@ import msgspec
 
 from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, SessionStage
 from hermes_retention.actions.inspect.status import Status
+from hermes_retention.actions.sweep.mode import moment_words
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.upkeep.discard import REMOVAL
 from hermes_retention.archive.vault import VaultSummary
@@ -23,7 +24,6 @@ from hermes_retention.model.plan import Liveness, Tier
 from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size, format_time
-from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
 _COUNTED = "session files, state.db, archive and ledger"
@@ -46,7 +46,7 @@ _FAR = 10 * 365 * 86400
 """Seconds: nobody knows what a rate is worth by then."""
 
 
-def show_status(page: Page, status: Status, mode: Mode | None, *, compact_above: float, now: float) -> None:
+def show_status(page: Page, status: Status, *, compact_above: float, now: float) -> None:
     """The whole screen. ``compact_above`` is the share of free pages from which compacting is worth it."""
     page.line(f"{printable(status.home)} ({status.store})", Style.TITLE)
     if status.picture.groups:
@@ -54,7 +54,7 @@ def show_status(page: Page, status: Status, mode: Mode | None, *, compact_above:
     else:
         page.line("  no sessions")
     page.line()
-    facts = _facts(status, mode, compact_above, now=now)
+    facts = _facts(status, compact_above, now=now)
     if status.drill is not None:
         facts.append(("drill", _drill(status.drill, now)))
     for name, text in facts:
@@ -189,7 +189,7 @@ def _host_settings(settings: Iterable[HostSetting]) -> Table:
     return Table(columns, rows)
 
 
-def _facts(status: Status, mode: Mode | None, compact_above: float, *, now: float) -> list[tuple[str, str]]:
+def _facts(status: Status, compact_above: float, *, now: float) -> list[tuple[str, str]]:
     free = "unknown" if status.usage.free_bytes is None else format_size(status.usage.free_bytes)
     picture = status.picture
     unknown = counted(picture.unknown, "entry", "entries")
@@ -205,7 +205,7 @@ def _facts(status: Status, mode: Mode | None, compact_above: float, *, now: floa
         ("growth", growth_words(status.growth)),
         ("full", full_words(status.growth, now=now)),
         ("state.db", _database(status.database, compact_above)),
-        ("mode", _mode(status, mode, now=now)),
+        ("mode", status.mode.words(now=now)),
         *_of_gateway(status, now=now),
     ]
 
@@ -219,14 +219,15 @@ def _of_gateway(status: Status, *, now: float) -> Iterable[tuple[str, str]]:
         numbers = Counter(_OCCASIONS.get(line.occasion, "other") for line in status.pending)
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(numbers.items()))
         due = min((line.due_at for line in status.pending if line.due_at is not None), default=None)
-        when = "they wait for the next sweep" if due is None else f"the first is due {_in(due, now=now)}"
+        when = (
+            "they wait for the next sweep"
+            if due is None
+            else f"the first is due {moment_words(due, now=now)}"
+        )
         yield "pending", f"{counted(len(status.pending), 'session')} announced ({kinds}); {when}"
-    if status.next_sweep_at is not None:
-        yield "gateway", f"sweeps {_in(status.next_sweep_at, now=now)}, if it still runs"
-
-
-def _in(at: float, *, now: float) -> str:
-    return "now" if at <= now else f"in {format_duration(at - now)}"
+    when_next = status.mode.next_words(now=now)
+    if when_next is not None:
+        yield "gateway", when_next
 
 
 def growth_words(growth: Growth) -> str:
@@ -296,24 +297,6 @@ def _drill(drill: Drill, now: float) -> str:
     return f"{counted(drill.sessions, 'archived session')} read back whole {when}"
 
 
-def _mode(status: Status, mode: Mode | None, *, now: float) -> str:
-    if mode is Mode.OBSERVE:
-        return "observe: sweeps only report"
-    if mode is Mode.OFF:
-        return "off: there are no sweeps"
-    if mode is Mode.ENFORCE:
-        return "enforce: sweeps archive and remove"
-    if status.swept_before:
-        return "not set: sweeps archive and remove, as the first one was agreed to"
-    if status.announcement is not None:
-        when, number = _in(status.announcement.acts_at, now=now), status.announcement.sessions
-        return (
-            f"not set: a gateway announced the first sweep, {when}, of {counted(number, 'session')}; "
-            "HERMES_RETENTION_MODE=observe or off prevents it"
-        )
-    return "not set: the first sweep that would remove something asks"
-
-
 def _sweeps(status: Status, *, now: float) -> Table:
     columns = (
         Column("last sweeps"),
@@ -364,14 +347,14 @@ def freed_bytes(sweep: SweepRow) -> int | None:
     )
 
 
-def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
+def status_object(status: Status) -> dict[str, Any]:
     """The state as plain JSON data: what ``docs/reference/status-json.md`` describes."""
-    picture, growth = status.picture, status.growth
+    picture, growth, mode = status.picture, status.growth, status.mode
     return {
         "home": printable(status.home),
         "store": status.store,
-        "mode": None if mode is None else mode.value,
-        "swept_before": status.swept_before,
+        "mode": None if mode.setting is None else mode.setting.value,
+        "swept_before": mode.swept_before,
         "taken_at": picture.taken_at,
         "is_fresh": status.is_fresh,
         "sessions": [_group_object(group) for group in picture.groups],
@@ -389,8 +372,8 @@ def status_object(status: Status, mode: Mode | None) -> dict[str, Any]:
             }
             for line in status.pending
         ],
-        "next_sweep_at": status.next_sweep_at,
-        "first_sweep": None if status.announcement is None else msgspec.structs.asdict(status.announcement),
+        "next_sweep_at": mode.next_sweep_at,
+        "first_sweep": None if mode.announcement is None else msgspec.structs.asdict(mode.announcement),
         "drill": None if status.drill is None else msgspec.structs.asdict(status.drill),
         "archive": None if status.vault is None else _archive_object(status.vault),
         "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},

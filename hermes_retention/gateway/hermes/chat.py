@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hermes_retention.actions.inspect.lookup import list_archive
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.gateway.telling import tell_swept
+from hermes_retention.gateway.sweep_job import tell_swept
 from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import RetentionError, UsageError
@@ -154,8 +154,7 @@ class Chat:
                 return USAGE
 
     def _status(self) -> str:
-        home = self._open()
-        return _status_answer(take_status(home, now=self._clock()), home.mode, now=self._clock())
+        return _status_answer(take_status(self._open(), now=self._clock()), now=self._clock())
 
     def _preview(self) -> str:
         return _preview_answer(preview(self._open(), clock=self._clock))
@@ -210,8 +209,8 @@ class Chat:
 # How answers read
 
 
-def _status_answer(status: Status, mode: Mode | None, *, now: float) -> str:
-    """What is stored, what is due, and when the last sweep was."""
+def _status_answer(status: Status, *, now: float) -> str:
+    """What is stored, what is due, and when the last and the next sweep are."""
     sessions = sum(group.sessions for group in status.picture.groups)
     lines = [
         f"{counted(sessions, 'session')}; everything stored takes {format_size(status.usage.total_bytes)}",
@@ -228,12 +227,10 @@ def _status_answer(status: Status, mode: Mode | None, *, now: float) -> str:
         lines.append(f"last sweep: {format_duration(max(0.0, now - last.started_at))} ago ({last.state})")
     else:
         lines.append("no sweep has removed anything yet")
-    first = status.announcement
-    if first is not None:
-        when = format_duration(max(0.0, first.acts_at - now))
-        lines.append(f"first sweep: in {when}, of {counted(first.sessions, 'session')}; nothing asks again")
-    if mode is not None:
-        lines.append(f"mode: {mode.value}")
+    lines.append(f"mode: {status.mode.words(now=now)}")
+    when_next = status.mode.next_words(now=now)
+    if when_next is not None:
+        lines.append(f"gateway: {when_next}")
     return _text([*lines, *_warnings(status.warnings)])
 
 

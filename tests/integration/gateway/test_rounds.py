@@ -13,7 +13,7 @@ from rounds import Clocks, pass_until_next, rounds_of
 from sites import site_of
 
 from hermes_retention.actions.inspect.status import take_status
-from hermes_retention.actions.sweep.sweep import has_removed_before
+from hermes_retention.actions.sweep.mode import may_remove
 from hermes_retention.gateway.sweep_job import Rounds, Swept
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.home.workspace import Workspace
@@ -210,8 +210,8 @@ def test_announcement_from_the_future_does_not_count(home: HomeBuilder, clocks: 
     later = began(rounds_of(home, clocks))
     pass_until_next(later, clocks)
     status = take_status(site_of(home), now=clocks.now)
-    assert status.announcement is not None
-    assert NOW <= status.announcement.announced_at <= NOW + MINUTE
+    assert status.mode.announcement is not None
+    assert NOW <= status.mode.announcement.announced_at <= NOW + MINUTE
 
 
 def test_home_that_was_swept_before_waits_for_nothing(home: HomeBuilder, clocks: Clocks) -> None:
@@ -227,7 +227,7 @@ def test_short_process_announces_nothing(
     queue(home, Pending(Occasion.RESET, OLD, NOW, NOW))
     rounds_of(home, clocks).run_due()
     assert caplog.text == ""
-    assert not has_removed_before(site_of(home))
+    assert not may_remove(site_of(home))
 
 
 # What hooks announced

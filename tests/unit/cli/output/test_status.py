@@ -10,6 +10,7 @@ from verdicts import Verdict
 
 from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Picture, SessionStage
 from hermes_retention.actions.inspect.status import Status
+from hermes_retention.actions.sweep.mode import SweepMode
 from hermes_retention.archive.vault import ClassTotal, VaultSummary
 from hermes_retention.cli.output.page import PlainPage
 from hermes_retention.cli.output.status import show_status, status_object
@@ -44,7 +45,7 @@ def status(**fields: object) -> Status:
     made = Status(
         home="/home/ada/.hermes",
         store="hermes",
-        swept_before=True,
+        mode=SweepMode(swept_before=True),
         picture=PICTURE,
         is_fresh=True,
         growth=Growth(None, 0, None, 0.0, None),
@@ -63,7 +64,7 @@ def status(**fields: object) -> Status:
 
 def shown(made: Status, width: int | None = None) -> str:
     stream = io.StringIO()
-    show_status(PlainPage(stream, width), made, None, compact_above=QUARTER, now=3600.0)
+    show_status(PlainPage(stream, width), made, compact_above=QUARTER, now=3600.0)
     return stream.getvalue()
 
 
@@ -91,7 +92,7 @@ def test_disk_counts_the_used_part_of_the_database() -> None:
 def test_compacting_is_named_when_it_is_worth_it(free_bytes: int, text: str) -> None:
     space = DatabaseSpace(file_bytes=552 * MB, free_bytes=free_bytes)
     assert f"  state.db  {text}\n" in shown(status(database=space))
-    assert status_object(status(database=space), None)["database"] == {
+    assert status_object(status(database=space))["database"] == {
         "file_bytes": 552 * MB,
         "free_bytes": free_bytes,
     }
@@ -99,7 +100,7 @@ def test_compacting_is_named_when_it_is_worth_it(free_bytes: int, text: str) -> 
 
 def test_home_without_a_database() -> None:
     assert "  state.db  there is none\n" in shown(status())
-    assert status_object(status(), None)["database"] is None
+    assert status_object(status())["database"] is None
 
 
 @pytest.mark.parametrize(

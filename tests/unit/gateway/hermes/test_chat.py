@@ -12,7 +12,7 @@ import pytest
 from homes import DAY, HOUR, MINUTE, NOW, HomeBuilder
 
 from hermes_retention import plugins
-from hermes_retention.actions.inspect.status import ANNOUNCEMENT, Announcement
+from hermes_retention.actions.sweep.mode import ANNOUNCEMENT, Announcement
 from hermes_retention.gateway.hermes import chat
 from hermes_retention.gateway.hermes.chat import Chat, Tokens, answer_from_thread
 from hermes_retention.home.workspace import Workspace
@@ -68,7 +68,7 @@ def test_status_names_the_first_sweep_that_a_gateway_announced(talk: Chat, home:
     announced = Announcement(announced_at=NOW - 3600, acts_at=NOW + 23 * 3600, sessions=1)
     with workspace.ledger() as ledger:
         ledger.remember(ANNOUNCEMENT, msgspec.json.encode(announced).decode())
-    assert "first sweep: in 23 h, of 1 session" in talk.answer("status")
+    assert "a gateway announced the first sweep, in 23 h, of 1 session" in talk.answer("status")
 
 
 def test_preview_changes_nothing(talk: Chat, home: HomeBuilder) -> None:
