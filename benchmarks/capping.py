@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.tables import Figure, Result, markdown
 from benchmarks.writer import percentile
-from hermes_retention.gateway.cap_job import CapRounds, Hands
+from hermes_retention.gateway.cap_job import CapJob
 from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.host import ModelCall
 
@@ -61,7 +61,7 @@ class _Turns:
                     rows,
                 )
         self.watch = CapWatch(
-            lambda lock: CapRounds(home, lock, environ=_SETTINGS, clock=time.time, hands=Hands()),
+            lambda: CapJob(home, environ=_SETTINGS, clock=time.time),
             clock=time.time,
             begin=lambda _: None,
         )

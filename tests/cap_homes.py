@@ -14,8 +14,8 @@ from pathlib import Path
 
 from host_databases import HostDatabase
 
-from hermes_retention.gateway.cap_job import CapRounds, Hands
-from hermes_retention.gateway.cap_watch import CapWatch, Lock
+from hermes_retention.gateway.cap_job import CapJob
+from hermes_retention.gateway.cap_watch import CapWatch
 from hermes_retention.gateway.host import ModelCall
 from hermes_retention.policy.caps import Alert, Cap, CapAction
 
@@ -134,10 +134,11 @@ class CappedHome:
         """What a gateway is to do about the session now."""
         return self.watch.answer(session_id, cap)
 
-    def open_rounds(self, lock: Lock) -> CapRounds:
+    def open_job(self) -> CapJob:
         """What the thread of the caps does."""
-        hands = Hands(self.gateway, self.receive)
-        return CapRounds(self.home, lock, environ=self.environ, clock=lambda: self.now, hands=hands)
+        return CapJob(
+            self.home, environ=self.environ, clock=lambda: self.now, host=self.gateway, tell=self.receive
+        )
 
     def _begin(self) -> CapWatch:
-        return CapWatch(self.open_rounds, clock=lambda: self.now, begin=lambda _: None)
+        return CapWatch(self.open_job, clock=lambda: self.now, begin=lambda _: None)

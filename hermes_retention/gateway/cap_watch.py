@@ -3,21 +3,20 @@
 Hooks only add numbers in memory; that is also where a turn is stopped, so that it ends at its next call of
 the model. A thread of its own looks into the database, remembers, and acts: the worker's thread may be in a
 sweep for minutes, and a session that runs away does not wait. Any error leaves the chat alone and costs one
-warning an hour. Loaded by every process of a host, so nothing heavy is imported here. What must not live
+warning an hour. Loaded wherever the plugin is, so nothing heavy is imported here. What must not live
 here: databases, and what a host can do.
 """
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Protocol, TypeAlias
 
 from hermes_retention.gateway.host import ModelCall
-from hermes_retention.gateway.session_usage import Tally
-from hermes_retention.model.log import LOG
+from hermes_retention.gateway.session_usage import SessionUsage
+from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.policy.caps import Cap, CapAction, CapSettings, Reaction
 
 STOP_SECONDS = 1.0
@@ -25,11 +24,14 @@ _REST_SECONDS = 5.0
 """Without anything to do, until the thread writes what it counted and lets go of the database."""
 _FLUSH_SECONDS = 30.0
 """The same while there is always something to do."""
-_COMPLAIN_SECONDS = 3600.0
+_WARN_SECONDS = 3600.0
 _FORGET_SECONDS = 2 * 3600.0
+_CAPS = "caps"
+"""What warnings are about."""
+_FAILED = "Chats go on; this session may pass its caps."
 
 
-class Rounds(Protocol):
+class CapWork(Protocol):
     """What the thread does; made on it, and used by it alone."""
 
     @property
@@ -43,17 +45,16 @@ class Rounds(Protocol):
     def stopped(self) -> list[str]:
         """Sessions that an earlier process stopped."""
 
-    def learn(self, tally: Tally) -> None:
+    def learn(self, usage: SessionUsage) -> None:
         """Find out the class of a session, and what is remembered of it."""
 
-    def see(self, tally: Tally, tool_calls: int | None) -> None:
+    def look(self, usage: SessionUsage, tool_calls: int | None) -> None:
         """Count the session and act; ``tool_calls`` are those of a turn that has ended."""
 
-    def rest(self) -> None:
+    def flush(self) -> None:
         """Write what is only in memory, and let go of the database."""
 
 
-Lock: TypeAlias = threading.Lock
 _Event: TypeAlias = tuple[str, int | None]
 """Session id, and how many calls of tools its turn had, if it ended."""
 
@@ -69,40 +70,38 @@ class CapWatch:
 
     def __init__(
         self,
-        open_rounds: Callable[[Lock], Rounds],
+        open_work: Callable[[], CapWork],
         *,
         clock: Callable[[], float],
         begin: Callable[[Callable[[], None]], threading.Thread | None] = _in_a_thread,
     ) -> None:
         """``begin`` puts what it gets on a thread; with one that does not, ``work_off`` does the work."""
-        self._begin = begin
-        self._abilities: Container[Reaction] = frozenset()
-        self._open_rounds = open_rounds
-        self._clock = clock
+        self._open_work, self._clock, self._begin = open_work, clock, begin
+        self._warnings = WarnOnce(again_after=_WARN_SECONDS, clock=clock)
         self._lock = threading.Lock()
-        self._tallies: dict[str, Tally] = {}
+        """Of the table of sessions and of starting; each session has a lock of its own."""
+        self._sessions: dict[str, SessionUsage] = {}
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
-        self._rounds: Rounds | None = None
+        # Known once the thread has read the settings.
+        self._work: CapWork | None = None
         self._settings: CapSettings | None = None
+        self._abilities: Container[Reaction] = frozenset()
         self._is_off = False
-        self._complained_at = float("-inf")
         self._flushed_at = clock()
 
     # -- told by hooks -----------------------------------------------------------------------------
 
     def model_called(self, session_id: str, platform: str, call: ModelCall) -> None:
         """The model answered. Never raises."""
-        with self._failing_open():
+        with self._warnings.about(_CAPS, _FAILED):
             if self._is_off or not session_id:
                 return
             now = self._clock()
-            with self._lock:
-                tally = self._tally(session_id, platform, now)
-                tally.add_call(call, now)
-                wants_a_look = self._judge(tally, now)
-            if wants_a_look:
+            usage = self._usage_of(session_id, platform, now)
+            usage.model_called(call, now)
+            if self._must_look(usage, now):
                 self._events.put((session_id, None))
                 self.start()
 
@@ -110,42 +109,37 @@ class CapWatch:
         self, session_id: str, session_key: str, platform: str, usage: Mapping[str, float]
     ) -> None:
         """A turn is over, with what a gateway counted in it. Never raises."""
-        with self._failing_open():
+        with self._warnings.about(_CAPS, _FAILED):
             if self._is_off or not session_id:
                 return
             now = self._clock()
-            with self._lock:
-                tally = self._tally(session_id, platform, now)
-                tally.session_key = session_key or tally.session_key
-                tool_calls = tally.add_turn(dict(usage or {}), now)
+            session = self._usage_of(session_id, platform, now)
+            tool_calls = session.turn_ended(session_key, usage or {}, now)
             self._events.put((session_id, tool_calls))
             self.start()
 
     def answer(self, session_id: str, cap: Cap | None = None) -> CapAction | None:
         """What a gateway is to do about this cap of a session, or about any; ``None`` is nothing."""
-        with self._failing_open():
-            tally = self._tallies.get(session_id)
-            if tally is None or self._settings is None:
+        with self._warnings.about(_CAPS, _FAILED):
+            usage = self._sessions.get(session_id)
+            if usage is None or self._settings is None:
                 return None
-            with self._lock:
-                return tally.answer(cap, self._settings.stop_cooldown, self._clock())
+            return usage.answer(cap, self._settings.stop_cooldown, self._clock())
         return None
 
-    def _tally(self, session_id: str, platform: str, now: float) -> Tally:
-        tally = self._tallies.get(session_id)
-        if tally is None:
-            tally = self._tallies[session_id] = Tally(session_id)
-        tally.platform = platform or tally.platform
-        tally.used_at = now
-        return tally
+    def _usage_of(self, session_id: str, platform: str, now: float) -> SessionUsage:
+        with self._lock:
+            usage = self._sessions.get(session_id)
+            if usage is None:
+                usage = self._sessions[session_id] = SessionUsage(session_id)
+            usage.used(platform, now)  # under this lock, so that it is not forgotten in this moment
+            return usage
 
-    def _judge(self, tally: Tally, now: float) -> bool:
+    def _must_look(self, usage: SessionUsage, now: float) -> bool:
         """Stop the session if a cap says so, and say whether the thread should look at it in this turn."""
-        if self._settings is None or tally.caps is None:
+        if self._settings is None or usage.limits is None:  # the thread finds them out first
             return True
-        found = tally.findings(tally.counts(now))
-        tally.stop_if_due(found, self._abilities, self._settings.stop_cooldown, now)
-        return tally.wants_a_look(found, now)
+        return usage.judge(self._abilities, self._settings.stop_cooldown, now)
 
     # -- the thread --------------------------------------------------------------------------------
 
@@ -191,7 +185,7 @@ class CapWatch:
         while not self._is_off:
             try:
                 event = self._events.get(timeout=_REST_SECONDS if has_worked else None)
-            except queue.Empty:
+            except queue.Empty:  # nothing more comes: others may want the database
                 self._rest()
                 has_worked = False
                 continue
@@ -203,62 +197,43 @@ class CapWatch:
 
     def _handle(self, event: _Event) -> None:
         session_id, tool_calls = event
-        with self._failing_open():
-            if self._rounds is None:
+        with self._warnings.about(_CAPS, _FAILED):
+            if self._work is None:  # without a thread nobody has opened it yet
                 self._open()
-            tally = self._tallies.get(session_id)
-            if tally is None or self._rounds is None or self._is_off:
+            usage = self._sessions.get(session_id)
+            if usage is None or self._work is None or self._is_off:
                 return
-            if tally.caps is None:
-                self._rounds.learn(tally)
-            self._rounds.see(tally, tool_calls)
+            if usage.limits is None:
+                self._work.learn(usage)
+            self._work.look(usage, tool_calls)
+        # Also where it failed: whatever was counted before is written now and then.
         if self._clock() - self._flushed_at > _FLUSH_SECONDS:
             self._rest()
 
     def _open(self) -> None:
         """Without settings there are no caps in this process: it is said once, and nothing is tried again."""
         try:
-            rounds = self._open_rounds(self._lock)
-            self._settings, self._abilities = rounds.settings, rounds.abilities
+            work = self._open_work()
+            self._settings, self._abilities = work.settings, work.abilities
         except Exception as error:  # noqa: BLE001 - settings of people, on a thread that nobody watches
             self._is_off = True
-            self._complain(error, "No session is capped until the gateway is started again.")
+            self._warnings.tell(_CAPS, error, "No session is capped until the gateway is started again.")
             return
         if self._settings is None:
             self._is_off = True
             return
-        self._rounds = rounds
-        with self._failing_open():
-            for session_id in rounds.stopped():
-                with self._lock:
-                    tally = self._tally(session_id, "", self._clock())
-                rounds.learn(tally)
+        self._work = work
+        with self._warnings.about(_CAPS, _FAILED):
+            # A session that an earlier process stopped answers with its notice before its first turn here.
+            for session_id in work.stopped():
+                work.learn(self._usage_of(session_id, "", self._clock()))
 
     def _rest(self) -> None:
         self._flushed_at = now = self._clock()
-        with self._failing_open():
-            if self._rounds is not None:
-                self._rounds.rest()
+        with self._warnings.about(_CAPS, _FAILED):
+            if self._work is not None:
+                self._work.flush()
         with self._lock:
-            for session_id, tally in list(self._tallies.items()):
-                if now - tally.used_at > _FORGET_SECONDS and tally.current_stop(now) is None:
-                    del self._tallies[session_id]
-
-    @contextlib.contextmanager
-    def _failing_open(self) -> Iterator[None]:
-        """No error gets out, and no chat waits or ends because of one."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, the chat goes on
-            self._complain(error, "Chats go on; this session may pass its caps.")
-
-    def _complain(self, error: Exception, consequence: str) -> None:
-        from hermes_retention.model.errors import RetentionError
-
-        now = self._clock()
-        if 0 <= now - self._complained_at < _COMPLAIN_SECONDS:
-            return
-        self._complained_at = now
-        # Other errors are named only: their texts may hold a piece of a conversation.
-        words = error if isinstance(error, RetentionError) else f"it failed ({type(error).__name__})"
-        LOG.warning("caps: %s %s", words, consequence)
+            for session_id, usage in list(self._sessions.items()):
+                if usage.can_be_forgotten(now, unused_for=_FORGET_SECONDS):
+                    del self._sessions[session_id]

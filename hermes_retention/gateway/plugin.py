@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from hermes_retention.gateway.cap_watch import Lock
-    from hermes_retention.gateway.cap_watch import Rounds as CapWork
+    from hermes_retention.gateway.cap_watch import CapWork
     from hermes_retention.gateway.host import HostGateway
     from hermes_retention.gateway.sweep_job import Chore, Rounds
     from hermes_retention.gateway.worker import Work
@@ -142,13 +141,13 @@ class RetentionPlugin:
         if self.home is not None and session_id:
             self.worker.submit(Pending(occasion, session_id, self.clock()))
 
-    def _open_caps(self, lock: Lock) -> CapWork:
-        from hermes_retention.gateway.cap_job import CapRounds, Hands
+    def _open_caps(self) -> CapWork:
+        from hermes_retention.gateway.cap_job import CapJob
 
         if self.home is None:
             raise LookupError("no home")
-        hands = Hands(self.host, self._extensions().alert)
-        return CapRounds(self.home, lock, environ=self.environ, clock=self.clock, hands=hands)
+        tell = self._extensions().alert
+        return CapJob(self.home, environ=self.environ, clock=self.clock, host=self.host, tell=tell)
 
     # -- on the worker's thread ----------------------------------------------------------------------
 

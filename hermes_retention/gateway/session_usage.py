@@ -1,13 +1,15 @@
-"""What is known of one living session: counts of the last look, what hooks told since, and what follows.
+"""What is known of one living session: its last count, what hooks told since, and what follows from both.
 
-It belongs to whoever holds the lock of its ``CapWatch``. What must not live here: threads, databases, clocks.
+Hooks and the thread of the caps work on it at the same time. So all that changes is private, and each method
+is one step under the session's own lock. What must not live here: threads, databases, clocks.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Collection, Container, Iterable, Mapping
+from typing import NamedTuple
 
 from hermes_retention.gateway.host import ModelCall
 from hermes_retention.policy.caps import (
@@ -19,6 +21,7 @@ from hermes_retention.policy.caps import (
     CapStage,
     CapStop,
     Reaction,
+    chat_line,
     judge,
     possible,
     stop_notice,
@@ -31,150 +34,279 @@ _ONLY_STORED = (Cap.MESSAGES, Cap.BYTES, Cap.COST_USD)
 """What only the host's database tells while a turn runs."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """One session. Times are Unix seconds."""
+class Heard(NamedTuple):
+    """What hooks have told since the last look into the database: it comes on top of what that look found."""
 
-    session_id: str
-    platform: str = ""
-    session_key: str = ""
-    session_class: str = ""
-    caps: Caps | None = None
-    """``None`` until its class is known: nothing is limited before."""
-    stored: dict[Cap, float] = field(default_factory=dict)
-    """What the last look found."""
-    tokens: float = 0.0
-    """What hooks told since that look; the same holds for the next two."""
-    cost_usd: float = 0.0
     messages: float = 0.0
-    calls: int = 0
-    """How often the model was called in this turn, if anybody tells: then all numbers of it are known."""
-    tool_calls: int = 0
-    """In this turn."""
-    minute: deque[tuple[float, float]] = field(default_factory=deque)
-    """When how many messages came, for the last minute."""
-    heard: float = 0.0
-    """Their sum."""
-    since: dict[Cap, float] = field(default_factory=dict)
-    released_at: float = 0.0
-    stop: CapStop | None = None
-    over: dict[Cap, CapAction] = field(default_factory=dict)
-    """What was decided about caps that are reached, stops apart."""
-    told: set[tuple[Cap, CapStage]] = field(default_factory=set)
-    noted_stop: CapStop | None = None
-    used_at: float = 0.0
-    looked_at: float = 0.0
+    tokens: float = 0.0
+    cost_usd: float = 0.0
 
-    def add_call(self, call: ModelCall, now: float) -> None:
-        """The model answered."""
-        if call.number == 1:
-            self.calls = self.tool_calls = 0
-        self.calls += 1
-        self.tokens += call.tokens
-        self.tool_calls += call.tool_calls
-        # Its answer and what the tools will say; with the first one comes what the person said.
-        self._add_messages(1 + call.tool_calls + (call.number == 1), now)
+    def plus(self, *, messages: float = 0.0, tokens: float = 0.0, cost_usd: float = 0.0) -> Heard:
+        """With so much more."""
+        return Heard(self.messages + messages, self.tokens + tokens, self.cost_usd + cost_usd)
 
-    def _add_messages(self, count: float, now: float) -> None:
-        self.minute.append((now, count))
-        self.heard += count
+    def without(self, other: Heard) -> Heard:
+        """What has come in since ``other`` was taken."""
+        return self.plus(messages=-other.messages, tokens=-other.tokens, cost_usd=-other.cost_usd)
+
+    def by_cap(self) -> dict[Cap, float]:
+        """What there is of it, under the caps that it counts for."""
+        counts = {Cap.MESSAGES: self.messages, Cap.TOKENS: self.tokens, Cap.COST_USD: self.cost_usd}
+        return {cap: count for cap, count in counts.items() if count}
+
+
+class LastMinute:
+    """How many messages came within the last minute, by what hooks tell. Times are Unix seconds."""
+
+    def __init__(self) -> None:
+        self._came: deque[tuple[float, float]] = deque()
+        self._sum = 0.0
+
+    def add(self, count: float, now: float) -> None:
+        """So many came now."""
+        self._came.append((now, count))
+        self._sum += count
         self._let_pass(now)
+
+    def sum(self, now: float) -> float:
+        """How many came in the minute before ``now``."""
+        self._let_pass(now)
+        return self._sum
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._came.clear()
+        self._sum = 0.0
 
     def _let_pass(self, now: float) -> None:
         """Forget what came before the last minute, or after now, for clocks are put back as well."""
-        while self.minute and not now - _MINUTE < self.minute[0][0] <= now:
-            self.heard -= self.minute.popleft()[1]
+        while self._came and not now - _MINUTE < self._came[0][0] <= now:
+            self._sum -= self._came.popleft()[1]
 
-    def add_turn(self, usage: dict[str, float], now: float) -> int:
+
+class SessionUsage:
+    """One session. Any thread may call any method. Times are Unix seconds."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.platform = ""
+        self.session_key = ""
+        self.session_class = ""
+        self.limits: Caps | None = None
+        """``None`` until its class is known: nothing is limited before."""
+        self._lock = threading.Lock()
+        self._used_at = self._looked_at = 0.0
+        # What is counted.
+        self._stored: Mapping[Cap, float] = {}  # by the last look
+        self._heard = Heard()
+        self._calls = 0  # of the model in this turn, if anybody tells: then all numbers of it are known
+        self._tool_calls = 0  # in this turn
+        self._minute = LastMinute()
+        # Stops. Nobody is told of a stop in a hook: the thread does it, and notes which one it was.
+        self._stop: CapStop | None = None
+        self._published_stop: CapStop | None = None
+        self._counts_from: dict[Cap, float] = {}  # what was used until a stop that is over is forgiven
+        self._released_at = 0.0
+        # Other reactions, and what people were told of.
+        self._reached: dict[Cap, CapAction] = {}
+        self._alerted: set[tuple[Cap, CapStage]] = set()
+
+    # -- what hooks tell ---------------------------------------------------------------------------
+
+    def used(self, platform: str, now: float) -> None:
+        """Something happens in it."""
+        with self._lock:
+            self.platform = platform or self.platform
+            self._used_at = now
+
+    def model_called(self, call: ModelCall, now: float) -> None:
+        """The model answered."""
+        with self._lock:
+            if call.number == 1:  # a turn that never ended leaves its numbers behind
+                self._calls = self._tool_calls = 0
+            self._calls += 1
+            self._tool_calls += call.tool_calls
+            self._heard = self._heard.plus(tokens=call.tokens)
+            # Its answer and what the tools will say; with the first one comes what the person said.
+            self._minute.add(1 + call.tool_calls + (call.number == 1), now)
+
+    def turn_ended(self, session_key: str, usage: Mapping[str, float], now: float) -> int:
         """The turn is over. Returns how often tools were called in it.
 
         ``usage`` is what a gateway counted in it; where each call of the model was told, it says nothing new.
         """
-        tool_calls = self.tool_calls
-        if not self.calls:
-            tool_calls = int(usage.get("tool_calls", 0))
-            self.tokens += usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-            self.cost_usd += usage.get("cost_usd", 0)
-            self.messages += usage.get("messages", 0)
-            self._add_messages(usage.get("messages", 0), now)
-        self.calls = self.tool_calls = 0
-        return tool_calls
+        with self._lock:
+            self.session_key = session_key or self.session_key
+            tool_calls = self._tool_calls
+            if not self._calls:
+                tool_calls = int(usage.get("tool_calls", 0))
+                messages = usage.get("messages", 0)
+                self._heard = self._heard.plus(
+                    messages=messages,
+                    tokens=usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
+                    cost_usd=usage.get("cost_usd", 0),
+                )
+                self._minute.add(messages, now)
+            self._calls = self._tool_calls = 0
+            return tool_calls
 
-    def counts(self, now: float) -> dict[Cap, float]:
-        """All that is known at ``now``."""
-        counts = dict(self.stored)
-        for cap, more in (
-            (Cap.MESSAGES, self.messages),
-            (Cap.TOKENS, self.tokens),
-            (Cap.COST_USD, self.cost_usd),
-        ):
-            if more:
-                counts[cap] = counts.get(cap, 0) + more
-        counts[Cap.TOOL_CALLS] = self.tool_calls
-        self._let_pass(now)
-        if now - self.released_at < _MINUTE:  # what led to the stop is forgiven
-            counts[Cap.MESSAGES_PER_MINUTE] = self.heard
-        else:
-            counts[Cap.MESSAGES_PER_MINUTE] = max(self.heard, counts.get(Cap.MESSAGES_PER_MINUTE, 0))
-        return counts
+    # -- what the thread finds out -----------------------------------------------------------------
 
-    def findings(self, counts: dict[Cap, float]) -> tuple[CapFinding, ...]:
-        """What of these counts is near a limit or has reached it."""
-        return () if self.caps is None else judge(counts, self.caps, self.since)
+    def learned(
+        self,
+        session_class: str,
+        limits: Caps,
+        now: float,
+        *,
+        alerted: Collection[tuple[Cap, CapStage]] = (),
+        stops: Iterable[CapStop] = (),
+    ) -> None:
+        """Class and limits, and what earlier processes have told and stopped."""
+        with self._lock:
+            self.session_class, self.limits = session_class, limits
+            self._alerted.update(alerted)
+            for stop in stops:
+                self._stop = stop
+                # One that is over leaves behind from where its cap counts anew.
+                if self._current_stop(now) is not None:
+                    self._published_stop = stop
+                    break
+
+    def begin_look(self, now: float) -> Heard:
+        """A look into the database begins: what hooks have told until now will be part of what it finds."""
+        with self._lock:
+            self._looked_at = now
+            return self._heard
+
+    def looked(self, stored: Mapping[Cap, float], heard: Heard) -> None:
+        """The look found this. ``heard`` is what ``begin_look`` gave; what came in meanwhile still counts."""
+        with self._lock:
+            self._stored = stored
+            self._heard = self._heard.without(heard)
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def judge(self, abilities: Container[Reaction], cooldown: int | None, now: float) -> bool:
+        """Stop the session if a cap says so; whether the thread should look at it before the turn is over."""
+        with self._lock:
+            findings = self._findings(self._counts(now))
+            self._stop_if_due(findings, abilities, cooldown, now)
+            return self._wants_a_look(findings, now)
+
+    def findings(self, tool_calls: int | None, now: float) -> tuple[CapFinding, ...]:
+        """What is near a limit or has reached it. ``tool_calls`` are those of a turn that has ended."""
+        with self._lock:
+            counts = self._counts(now)
+            if tool_calls is not None:
+                counts[Cap.TOOL_CALLS] = tool_calls
+            return self._findings(counts)
 
     def stop_if_due(
         self,
-        findings: tuple[CapFinding, ...],
+        findings: Iterable[CapFinding],
         abilities: Container[Reaction],
         cooldown: int | None,
         now: float,
     ) -> None:
         """Stop the session when a cap says so, unless it is stopped already."""
-        if self.current_stop(now) is not None:
-            return
-        for it in findings:
-            action = possible(it.action, self.session_class, abilities)
-            if it.stage is CapStage.REACHED and action is Reaction.STOP:
-                count = it.count + self.since.get(it.cap, 0)
-                self.stop = CapStop(it.cap, now, None if cooldown is None else now + cooldown, count)
-                return
+        with self._lock:
+            self._stop_if_due(findings, abilities, cooldown, now)
 
-    def wants_a_look(self, findings: tuple[CapFinding, ...], now: float) -> bool:
-        """Whether something is to be told or found out before the turn is over."""
-        if self.caps is None or self.stop != self.noted_stop:
-            return True
-        if any((it.cap, it.stage) not in self.told for it in findings):
-            return True
-        limits = self.caps.limits
-        is_blind = any(cap in limits and limits[cap].action is Reaction.STOP for cap in _ONLY_STORED)
-        return is_blind and not 0 <= now - self.looked_at < _LOOK_SECONDS
+    def publish_stop(self, now: float) -> tuple[CapStop, CapFinding] | None:
+        """The stop in force if nobody was told of it yet, and what it is about; from now on it is told."""
+        with self._lock:
+            stop = self._current_stop(now)
+            if stop is None or stop == self._published_stop or self.limits is None:
+                return None
+            self._published_stop = stop
+            self._alerted.add((stop.cap, CapStage.REACHED))
+            count = stop.count - self._counts_from.get(stop.cap, 0)
+            limit = self.limits.limits[stop.cap].at
+            return stop, CapFinding(stop.cap, CapStage.REACHED, count, limit, Reaction.STOP)
 
-    def current_stop(self, now: float) -> CapStop | None:
-        """The stop in force. One that is over is forgotten, and its cap counts anew."""
-        stop = self.stop
-        if stop is None or stop.holds(now):
-            return stop
-        self.stop = None
-        self.released_at = now
-        self.minute.clear()
-        self.heard = 0.0
-        self.tool_calls = 0
-        if stop.cap not in PASSING:
-            self.since[stop.cap] = stop.count
-        return None
+    def note(self, finding: CapFinding, done: Reaction) -> bool:
+        """This was done about a finding, stops apart. Whether people are to be told: once for each stage."""
+        with self._lock:
+            if finding.stage is CapStage.REACHED:
+                self._reached[finding.cap] = CapAction(done, finding.cap, chat_line(finding, done))
+            if not self._alerted.isdisjoint({(finding.cap, finding.stage), (finding.cap, CapStage.REACHED)}):
+                return False
+            self._alerted.add((finding.cap, finding.stage))
+            return True
 
     def answer(self, cap: Cap | None, cooldown: int | None, now: float) -> CapAction | None:
         """What a gateway is to do now about this cap, or about any of them."""
-        stop = self.current_stop(now)
-        if stop is not None and cap in (None, stop.cap):
-            return CapAction(Reaction.STOP, stop.cap, self._notice(stop, cooldown))
-        if cap is not None:
-            return self.over.get(cap)
-        return next(
-            (self.over[it] for it in self.over if self.over[it].action is Reaction.RESET),
-            next(iter(self.over.values()), None),
-        )
+        with self._lock:
+            stop = self._current_stop(now)
+            if stop is not None and cap in (None, stop.cap):
+                return CapAction(Reaction.STOP, stop.cap, self._notice(stop, cooldown))
+            if cap is not None:
+                return self._reached.get(cap)
+            resets = (action for action in self._reached.values() if action.action is Reaction.RESET)
+            return next(resets, next(iter(self._reached.values()), None))
+
+    def can_be_forgotten(self, now: float, *, unused_for: float) -> bool:
+        """Whether nothing has happened in it for so many seconds, and no stop is in force."""
+        with self._lock:
+            return now - self._used_at > unused_for and self._current_stop(now) is None
+
+    # -- under the lock ----------------------------------------------------------------------------
+
+    def _counts(self, now: float) -> dict[Cap, float]:
+        """All that is known at ``now``."""
+        counts = dict(self._stored)
+        for cap, more in self._heard.by_cap().items():
+            counts[cap] = counts.get(cap, 0) + more
+        counts[Cap.TOOL_CALLS] = self._tool_calls
+        rate = self._minute.sum(now)
+        if now - self._released_at >= _MINUTE:  # within it, what led to the stop is forgiven
+            rate = max(rate, counts.get(Cap.MESSAGES_PER_MINUTE, 0))
+        counts[Cap.MESSAGES_PER_MINUTE] = rate
+        return counts
+
+    def _findings(self, counts: Mapping[Cap, float]) -> tuple[CapFinding, ...]:
+        return () if self.limits is None else judge(counts, self.limits, self._counts_from)
+
+    def _stop_if_due(
+        self,
+        findings: Iterable[CapFinding],
+        abilities: Container[Reaction],
+        cooldown: int | None,
+        now: float,
+    ) -> None:
+        if self._current_stop(now) is not None:
+            return
+        for finding in findings:
+            reaction = possible(finding.action, self.session_class, abilities)
+            if finding.stage is CapStage.REACHED and reaction is Reaction.STOP:
+                count = finding.count + self._counts_from.get(finding.cap, 0)
+                self._stop = CapStop(finding.cap, now, None if cooldown is None else now + cooldown, count)
+                return
+
+    def _wants_a_look(self, findings: Iterable[CapFinding], now: float) -> bool:
+        """Whether something is to be told or found out before the turn is over."""
+        if self.limits is None or self._stop != self._published_stop:
+            return True
+        if any((finding.cap, finding.stage) not in self._alerted for finding in findings):
+            return True
+        # A stop that depends on what only the database tells must not wait for the end of the turn.
+        limits = self.limits.limits
+        is_blind = any(cap in limits and limits[cap].action is Reaction.STOP for cap in _ONLY_STORED)
+        return is_blind and not 0 <= now - self._looked_at < _LOOK_SECONDS
+
+    def _current_stop(self, now: float) -> CapStop | None:
+        """The stop in force. One that is over is forgotten, and its cap counts anew."""
+        stop = self._stop
+        if stop is None or stop.holds(now):
+            return stop
+        self._stop = None
+        self._released_at = now
+        self._minute.clear()
+        self._tool_calls = 0
+        if stop.cap not in PASSING:
+            self._counts_from[stop.cap] = stop.count
+        return None
 
     def _notice(self, stop: CapStop, cooldown: int | None) -> str:
-        limit = self.caps.limits.get(stop.cap) if self.caps is not None else None
+        limit = self.limits.limits.get(stop.cap) if self.limits is not None else None
         return stop_notice(stop.cap, stop.count if limit is None else limit.at, self.session_class, cooldown)

@@ -477,7 +477,7 @@ def test_alert_is_given_although_the_ledger_cannot_be_written(
 def test_what_is_told_while_the_process_ends_is_not_lost(capped: Capped) -> None:
     home = capped(CHAT__CAPS__MAX_MESSAGES="4")
     home.session("s1")
-    watch = CapWatch(home.open_rounds, clock=lambda: home.now)
+    watch = CapWatch(home.open_job, clock=lambda: home.now)
     home.store("s1", 2)
     watch.turn_ended("s1", "", "telegram", {})
     assert watch.stop()

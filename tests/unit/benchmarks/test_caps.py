@@ -20,10 +20,10 @@ def test_every_turn_is_counted(tmp_path: Path) -> None:
         session.store()
         session.turn()
         session.beside()
-    tally = session.watch._tallies["s1"]  # noqa: SLF001 - see above
+    usage = session.watch._sessions["s1"]  # noqa: SLF001 - see above
     session.watch.stop()
-    assert tally.stored[Cap.MESSAGES] == 20 + 3 * 2 * 5
-    assert tally.stop is None
+    assert usage._stored[Cap.MESSAGES] == 20 + 3 * 2 * 5  # noqa: SLF001 - see above
+    assert session.watch.answer("s1") is None
 
 
 def test_figures_are_of_the_lengths_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def test_tokens_of_a_call_include_cached_ones(home: CappedHome) -> None:
 def test_call_before_there_were_caps_is_told_later_and_once(tmp_path: Path, mocker: MockerFixture) -> None:
     inbox = Inbox()
     translator = HookTranslator(tmp_path, environ={}, clock=lambda: 0.0, runner=lambda: None)
-    watch = CapWatch(lambda _: pytest.fail("not needed"), clock=lambda: 0.0, begin=lambda _: None)
+    watch = CapWatch(lambda: pytest.fail("not needed"), clock=lambda: 0.0, begin=lambda _: None)
     translator.plugin.caps = watch
     told_caps = mocker.patch.object(watch, "model_called")
     Callbacks(inbox).post_api_request("s1", "cli", {"input_tokens": 7}, 1, 1)
