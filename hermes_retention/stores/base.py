@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import msgspec
 
+from hermes_retention.disk.directories import Directory
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
 from hermes_retention.model.session import Artifact, Session, SessionClass, Unknown
 from hermes_retention.model.stop import Stop, never
@@ -203,6 +204,56 @@ class SessionCounter:
         return
 
 
+class CompactStage(enum.StrEnum):
+    """What is being done to a database, for whoever watches."""
+
+    CHECK = "checking the database"
+    COPY = "copying what is used"
+    MERGE = "merging the search indexes"
+    VERIFY = "comparing the copy with the original"
+    SWAP = "putting the copy in its place"
+
+
+CompactObserver: TypeAlias = Callable[[CompactStage], None]
+
+
+class Compactor(ABC):
+    """Gives free pages of a host's database back to the file system, while no host runs."""
+
+    @property
+    @abstractmethod
+    def database(self) -> Path:
+        """The file that is rewritten. It may not exist."""
+
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What it takes, with its log."""
+
+    @abstractmethod
+    def examine(self, free_bytes: int | None) -> tuple[str, ...]:
+        """Only look: raise what speaks against rewriting it now, or return what a person should know.
+
+        ``free_bytes`` are those of the file system, ``None`` when they are unknown. Raises ``DatabaseInUse``,
+        ``CompactionRefused``, ``StoreUnreadable``.
+        """
+
+    @abstractmethod
+    def rewrite(self, folder: Directory, free_bytes: int | None, observer: CompactObserver) -> None:
+        """Write a copy without free pages into ``folder``, compare it, and put it in the database's place.
+
+        The lock of the home is held; ``folder`` is on the same file system, and empty at the end. Raises as
+        ``examine``: the database is unchanged then. ``CompactionFailed`` says which file holds which one.
+        Killed at any instant, the database is complete under its name, before or after.
+        """
+
+    @abstractmethod
+    def recover(self, folder: Directory) -> None:
+        """Clear up in ``folder`` what a killed ``rewrite`` left; the lock of the home is held.
+
+        Raises ``CompactionRefused`` when a person must settle which database is the right one.
+        """
+
+
 class InterruptedSession(msgspec.Struct, frozen=True):
     """A session that a gateway would go on with when it starts."""
 
@@ -337,6 +388,13 @@ class Store(ABC):
     def counter(self) -> SessionCounter:
         """For looking at single sessions while they grow. Opens nothing yet."""
         return SessionCounter()
+
+    def compactor(self, environ: Mapping[str, str]) -> Compactor | None:
+        """For making the host's database smaller; ``None`` when it has none, or cares for it itself.
+
+        ``environ`` tells of replication. Opens nothing yet.
+        """
+        return None
 
     # -- forgetting ----------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from sites import clock, site_of, snapshot_of
 
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.actions.upkeep import compact as compacting
-from hermes_retention.actions.upkeep.compact import CompactReport, Stage, compact, preview
+from hermes_retention.actions.upkeep.compact import CompactReport, compact, preview
 from hermes_retention.disk import effects
 from hermes_retention.disk.moving import take_place
 from hermes_retention.model.errors import (
@@ -35,6 +35,7 @@ from hermes_retention.model.errors import (
     StoreUnreadable,
     SweepRunning,
 )
+from hermes_retention.stores.base import CompactStage
 from hermes_retention.stores.hermes.compact import compaction, preconditions
 from hermes_retention.stores.hermes.compact import swap as swapping
 
@@ -97,10 +98,10 @@ def other_process(code: str, *arguments: object) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def on(stage: Stage, act: Callable[[], object]) -> Callable[[Stage], None]:
+def on(stage: CompactStage, act: Callable[[], object]) -> Callable[[CompactStage], None]:
     """An observer that does something when a stage is reached."""
 
-    def observer(reached: Stage) -> None:
+    def observer(reached: CompactStage) -> None:
         if reached is stage:
             act()
 
@@ -193,9 +194,9 @@ def test_broken_foreign_keys_of_the_host_stay(home: HomeBuilder) -> None:
 
 
 def test_stages_are_told_in_order(home: HomeBuilder) -> None:
-    seen: list[Stage] = []
+    seen: list[CompactStage] = []
     run(home, observer=seen.append)
-    assert seen == list(Stage)
+    assert seen == list(CompactStage)
 
 
 def test_log_of_a_host_that_crashed_is_kept(home: HomeBuilder, tmp_path: Path) -> None:
@@ -359,9 +360,15 @@ def test_room_for_one_copy_leaves_the_indexes_as_they_are(
 
 @pytest.mark.parametrize(
     ("stage", "bytes_written"),
-    [(Stage.COPY, 0), (Stage.COPY, 4096), (Stage.COPY, 100_000), (Stage.MERGE, 100_000), (Stage.VERIFY, 0)],
+    [
+        (CompactStage.COPY, 0),
+        (CompactStage.COPY, 4096),
+        (CompactStage.COPY, 100_000),
+        (CompactStage.MERGE, 100_000),
+        (CompactStage.VERIFY, 0),
+    ],
 )
-def test_disk_full_in_the_middle(home: HomeBuilder, bytes_written: int, stage: Stage) -> None:
+def test_disk_full_in_the_middle(home: HomeBuilder, bytes_written: int, stage: CompactStage) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     fill = on(stage, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_written, hard)))
@@ -438,7 +445,7 @@ def test_sweep_of_another_process(home: HomeBuilder) -> None:
 
 def test_store_without_a_database(home: HomeBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
     site = site_of(home)
-    monkeypatch.setattr(type(site.store), "name", "openclaw")
+    monkeypatch.setattr(type(site.store), "compactor", lambda *_: None)
     with refused(home, CompactionRefused, "not in a database"):
         compact(site, environ={})
 
@@ -446,9 +453,9 @@ def test_store_without_a_database(home: HomeBuilder, monkeypatch: pytest.MonkeyP
 # Who comes in between
 
 
-@pytest.mark.parametrize("stage", [Stage.MERGE, Stage.VERIFY, Stage.SWAP])
+@pytest.mark.parametrize("stage", [CompactStage.MERGE, CompactStage.VERIFY, CompactStage.SWAP])
 @pytest.mark.parametrize("journal", ["wal", "delete"])
-def test_row_written_meanwhile_is_never_lost(tmp_path: Path, journal: str, stage: Stage) -> None:
+def test_row_written_meanwhile_is_never_lost(tmp_path: Path, journal: str, stage: CompactStage) -> None:
     home = thinned_home(tmp_path / "home", journal=journal)
     write = on(stage, lambda: home.execute("INSERT INTO state_meta VALUES ('late', 'row')"))
     with pytest.raises(DatabaseInUse, match="wrote to it"):
@@ -462,7 +469,7 @@ def test_row_written_meanwhile_is_never_lost(tmp_path: Path, journal: str, stage
 def test_process_that_comes_before_the_exchange(home: HomeBuilder) -> None:
     code = "database = sqlite3.connect(sys.argv[1]); database.execute('SELECT * FROM sessions').fetchall()"
     with contextlib.ExitStack() as stack:
-        come = on(Stage.SWAP, lambda: stack.enter_context(other_process(code, database_of(home))))
+        come = on(CompactStage.SWAP, lambda: stack.enter_context(other_process(code, database_of(home))))
         with refused(home, DatabaseInUse, "works with it"):
             run(home, observer=come)
 

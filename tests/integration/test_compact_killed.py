@@ -17,13 +17,12 @@ from databases import facts, thinned_home
 from homes import HomeBuilder
 from sites import site_of
 
-from hermes_retention.actions.upkeep import compact as compacting
 from hermes_retention.actions.upkeep.compact import compact
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.moving import remove_own_entry
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
-from hermes_retention.stores.hermes.compact import preconditions
+from hermes_retention.stores.hermes.compact import compactor, preconditions
 
 EFFECTS = ("link", "rename", "unlink", "fsync", "fchmod", "open_file", "mkdir")
 WRITING = ("VACUUM", 'INSERT INTO "', "PRAGMA journal_mode =", "PRAGMA wal_checkpoint", "COMMIT")
@@ -216,7 +215,7 @@ def test_old_database_that_cannot_be_removed_is_told(
         remove_own_entry(directory, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(compacting, "remove_own_entry", refuse)
+        patch.setattr(compactor, "remove_own_entry", refuse)
         with pytest.raises(CompactionFailed, match="the database is compacted"):
             run(home)
     run(home)

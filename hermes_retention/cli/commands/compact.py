@@ -13,8 +13,9 @@ from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_size
 
 if TYPE_CHECKING:
-    from hermes_retention.actions.upkeep.compact import CompactReport, Stage
+    from hermes_retention.actions.upkeep.compact import CompactReport
     from hermes_retention.cli.context import Context
+    from hermes_retention.stores.base import CompactStage
 
 
 def add(commands: Commands) -> None:
@@ -126,6 +127,6 @@ def _object(report: CompactReport) -> dict[str, Any]:
     }
 
 
-def _show_stage(context: Context, stage: Stage) -> None:
+def _show_stage(context: Context, stage: CompactStage) -> None:
     if context.verbose:
         context.notes.line(f"{stage} …", Style.FAINT)

@@ -19,6 +19,7 @@ from hermes_retention.model.session import Lineage, Record, Route, Session, Sess
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import (
+    Compactor,
     DatabaseSpace,
     EntryRestored,
     Finding,
@@ -208,6 +209,14 @@ class HermesStore(Store):
     def group_of(self, session_id: str) -> str | None:
         """The job that a session ran for, as its id names it."""
         return cron_job(session_id)
+
+    def compactor(self, environ: Mapping[str, str]) -> Compactor:
+        """For making ``state.db`` smaller. Opens nothing yet."""
+        from hermes_retention.stores.hermes.compact.compactor import (
+            HermesCompactor,  # a sweep never does this
+        )
+
+        return HermesCompactor(self._home / state_db.DATABASE, environ)
 
     def erasing(self) -> HermesStore:
         """The same store; rows that are removed through it are overwritten as well."""
