@@ -27,8 +27,8 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ROW_KINDS, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.stores.hermes.rows.format import decode, sections
 from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.stores.row_format import decode, sections
 from hermes_retention.stores.rows import MARKER
 
 DAY = 86400

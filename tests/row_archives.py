@@ -23,9 +23,9 @@ from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows import tables
-from hermes_retention.stores.hermes.rows.format import Header, Row, encode
 from hermes_retention.stores.hermes.rows.read import CHILDREN, RecordUnit, find_unit, read_unit
 from hermes_retention.stores.hermes.rows.turn_machine import State
+from hermes_retention.stores.row_format import Header, Row, encode
 
 
 class RowArchive:

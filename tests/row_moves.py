@@ -18,13 +18,13 @@ from host_databases import HostDatabase
 
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows.format import Header, Row
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import WAIT_SECONDS, Turns
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.remove import MessageRemoval, RecordRemoval, ToolOutputReplacement
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, TurnMachine
+from hermes_retention.stores.row_format import Header, Row
 
 LONG = "the quick brown fox " * 100
 LONG_ONE = "s3"

@@ -13,11 +13,11 @@ from row_moves import removal_of_messages, removal_of_records, replacement_of_ou
 
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import State
+from hermes_retention.stores.row_format import Header, Row, decode, encode
 
 BODY = "what the zebra said " * 200
 

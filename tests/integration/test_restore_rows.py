@@ -27,7 +27,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode, FrameCorrupt, RestoreConflict, StoreUnreadable, UsageError
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.stores.hermes.rows import pacing as turns
-from hermes_retention.stores.hermes.rows.format import Header, decode, encode
+from hermes_retention.stores.row_format import Header, decode, encode
 from hermes_retention.stores.rows import MARKER
 
 LONG = "the quick brown fox " * 100

@@ -31,10 +31,10 @@ from hermes_retention.model.errors import (
 from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import ArtifactKind, Session
 from hermes_retention.stores.hermes.rows import remove
-from hermes_retention.stores.hermes.rows.format import Header, decode
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.remove import HermesRowRemover
 from hermes_retention.stores.hermes.store import HermesStore
+from hermes_retention.stores.row_format import Header, decode
 from hermes_retention.stores.rows import MARKER
 
 NOW = 2e9

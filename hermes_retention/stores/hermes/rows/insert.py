@@ -22,7 +22,6 @@ import msgspec
 
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.model.text import printable
-from hermes_retention.stores.hermes.rows.format import Header, Row, Value, encode_row, sections
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.read import CHILDREN
 from hermes_retention.stores.hermes.rows.tables import (
@@ -42,6 +41,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     select,
 )
 from hermes_retention.stores.hermes.rows.turn_machine import PacedTurns
+from hermes_retention.stores.row_format import Header, Row, Value, encode_row, sections
 
 Content = Callable[[], Iterable[Header | Row]]
 """Gives the archived rows from the beginning each time it is called: more than once."""

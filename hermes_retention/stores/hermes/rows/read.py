@@ -20,7 +20,6 @@ from hermes_retention.model.session import ArtifactKind, Lineage, Record, Sessio
 from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.records import Rows, lineage_of, read_some_sessions
-from hermes_retention.stores.hermes.rows.format import Header, Row, Value, encode, encode_header, encode_row
 from hermes_retention.stores.hermes.rows.tables import (
     DIGEST_BYTES,
     MESSAGES,
@@ -40,6 +39,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     record_digest,
     select,
 )
+from hermes_retention.stores.row_format import Header, Row, Value, encode, encode_header, encode_row
 from hermes_retention.stores.rows import MARKER, Reading
 
 Routed = Callable[[Rows], dict[str, frozenset[str]]]

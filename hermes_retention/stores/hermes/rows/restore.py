@@ -18,16 +18,6 @@ from hermes_retention.model.errors import SessionGone, StoreUnreadable, VaultDam
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.model.text import printable
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows.format import (
-    FORMAT,
-    Header,
-    Row,
-    RowFormatError,
-    Value,
-    decode,
-    encode,
-    sections,
-)
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.read import CHILDREN
@@ -43,6 +33,16 @@ from hermes_retention.stores.hermes.rows.versions import (
     newest_record,
     parents_in,
     without_parents,
+)
+from hermes_retention.stores.row_format import (
+    FORMAT,
+    Header,
+    Row,
+    RowFormatError,
+    Value,
+    decode,
+    encode,
+    sections,
 )
 from hermes_retention.stores.rows import ArchivedRows, RowsRestored, SessionRows
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from hermes_retention.model.text import printable
-from hermes_retention.stores.hermes.rows.format import Header, Row, Value, encode_row
+from hermes_retention.stores.row_format import Header, Row, Value, encode_row
 from hermes_retention.stores.rows import MARKER
 
 VARIABLES = 500

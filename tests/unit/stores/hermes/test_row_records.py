@@ -16,11 +16,11 @@ from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import fts
 from hermes_retention.stores.hermes.rows import insert as row_insert
 from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows.format import Header, Row, decode, encode
 from hermes_retention.stores.hermes.rows.insert import Inserted, RowInserter
 from hermes_retention.stores.hermes.rows.read import CHILDREN, RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
+from hermes_retention.stores.row_format import Header, Row, decode, encode
 
 DELEGATED = '{"_delegate_from": "%s"}'
 BRANCHED = '{"_branched_from": "%s"}'

@@ -21,11 +21,11 @@ from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import fts
 from hermes_retention.stores.hermes.rows import pacing as turns
 from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows.format import Header, Row
 from hermes_retention.stores.hermes.rows.read import Seen
 from hermes_retention.stores.hermes.rows.remove import MessageRemoval
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine
+from hermes_retention.stores.row_format import Header, Row
 
 LONG = "the quick brown fox " * 100
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.stores.hermes.rows import format as row_codec
-from hermes_retention.stores.hermes.rows.format import Header, Row, RowFormatError, decode, encode
+from hermes_retention.stores import row_format
+from hermes_retention.stores.row_format import Header, Row, RowFormatError, decode, encode
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text() | st.binary().map(lambda it: it.decode("utf-8", "surrogateescape"))
@@ -40,7 +40,7 @@ def test_every_value_survives_however_the_bytes_are_cut(rows: list[Row], size: i
     ],
     ids=lambda it: repr(it)[:20],
 )  # fmt: skip
-def test_value_that_a_database_hands_out_comes_back_as_it_was(value: row_codec.Value) -> None:
+def test_value_that_a_database_hands_out_comes_back_as_it_was(value: row_format.Value) -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         database.text_factory = lambda it: it.decode("utf-8", "surrogateescape")
         bound = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
@@ -66,7 +66,7 @@ def test_rows_are_handed_out_in_chunks_not_at_once() -> None:
             yield made, "x" * 100_000
 
     first = next(encode(rows()))  # type: ignore[arg-type]
-    assert len(first) < 2 * row_codec.CHUNK_BYTES
+    assert len(first) < 2 * row_format.CHUNK_BYTES
     assert made < 15
 
 
