@@ -44,6 +44,14 @@ BESIDE_THE_PORT = (
     "stores.hermes.compact.processes",
 )
 
+ADAPTERS = ("stores.hermes", "stores.openclaw")
+"""What stands behind the port ``stores.base``: one layout each, which knows no other one."""
+BEHIND_THE_PORT: dict[str, tuple[str, ...]] = {
+    "home.open": ADAPTERS,  # makes the stores, and says which layout a home has
+    "gateway.hermes": ("stores.hermes",),  # ties the gateway to that very host
+    "cli.demo": ("stores.hermes",),  # makes up a home of that host
+}
+
 REMOVERS = ("disk",)
 """The only modules that remove or rename a file."""
 
@@ -165,6 +173,49 @@ Complaints: TypeAlias = Iterator[tuple[int, str]]
 Rule: TypeAlias = Callable[[Module], Complaints]
 
 
+def nothing_reaches_behind_the_port(module: Module) -> Complaints:
+    """Whoever uses a store uses any store: what a layout has more is an answer of ``Store``."""
+    if module.within(("stores",)):
+        own = next((name for name in ADAPTERS if module.within((name,))), None)
+        others = tuple(name for name in ADAPTERS if name != own)
+    else:
+        allowed = {it for room, known in BEHIND_THE_PORT.items() if module.within((room,)) for it in known}
+        others = tuple(name for name in ADAPTERS if name not in allowed)
+        yield from _asking_which_store(module)
+    for line, name, _ in module.imports():
+        root, _, target = name.partition(".")
+        if root == ROOT and any(_within(target, other) for other in others):
+            yield line, f"imports {name}, which stands behind stores.base"
+
+
+def _asking_which_store(module: Module) -> Complaints:
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(func=ast.Name("isinstance"), args=[asked, _]) if _is_store(asked):
+                yield (
+                    node.lineno,
+                    "asks a store what it is: give Store a method with an answer for all others",
+                )
+            case ast.Compare(ops=[ast.Eq() | ast.NotEq() | ast.Is() | ast.IsNot() | ast.In() | ast.NotIn()]):
+                sides = (node.left, *node.comparators)
+                named = any(
+                    isinstance(it, ast.Attribute) and it.attr == "name" and _is_store(it.value)
+                    for it in sides
+                )
+                literal = any(isinstance(it, ast.Constant | ast.Set | ast.Tuple) for it in sides)
+                if named and literal:
+                    yield (
+                        node.lineno,
+                        "asks a store for its name: give Store a method with an answer for all others",
+                    )
+
+
+def _is_store(node: ast.expr) -> bool:
+    return (isinstance(node, ast.Name) and node.id == "store") or (
+        isinstance(node, ast.Attribute) and node.attr == "store"
+    )
+
+
 def every_module_has_a_layer(module: Module) -> Complaints:
     """A new module has to say where it belongs."""
     if level_of(module.name) is None:
@@ -276,6 +327,7 @@ def policy_knows_no_clock_and_no_disk(module: Module) -> Complaints:
 RULES: tuple[Rule, ...] = (
     every_module_has_a_layer,
     a_layer_imports_nothing_higher,
+    nothing_reaches_behind_the_port,
     a_package_itself_holds_nothing,
     only_disk_removes_files,
     effects_go_through_the_port,
@@ -339,6 +391,19 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("plugins", "importlib.import_module('hermes_retention.cli')"),
         ("actions.sweep.sweep", "from hermes_retention.helpers import help_me"),
     ),
+    nothing_reaches_behind_the_port: (
+        ("actions.inspect.history", "from hermes_retention.stores.hermes.ids import cron_job"),
+        ("actions.upkeep.compact", "from hermes_retention.stores.hermes import compact"),
+        ("home.ledger_caps", "def f():\n    from hermes_retention.stores.hermes.counts import HermesCounter"),
+        ("cli.commands.prestart", "if TYPE_CHECKING:\n    import hermes_retention.stores.openclaw.store"),
+        ("gateway.hermes.chat", "from hermes_retention.stores.openclaw.store import OpenClawStore"),
+        ("stores.base", "from hermes_retention.stores.hermes.store import HermesStore"),
+        ("stores.openclaw.entries", "from hermes_retention.stores.hermes.ids import safe_name"),
+        ("actions.upkeep.forget", "if isinstance(site.store, Erasable): site.store.wipe()"),
+        ("cli.context", "isinstance(store, HermesStore)"),
+        ("actions.upkeep.compact", "if site.store.name != 'hermes': refuse()"),
+        ("cli.commands.prestart", "store.name in ('openclaw', 'clawdbot')"),
+    ),
     a_package_itself_holds_nothing: (
         ("gateway", "from hermes_retention.gateway.plugin import Plugin"),
         ("", "import os"),
@@ -393,6 +458,9 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
 PACKAGES = {"", "gateway", "policy"}
 
 GOOD: tuple[tuple[str, str], ...] = (
+    ("home.open", "from hermes_retention.stores.openclaw.store import OpenClawStore"),
+    ("gateway.hermes.host", "from hermes_retention.stores.hermes.files import list_directory"),
+    ("actions.sweep.sweep", "if notes.fact(STORE) != site.store.name: remember(site.store.name)"),
     ("plugins", "from hermes_retention import hookspecs"),
     ("actions.sweep.execute", "from hermes_retention import __version__"),
     ("policy.decide", "from hermes_retention.policy.liveness import assess"),

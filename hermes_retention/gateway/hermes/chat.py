@@ -26,7 +26,6 @@ from hermes_retention.model.errors import RetentionError, UsageError
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size
 from hermes_retention.settings.forms import Mode
-from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -169,7 +168,7 @@ class Chat:
         home = self._allowed()
         if not self._tokens.use(token):
             return WRONG_TOKEN
-        index = self._gateway_index() or OfflineRoutes(home.path, self._clock)
+        index = self._gateway_index() or home.store.offline_routes(self._clock)
         report = sweep(home, clock=self._clock, origin="chat", index=index)
         tell_swept(report, str(self._path), WarnOnce())  # who asks is told where to look
         return _sweep_answer(report)
