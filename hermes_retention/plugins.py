@@ -162,14 +162,15 @@ class Extensions:
 
     def _checked(self, plugin: str, answer: object) -> Iterator[StoreKind]:
         """What of a plugin's answer can be used."""
-        from hermes_retention.stores.base import RESERVED_NAMES, StoreKind
+        from hermes_retention.stores.base import StoreKind
+        from hermes_retention.stores.layouts import Layout
 
         for kind in answer if isinstance(answer, list | tuple) else (answer,):
             if not isinstance(kind, StoreKind):
                 why = f"offers a {type(kind).__name__} where a StoreKind is wanted"
             elif not _STORE_NAME.fullmatch(str(kind.name)):
                 why = "offers a store whose name is not made of lower-case letters, digits and -"
-            elif kind.name in RESERVED_NAMES:
+            elif kind.name in {"auto", *Layout}:
                 why = f"offers a store {kind.name}, a name that hermes-retention itself uses"
             else:
                 yield kind

@@ -18,7 +18,7 @@ from hermes_retention.model.errors import RetentionError, StoreUnreadable, Usage
 from hermes_retention.model.text import printable
 from hermes_retention.settings.fields import OPENCLAW_DEFAULTS, SettingPath
 from hermes_retention.settings.load import Settings, default_settings, load_settings
-from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
+from hermes_retention.stores.layouts import Layout, detect, layouts_in
 
 if TYPE_CHECKING:
     from hermes_retention.home.home import Home

@@ -24,9 +24,6 @@ from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, Ro
 LiveMessage: TypeAlias = tuple[str, Mapping[str, Any]]
 """Session id, and the columns of the row that say something, by name."""
 
-RESERVED_NAMES = frozenset({"auto", "hermes", "openclaw", "openclaw-sqlite"})
-"""What ``--store`` calls our own layouts, so that no plugin can."""
-
 
 class Scan(msgspec.Struct, frozen=True):
     """What a store holds at one moment. Sessions are sorted by id, each at most once."""

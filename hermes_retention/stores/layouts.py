@@ -8,8 +8,6 @@ from pathlib import Path
 
 from hermes_retention.model.errors import StoreUnreadable, UsageError
 from hermes_retention.model.text import printable
-from hermes_retention.stores.hermes.files import DIRECTORY
-from hermes_retention.stores.hermes.state_db import DATABASE
 
 
 class Layout(enum.StrEnum):
@@ -23,11 +21,11 @@ class Layout(enum.StrEnum):
 
 
 _MARKS = {
-    Layout.HERMES: (DATABASE, DIRECTORY),
+    Layout.HERMES: ("state.db", "sessions"),
     Layout.OPENCLAW_SQLITE: ("agents/*/agent/openclaw-agent.sqlite", "state/openclaw.sqlite"),
     Layout.OPENCLAW: ("agents/*/sessions/sessions.json", "agents/*/sessions/*.jsonl"),
 }
-"""Patterns below the home of which any one is enough."""
+"""Patterns below the home of which any one is enough. Spelt out: to see which it is, no layout is loaded."""
 
 
 def layouts_in(home: Path) -> set[Layout]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hermes_retention.model.errors import StoreUnreadable, UsageError
-from hermes_retention.stores.hermes.detect import Layout, detect, layouts_in
+from hermes_retention.stores.layouts import Layout, detect, layouts_in
 
 HERMES_FILES = ["state.db", "sessions/session_a.json"]
 OPENCLAW_FILES = ["agents/main/sessions/sessions.json", "agents/coder/sessions/a.jsonl"]
