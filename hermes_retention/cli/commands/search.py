@@ -19,7 +19,7 @@ from hermes_retention.model.units import minute, parse_duration
 
 if TYPE_CHECKING:
     from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest
-    from hermes_retention.actions.inspect.search.found import Excerpt, FoundSession
+    from hermes_retention.actions.inspect.search.query import Excerpt, FoundSession
     from hermes_retention.cli.context import Context
 
 _EXCERPTS, _MANY_EXCERPTS = 2, 10

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from hermes_retention.actions.inspect.search.found import FoundSession
+    from hermes_retention.actions.inspect.search.query import FoundSession
     from hermes_retention.stores.base import SessionMetadata
 
 NAME, TOOLSET = "archived_session_search", "retention"

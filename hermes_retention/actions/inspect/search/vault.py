@@ -10,9 +10,8 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from hermes_retention.actions.inspect.search.found import Hits
 from hermes_retention.actions.inspect.search.messages import interesting_part, messages_in, whole
-from hermes_retention.actions.inspect.search.query import Query
+from hermes_retention.actions.inspect.search.query import Hits, Query
 from hermes_retention.archive.bulk_read import plain_artifacts
 from hermes_retention.archive.entries import ArchivedArtifact, SessionEntry
 from hermes_retention.archive.partition import Partition
