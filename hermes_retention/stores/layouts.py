@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 from hermes_retention.model.errors import StoreUnreadable, UsageError
-from hermes_retention.model.text import printable
 
 
 class Layout(enum.StrEnum):
@@ -43,7 +42,7 @@ def detect(home: Path) -> Layout:
     Raises ``StoreUnreadable`` when there is none or only one that the host itself looks after, ``UsageError``
     when there are two.
     """
-    what = printable(str(home))
+    what = str(home)
     found = layouts_in(home)
     if len(found) > 1:
         names = " and ".join(sorted(found))

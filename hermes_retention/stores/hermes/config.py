@@ -47,8 +47,8 @@ def other_sessions_directory(home: Path) -> Path | None:
     directory = Path(named)
     if not directory.is_absolute():
         raise StoreUnreadable(
-            printable(str(path)),
-            f"its sessions_dir ({printable(named)}) is relative to wherever the gateway was started",
+            str(path),
+            f"its sessions_dir ({named}) is relative to wherever the gateway was started",
             consequence="nobody knows what is routed, so nothing was removed",
             cure="Write it as an absolute path, or remove it to have everything below the home.",
         )

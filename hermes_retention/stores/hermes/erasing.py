@@ -21,7 +21,7 @@ from hermes_retention.disk import writing
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.writing import rewrite_unchanged
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.model.text import printable, safe_name, words
+from hermes_retention.model.text import safe_name, words
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
 from hermes_retention.stores.files import decode, read_document, timestamp
 from hermes_retention.stores.hermes import config, files, state_db
@@ -178,7 +178,7 @@ def _drop_entries(path: Path, session_ids: Collection[str]) -> list[str]:
     except (OSError, msgspec.DecodeError) as error:
         why = words(error) if isinstance(error, OSError) else "it is not the JSON that it should be"
         raise StoreUnreadable(
-            printable(str(path)),
+            str(path),
             why,
             consequence="its entries were not removed",
             cure="Mend it, and run it again.",

@@ -58,7 +58,7 @@ def list_directory(home: Path) -> DirectoryListing:
         return DirectoryListing({}, [], 0)
     except OSError as error:
         raise StoreUnreadable(
-            printable(str(path)),
+            str(path),
             f"the directory cannot be read ({words(error)})",
             consequence="nothing was removed",
             cure="Run hermes-retention as the user that the host runs as.",

@@ -229,7 +229,7 @@ def _delegating(database: sqlite3.Connection, names: Iterable[str]) -> dict[str,
 
 def _unknown_form(where: str, why: str) -> StoreUnreadable:
     return StoreUnreadable(
-        printable(where),
+        where,
         f"{why}, which is no form of this database that is known",
         consequence="nothing was removed",
         cure="Look for a newer hermes-retention that knows this version of the host.",

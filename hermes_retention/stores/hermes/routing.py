@@ -123,7 +123,7 @@ def _decoded(entry: object) -> object:
 
 
 def _read_index(path: Path) -> dict[str, object]:
-    what = printable(str(path))
+    what = str(path)
     try:
         content = read_document(path)
     except OSError as error:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from hermes_retention.disk import effects
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.model.text import printable, storable, words
+from hermes_retention.model.text import storable, words
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
 from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
 
@@ -238,7 +238,7 @@ def _require_untouched(path: Path, database: sqlite3.Connection) -> None:
     same = (now.st_ino, now.st_size, now.st_mtime_ns) == (seen.st_ino, seen.st_size, seen.st_mtime_ns)
     if not same or not _is_resting(path):
         raise StoreUnreadable(
-            printable(str(path)),
+            str(path),
             "the disk is full, and somebody wrote to it while it was read",
             consequence=_NOTHING,
             cure="Free some space on the disk.",
@@ -291,7 +291,7 @@ def _sync_log(path: Path) -> None:
         effects.fsync(descriptor)
     except OSError as error:
         raise StoreUnreadable(
-            printable(str(path)),
+            str(path),
             f"what was changed may not be on the disk yet ({words(error)})",
             consequence="after a loss of power some of it may be there again; nothing is lost",
             cure="Look at the health of the disk.",
@@ -321,7 +321,7 @@ def write_errors(path: Path) -> Iterator[None]:
 def no_database(path: Path) -> StoreUnreadable:
     """The error for whoever needs the rows of a home that has none."""
     why, cure = "there is no such database", "Name the home with --home DIR or HERMES_HOME."
-    return StoreUnreadable(printable(str(path)), why, consequence=_UNCHANGED, cure=cure)
+    return StoreUnreadable(str(path), why, consequence=_UNCHANGED, cure=cure)
 
 
 def _prepare(database: sqlite3.Connection, *, durable: bool) -> None:
@@ -347,7 +347,7 @@ def _unwritable(path: Path, error: sqlite3.Error) -> StoreUnreadable:
     if code not in known:
         return _unreadable(path, error, consequence=_UNFINISHED)
     why, cure = known[code]
-    return StoreUnreadable(printable(str(path)), why, consequence=_UNFINISHED, cure=cure)
+    return StoreUnreadable(str(path), why, consequence=_UNFINISHED, cure=cure)
 
 
 def _text(value: bytes) -> str:
@@ -356,7 +356,7 @@ def _text(value: bytes) -> str:
 
 def _exists(path: Path) -> bool:
     """Whether a regular file is there. Anything else than a file or nothing raises ``StoreUnreadable``."""
-    what = printable(str(path))
+    what = str(path)
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -376,7 +376,7 @@ def _exists(path: Path) -> bool:
 
 def _unreadable(path: Path, error: sqlite3.Error, *, consequence: str = _NOTHING) -> StoreUnreadable:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension of extended codes
-    said = printable(str(error))
+    said = str(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         why = f"another process has held its lock for {BUSY_SECONDS:.0f} s"
         cure = "Try again when the host is less busy."
@@ -389,7 +389,7 @@ def _unreadable(path: Path, error: sqlite3.Error, *, consequence: str = _NOTHING
     else:
         why = f"it cannot be read ({said})"
         cure = "Run hermes-retention as the user that the host runs as; if the host crashed, start it once."
-    return StoreUnreadable(printable(str(path)), why, consequence=consequence, cure=cure)
+    return StoreUnreadable(str(path), why, consequence=consequence, cure=cure)
 
 
 def routes_of(database: sqlite3.Connection, path: Path) -> list[RouteRow]:
@@ -399,7 +399,7 @@ def routes_of(database: sqlite3.Connection, path: Path) -> list[RouteRow]:
         return []
     if not {"session_key", "entry_json"} <= columns:
         raise StoreUnreadable(
-            printable(str(path)),
+            str(path),
             "its table gateway_routing has no session_key and entry_json, so nobody knows what is routed",
             consequence=_NOTHING,
             cure="Look for a newer hermes-retention that knows this version of the host.",

@@ -249,7 +249,7 @@ class HermesStore(Store):
         if os.path.isdir(self._home):
             return
         raise StoreUnreadable(
-            printable(str(self._home)),
+            str(self._home),
             "it is not a directory" if os.path.lexists(self._home) else "there is no such directory",
             consequence="nothing was removed",
             cure="Name the home with --home DIR or HERMES_HOME; by default it is ~/.hermes.",

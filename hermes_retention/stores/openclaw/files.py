@@ -78,7 +78,7 @@ def find_agents(home: Path) -> tuple[list[str], list[str]]:
 
 def _unreadable(path: Path, error: OSError) -> StoreUnreadable:
     return StoreUnreadable(
-        printable(str(path)),
+        str(path),
         f"the directory cannot be read ({words(error)})",
         consequence="nothing was removed",
         cure="Run hermes-retention as the user that the host runs as.",

@@ -55,6 +55,9 @@ class SessionIndex:
         Raises ``ValueError`` with a reason that quotes nothing when it is no JSON object, is cut off, or has
         a key twice.
         """
+        # A JSON reader tells keys and lengths of values, but not where they stand. The text between two
+        # entries is matched, and must be a comma, this very key and a colon: a key that stands there twice
+        # would be read as one, and cutting by its first place would take the wrong bytes.
         members: dict[str, EntrySpan] = {}
         place = _opened(content)
         for key, length in _lengths(content):
@@ -63,6 +66,7 @@ class SessionIndex:
                 raise ValueError("a key stands in it twice")
             place = found.end() + length
             members[key] = EntrySpan(found.start(2), found.end(), place)
+        # What is left must be the closing brace alone, or an entry was passed over.
         if _CLOSE.fullmatch(content, place) is None:
             raise ValueError("a key stands in it twice")
         return cls(content, members)
@@ -99,10 +103,12 @@ class SessionIndex:
         ``None`` removes an entry, bytes take its place or are added at the end. The text of all others, and
         what is before the first and behind the last, stays as it is.
         """
+        # Views, not copies: a large index is written from the memory that it was read into.
         pieces: list[TextPiece] = [self.content[: self._first_start()]]
         members: dict[str, EntrySpan] = {}
         place = len(pieces[0])
         for key, text, value_at in self._texts(changes):
+            # Places in the new text are counted along, so that it need not be taken apart again.
             comma = 1 if members else 0
             pieces += [b",", text] if comma else [text]
             start = place + comma

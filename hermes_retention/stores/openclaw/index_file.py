@@ -184,7 +184,7 @@ class IndexFile:
 
     def _unreadable(self, why: str) -> StoreUnreadable:
         return StoreUnreadable(
-            printable(self.path),
+            self.path,
             why,
             consequence="which sessions are in use cannot be told, so nothing was removed",
             cure="Stop the host, then put a backup (sessions.json.bak.*) in its place.",

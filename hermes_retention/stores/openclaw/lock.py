@@ -17,7 +17,6 @@ from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory, write_all
 from hermes_retention.disk.moving import remove_lock, take_stale_lock
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.model.text import printable
 
 WAIT_SECONDS = 10.0
 """How long the host waits for its own lock."""
@@ -73,11 +72,12 @@ def _acquire(directory: Directory, name: str, waiting: Waiting) -> HeldLock:
         lock = _try(directory, name, waiting.now())
         if lock is not None:
             return lock
+        # Whoever takes a stale lock away does not have it yet: the host may be as quick, so it is tried anew.
         if _is_stale(directory, name, waiting.now()):
             continue
         if waited >= waiting.seconds:
             raise StoreUnreadable(
-                printable(str(directory.path / name)),
+                str(directory.path / name),
                 f"the host has not let go of this lock for {waited:.0f} s",
                 consequence="nothing that it guards was changed",
                 cure="Sweep again later. If no gateway runs, remove the file.",
@@ -87,6 +87,7 @@ def _acquire(directory: Directory, name: str, waiting: Waiting) -> HeldLock:
 
 
 def _try(directory: Directory, name: str, now: float) -> HeldLock | None:
+    # O_EXCL makes it: of two processes one gets the file, whatever they see before.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = effects.open_file(name, flags, 0o600, dir_fd=directory.descriptor)
@@ -109,8 +110,10 @@ def _is_stale(directory: Directory, name: str, now: float) -> bool:
     status = directory.status(name)
     if status is None:
         return True
+    # Old alone is not enough: a host that writes a large index holds its lock for long, and it lives.
     if now - status.st_mtime <= STALE_SECONDS or _is_alive(_pid_in(directory, name)):
         return False
+    # By its inode: in the meantime another process may have taken the stale one away and made its own.
     return take_stale_lock(directory, name, inode=status.st_ino)
 
 
@@ -150,6 +153,6 @@ def _is_alive(pid: int | None) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
+    except PermissionError:  # it lives, and belongs to somebody else
         return True
     return True

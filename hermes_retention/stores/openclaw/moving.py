@@ -17,7 +17,6 @@ from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import Remover, read_unchanged
 from hermes_retention.model.errors import ArtifactChanged, RetentionError
 from hermes_retention.model.session import Artifact, ArtifactKind
-from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.openclaw.entries import metadata_of, session_id_in
 from hermes_retention.stores.openclaw.files import LOCK, folder_of, joined, parted, transcripts
@@ -73,6 +72,7 @@ class _AgentMover:
         needed: dict[str, RetentionError] = {}
 
         def changes_to(index: SessionIndex) -> Changes:
+            # Asked anew when somebody else had the lock in between: only what holds now counts.
             needed.clear()
             keys, gone = self._keys_in(index), dict[str, None]()
             for session_id, artifacts in leaving.items():
@@ -86,6 +86,8 @@ class _AgentMover:
 
         with self._lock:
             self._seen()
+            # One rewrite for all of them. The old snapshot is given away first: an index may have hundreds of
+            # megabytes, and two of them need not be in memory at a time.
             self._snapshot = self._index_file.update(changes_to, self._handed_over())
             self._carry_over(leaving.keys() - needed.keys())
         return needed
@@ -129,16 +131,19 @@ class _AgentMover:
         now: float,
     ) -> RetentionError | None:
         entry = next((it for it in artifacts if it.kind is ArtifactKind.ENTRY), None)
+        # The archive has the bytes that the scan saw. Whatever the host wrote since is in no copy.
         if entry is not None and (not keys or fingerprint(index.excerpt(keys)) != entry.inode):
             why = "its entry changed since the scan" if keys else "its entry is gone since the scan"
-            return ArtifactChanged(f"session {printable(session_id)}", why, consequence=_KEPT)
+            return ArtifactChanged(f"session {session_id}", why, consequence=_KEPT)
+        # It was an orphan when it was archived; by now the host has taken its files up again.
         if entry is None and keys and any(it.kind is not ArtifactKind.LEFTOVER for it in artifacts):
             why = "the index leads to it now"
-            return ArtifactChanged(f"session {printable(session_id)}", why, consequence=_KEPT)
+            return ArtifactChanged(f"session {session_id}", why, consequence=_KEPT)
+        # A transcript that somebody has locked is about to be written to, though nothing changed yet.
         for name in transcripts(artifacts):
             held = holder_of(self.directory, name + LOCK, now=now)
             if held is not None:
-                return ArtifactChanged(f"session {printable(session_id)}", held, consequence=_KEPT)
+                return ArtifactChanged(f"session {session_id}", held, consequence=_KEPT)
         return None
 
 
@@ -164,7 +169,7 @@ class OpenClawFiles:
         content = agent.entry_of(own)
         if content is None or fingerprint(content) != artifact.inode:
             raise ArtifactChanged(
-                f"index entry of {printable(session_id)}", "it changed since the scan", consequence=_KEPT
+                f"index entry of {session_id}", "it changed since the scan", consequence=_KEPT
             )
         yield content
 

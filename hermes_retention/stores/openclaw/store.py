@@ -76,7 +76,7 @@ class OpenClawStore(Store):
         """
         if not os.path.isdir(self._home):
             raise StoreUnreadable(
-                printable(str(self._home)),
+                str(self._home),
                 "it is not a directory" if os.path.lexists(self._home) else "there is no such directory",
                 consequence="nothing was removed",
                 cure="Name the home with --home DIR or OPENCLAW_STATE_DIR; by default it is ~/.openclaw.",
@@ -107,7 +107,7 @@ class OpenClawStore(Store):
                 return scan_agent(agent, directory, self.open_index(directory), now=now)
         except OSError as error:
             raise StoreUnreadable(
-                printable(str(self._home.joinpath(*folder.below))),
+                str(self._home.joinpath(*folder.below)),
                 f"the directory cannot be read ({words(error)})",
                 consequence="nothing was removed",
                 cure="Run hermes-retention as the user that the host runs as.",
@@ -261,7 +261,7 @@ def _returning(
 
 def _taken(key: str) -> RestoreConflict:
     return RestoreConflict(
-        f"index entry {printable(key)}",
+        f"index entry {key}",
         "the host has another session under this key now",
         consequence="the entry was not put back; its files were",
         cure="Look at the archived one with 'hermes-retention archive export'.",
