@@ -96,9 +96,7 @@ def _copies(site: Home, session_id: str) -> list[Copies]:
     copies, damages = archived_copies(site, session_id)
     if not copies:
         raise (
-            damages[0]
-            if damages
-            else UsageError(f"session {printable(session_id)}", "the archive has no copy of it")
+            damages[0] if damages else UsageError(f"session {session_id}", "the archive has no copy of it")
         )
     return copies
 

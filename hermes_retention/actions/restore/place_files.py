@@ -17,7 +17,7 @@ from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import place_file
 from hermes_retention.model.errors import RestoreConflict, RetentionError, UsageError
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ def open_target(directory: Path) -> Directory:
         return Directory.open(directory)
     except OSError as error:
         raise UsageError(
-            printable(str(directory)),
+            str(directory),
             f"files cannot be written there ({words(error)})",
             consequence="nothing was written",
         ) from error
@@ -91,7 +91,7 @@ def _has_same_content(target: Directory, placement: Placement) -> bool:
 
 def _not_written(artifact: ArchivedArtifact, error: OSError) -> RetentionError:
     return RetentionError(
-        printable(artifact.name),
+        artifact.name,
         f"it could not be put back ({words(error)})",
         consequence="its archived copy is untouched",
     )

@@ -22,7 +22,6 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import ExitCode, RetentionError, SessionGone, UsageError, VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind
-from hermes_retention.model.text import printable
 from hermes_retention.stores.base import EntryRestored, Folder
 
 _ARCHIVED = ("files_archived", "tool_output_archived", "messages_archived", "records_archived")
@@ -118,13 +117,11 @@ def undoable_sweeps(site: Home, wanted: str | None, *, all_sweeps: bool) -> list
     if wanted is not None:
         chosen = [sweep for sweep in known if sweep.id == wanted]
         if not chosen:
-            raise _no_sweep(f"sweep {printable(wanted)}", "the ledger knows no sweep of that id")
+            raise _no_sweep(f"sweep {wanted}", "the ledger knows no sweep of that id")
         return chosen
     standing = [sweep for sweep in known if sweep.undone_at is None and _archived_something(site, sweep)]
     if not standing:
-        raise _no_sweep(
-            printable(str(site.path)), "no sweep of this home archived anything that was not put back"
-        )
+        raise _no_sweep(str(site.path), "no sweep of this home archived anything that was not put back")
     return standing if all_sweeps else standing[:1]
 
 
@@ -181,7 +178,7 @@ def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
 
 def _no_copy(session_id: str) -> UsageError:
     return UsageError(
-        f"session {printable(session_id)}",
+        f"session {session_id}",
         "the vault has no copy of it",
         consequence="nothing was written",
         cure="'hermes-retention archive list' shows what it has.",

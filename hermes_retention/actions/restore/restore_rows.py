@@ -17,7 +17,6 @@ from hermes_retention.archive.vault import VaultReader
 from hermes_retention.home.home import Home
 from hermes_retention.model.errors import RetentionError, VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind
-from hermes_retention.model.text import printable
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer, RowsRestored, SessionRows
 
 _READ_IN_ORDER = (ArtifactKind.TOOL_OUTPUT, ArtifactKind.MESSAGES, ArtifactKind.RECORD)
@@ -109,7 +108,7 @@ class _Returning:
             return _failed(self._artifacts[session_id], error)
         members = [self._finish(rows, inserted) for rows in family]
         notes = [
-            f"session {printable(rows.session_id)} came back too: {printable(session_id)} hangs on it"
+            f"session {rows.session_id} came back too: {session_id} hangs on it"
             for rows in family[1:]
             if rows.session_id not in self._wanted
         ]

@@ -20,7 +20,6 @@ from hermes_retention.archive.vault import Packing
 from hermes_retention.model.errors import ArtifactChanged, RetentionError
 from hermes_retention.model.plan import Step
 from hermes_retention.model.session import Lineage, Session
-from hermes_retention.model.text import printable
 from hermes_retention.stores.rows import Reading, RowReader, RowRemover, RowsChanged, Ticket
 
 _HELD_BYTES = 32 * 2**20
@@ -171,7 +170,7 @@ class RecordTier:
             return "its record is gone"
         staying = next((one for one in ids if one not in self._steps or one in self._told), None)
         if staying is not None:
-            return f"it goes only with {printable(staying)}"
+            return f"it goes only with {staying}"
         if step.due_by is not None:
             return "it goes only with the session that delegated it"
         return ""
@@ -239,7 +238,7 @@ def _frame(piece: bytes, packing: Packing) -> Frame:
 
 def _session(step: Step) -> Session:
     if step.seen is None:
-        message = f"step of {printable(step.session_id)} about rows does not say what the scan saw"
+        message = f"step of {step.session_id!r} about rows does not say what the scan saw"
         raise ValueError(message)
     return step.seen
 
@@ -255,7 +254,7 @@ def _emptied(step: Step) -> Session:
 
 def _changed(step: Step, why: str) -> ArtifactChanged:
     return ArtifactChanged(
-        f"session {printable(step.session_id)}",
+        f"session {step.session_id}",
         why,
         consequence="its rows were kept",
         cure="The next sweep looks at it again.",

@@ -21,7 +21,6 @@ from typing import TypeVar
 import msgspec
 
 from hermes_retention.model.errors import RestoreConflict
-from hermes_retention.model.text import printable
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.read import CHILDREN
 from hermes_retention.stores.hermes.rows.tables import (
@@ -82,9 +81,7 @@ class _Fit(msgspec.Struct):
         """The values for ``header``. Raises ``RestoreConflict`` when another column would be lost."""
         lost = [name for position, name in self.missing if archived[position] is not None]
         if lost:
-            raise _conflict(
-                self.header.table, f"this database has no column {', '.join(map(printable, lost))}"
-            )
+            raise _conflict(self.header.table, f"this database has no column {', '.join(lost)}")
         return tuple(archived[position] for position in self.positions)
 
 
@@ -181,7 +178,7 @@ class Insertion:
                 continue
             if not _is_same(fit.header, row, present):
                 kind = "session" if fit.header.table == SESSIONS else "message"
-                raise _conflict(f"{kind} {printable(str(row[fit.key]))}", "something else has this id now")
+                raise _conflict(f"{kind} {row[fit.key]!s}", "something else has this id now")
             self._there[fit.header.table].add(row[fit.key])
 
     # -- 2. insert, turn by turn ----------------------------------------------------------------------------
@@ -292,7 +289,7 @@ class Insertion:
         for row in rows:
             # A column's type may change a value on its way in, such as a text to a number.
             if row[fit.key] not in kept or encode_row(kept[row[fit.key]]) != encode_row(row):
-                what = f"{fit.header.table} {printable(str(row[fit.key]))}"
+                what = f"{fit.header.table} {row[fit.key]!s}"
                 raise _conflict(what, "the database does not keep its values as they were")
 
     def _insert_if_free(self, fit: _Fit, same: Sequence[Row]) -> bool:

@@ -24,7 +24,6 @@ import msgspec
 
 from hermes_retention.model.errors import ArtifactChanged
 from hermes_retention.model.stop import Stop, never
-from hermes_retention.model.text import printable
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Turns
@@ -130,7 +129,7 @@ def _why_not(change: Change) -> ArtifactChanged | None:
     consequence = "its rows were kept"
     if change.state is State.INTERRUPTED:
         consequence = f"{change.rows} of its rows are in the archive only, the others stayed"
-    return ArtifactChanged(f"session {printable(change.session_id)}", change.why, consequence=consequence)
+    return ArtifactChanged(f"session {change.session_id}", change.why, consequence=consequence)
 
 
 # -- messages and tool output -------------------------------------------------------------------------------
@@ -285,7 +284,7 @@ class ToolOutputReplacement(_MessageWork):
 
 def _complete(seen: Seen) -> Seen:
     if not seen.complete:
-        message = f"session {printable(seen.session_id)} was not read to its end"
+        message = f"session {seen.session_id!r} was not read to its end"
         raise ValueError(message)
     return seen
 
@@ -322,7 +321,7 @@ class RecordRemoval(Work[RecordUnit]):
         while self._waiting and (not units or _fits(self._waiting[0], units, room)):
             unit = self._waiting.popleft()
             if unit.digest is None:
-                message = f"the unit of session {printable(unit.session_id)} was not read to its end"
+                message = f"the unit of session {unit.session_id!r} was not read to its end"
                 raise ValueError(message)
             units.append(unit)
         return units

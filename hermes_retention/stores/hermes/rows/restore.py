@@ -16,7 +16,6 @@ from typing import TypeAlias
 
 from hermes_retention.model.errors import SessionGone, StoreUnreadable, VaultDamaged
 from hermes_retention.model.session import ArtifactKind
-from hermes_retention.model.text import printable
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import Turns
@@ -59,7 +58,7 @@ def restoring(path: Path) -> Iterator[HermesRowRestorer]:
     """For putting rows back into the database at ``path``. Raises ``StoreUnreadable``, as the port says."""
     if not os.path.lexists(path):
         raise StoreUnreadable(
-            printable(str(path)),
+            str(path),
             "there is no such database to put rows back into",
             consequence="they are in the archive as before",
             cure=_ELSEWHERE,
@@ -149,7 +148,7 @@ class HermesRowRestorer:
         missing = owners - self._present(list(owners))
         if missing:
             raise SessionGone(
-                f"tool output of session {printable(str(missing.pop()))}",
+                f"tool output of session {missing.pop()!s}",
                 "the database has no such session, and the archive has no record of it",
                 consequence=_NOTHING,
                 cure=_ELSEWHERE,
@@ -168,7 +167,7 @@ class HermesRowRestorer:
         if not lost:
             return list(tables), []
         notes = [
-            f"session {printable(str(child))} came back without its link to {printable(str(parent))}, which "
+            f"session {child!s} came back without its link to {parent!s}, which "
             "neither the database nor the archive has"
             for table in tables
             for child, parent in zip(table.values("id"), table.values(PARENT), strict=False)
@@ -236,12 +235,12 @@ def _lost_children(rows: SessionRows) -> Iterator[Row]:
 
 
 def _of(rows: SessionRows) -> str:
-    return f"the archived rows of session {printable(rows.session_id)}"
+    return f"the archived rows of session {rows.session_id}"
 
 
 def _left_out(rows: SessionRows, table: str) -> str:
     return (
-        f"session {printable(rows.session_id)}: what table {printable(table)} had of it was left out where "
+        f"session {rows.session_id}: what table {table} had of it was left out where "
         "something newer has its place"
     )
 
