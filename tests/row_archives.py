@@ -23,7 +23,7 @@ from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows import tables
-from hermes_retention.stores.hermes.rows.read import CHILDREN, RecordUnit, find_unit, read_unit
+from hermes_retention.stores.hermes.rows.read import RecordUnit, find_unit, read_unit
 from hermes_retention.stores.hermes.rows.turn_machine import State
 from hermes_retention.stores.row_format import Header, Row, encode
 
@@ -112,9 +112,9 @@ class RowArchive:
 
 def _record(connection: sqlite3.Connection, session_id: str, unit: Sequence[str]) -> Iterable[Header | Row]:
     yield from rows.read_record(connection, [session_id])
-    pair = Header(tables.SESSIONS, CHILDREN.columns)
+    pair = Header(tables.SESSIONS, tables.CHILDREN.columns)
     children = tables.select(connection, pair, "parent_session_id", [session_id])
     lost = [row for row in children if row[0] not in unit]
     if lost:
-        yield CHILDREN
+        yield tables.CHILDREN
         yield from lost

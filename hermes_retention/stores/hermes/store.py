@@ -41,10 +41,9 @@ from hermes_retention.stores.hermes.ids import Classifier, cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
 from hermes_retention.stores.hermes.rows import restore
-from hermes_retention.stores.hermes.rows.read import HermesRowReader
+from hermes_retention.stores.hermes.rows.read import HermesRowReader, message_texts
 from hermes_retention.stores.hermes.rows.remove import HermesRowRemover
-from hermes_retention.stores.hermes.rows.search import message_texts
-from hermes_retention.stores.hermes.rows.still_unused import UseWatch
+from hermes_retention.stores.hermes.rows.turn_machine import UseWatch
 from hermes_retention.stores.rows import ArchivedRows, RowRestorer
 
 _FOLDER = Folder((files.DIRECTORY,))

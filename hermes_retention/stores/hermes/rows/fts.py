@@ -20,16 +20,29 @@ from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.hermes.rows.pacing import Pace, Turns
 from hermes_retention.stores.hermes.rows.tables import MESSAGES, quoted
 
+# What FTS5 itself does (fts5_index.c).
 _WORK_UNIT_PAGES = 64
+"""It looks for merges once that many more pages are written, and then merges up to as many for each level."""
 _MERGE_AT_SEGMENTS = 4
+"""It merges a level that has as many segments."""
 _STRUCTURE_ROWID = 10
+"""Where in the table of pages the structure record lies."""
 _VERSION_2 = b"\xff\x00\x00\x01"
+"""What the record begins with, after four bytes, where segments carry counters of removed entries."""
+_FIELDS_OF_A_SEGMENT, _FIELDS_IN_VERSION_2 = 3, 8
 _VARINT_BYTES = 9
+"""The longest. Its last byte has eight bits of the number, each other byte seven."""
+_NOTHING_TO_MERGE = 2
+"""A ``merge`` command that changes fewer rows than these found nothing to do: its documentation says so."""
+
+# What we make of it.
 _MARGIN = 1.4
 """A turn may write this many times more pages than the last ones let expect."""
 _MOST_PAGES = 128
 _RESERVE_PAGES = 16
+"""What the turn after the next one may need, when it has to take a single long row."""
 _PAGES_OF_A_MESSAGE = 2
+"""What somebody else's message may write in between."""
 _MOST_RESTARTS = 3
 
 
@@ -81,6 +94,9 @@ def parse_structure(block: bytes) -> Structure | None:
 
 
 def _parse(block: bytes) -> Structure | None:
+    # Four bytes of a cookie; in the newer form four more; then numbers: of levels, of segments (the sum of
+    # what follows), of pages written so far; and for each level how many segments a merge is at, how many it
+    # has, and for each of these its fields, which tell where its pages lie.
     newer = block[4:8] == _VERSION_2
     at = 8 if newer else 4
     levels, at = _varint(block, at)
@@ -92,12 +108,14 @@ def _parse(block: bytes) -> Structure | None:
         number, at = _varint(block, at)
         merging = max(merging, merged)
         segments.append(number)
-        for _ in range(number * (8 if newer else 3)):
+        for _ in range(number * (_FIELDS_IN_VERSION_2 if newer else _FIELDS_OF_A_SEGMENT)):
             _, at = _varint(block, at)
+    # A record that goes on after that is of a form that nobody here knows.
     return Structure(written, tuple(segments), merging) if at == len(block) else None
 
 
 def _varint(block: bytes, at: int) -> tuple[int, int]:
+    """The number that begins at ``at``, and where the next one does."""
     value = 0
     for position in range(at, at + _VARINT_BYTES - 1):
         byte = block[position]
@@ -137,14 +155,21 @@ class SearchTable:
             return budget
         structure = structure.with_more(between)
         room = structure.pages_left - 1 - between * _PAGES_OF_A_MESSAGE
-        if not structure.would_merge:
-            expected = budget * self._pages_per_byte
-            if not structure.is_next_critical or room < expected:
-                return budget  # those pages may fill up now: there is nothing to merge
-            room -= _RESERVE_PAGES  # the next turn may not fill them up, and has to take a long row too
-            if room <= 0:
-                return budget
-        return min(budget, int(room / (self._pages_per_byte * _MARGIN)))
+        if structure.would_merge:
+            # The turn brings the fourth segment: it must end before FTS5 looks for what to merge.
+            return self._within(budget, room)
+        if not structure.is_next_critical or room < budget * self._pages_per_byte:
+            # Nothing to merge in this turn, nor in the next one; or this turn writes those pages to their
+            # end, FTS5 looks and finds nothing, and the next turn has another 64.
+            return budget
+        # The turn after this one brings the fourth segment. Leave it room for at least a long row.
+        room -= _RESERVE_PAGES
+        # Without that much room it is better to write to the end now, while there is nothing to merge.
+        return self._within(budget, room) if room > 0 else budget
+
+    def _within(self, budget: int, pages: int) -> int:
+        """As much of ``budget`` as writes no more than so many pages."""
+        return min(budget, int(pages / (self._pages_per_byte * _MARGIN)))
 
     def learn(self, weight: int) -> None:
         """Note how many pages the turn wrote since ``limit`` was asked, for ``weight`` bytes of rows."""
@@ -159,41 +184,45 @@ class SearchTable:
         """Do the merges that are due, in turns of their own. Nothing is lost when this is interrupted."""
         while (structure := self.structure()) is not None and structure.is_merge_due:
             pages = self._pace.budget
-            before = self._database.total_changes
-            with turns.turn():
-                self._database.execute(self._merge, (pages,))
-            if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
+            if not self._merge_some(turns, pages):
                 return
             after = self.structure()
+            # A piece that came to its end early, and was quick, says nothing of how long so many pages take.
             if (after is not None and after.is_merge_due) or turns.held_seconds > self._pace.budget * 1e-3:
-                self._pace.learn(pages, turns.held_seconds)  # a piece that came to its end early says nothing
+                self._pace.learn(pages, turns.held_seconds)
 
     def condense(self, turns: Turns, stop: Stop = never) -> bool:
         """Merge everything, so that what was removed gives its pages back, in turns of their own.
 
-        Returns whether that came to its end, and not to a stop before one of the turns.
-
-        FTS5 notes a removal beside the entry that it takes back, and only a merge of both frees their pages.
-        A negative number asks for all segments at once, whatever their levels; the next pieces go on with
-        that. Nothing is lost when this is interrupted.
+        Returns whether that came to its end, and not to a stop before one of the turns. Nothing is lost when
+        this is interrupted.
         """
+        # FTS5 notes a removal beside the entry that it takes back, and only a merge of both frees their
+        # pages: all segments have to become one.
         restarts = 0
         while (structure := self.structure()) is not None and sum(structure.segments) > 1:
             if stop():
                 return False
+            # A negative number asks for all segments at once, whatever their levels; positive ones go on with
+            # the merge that is at as many segments as FTS5 takes for one. Asking for all again would begin
+            # anew.
             goes_on = structure.merging_segments >= _MERGE_AT_SEGMENTS
             restarts += not goes_on and turns.contended
             if restarts > _MOST_RESTARTS:
                 # Every restart beside a writer adds a level, and levels make the host's merges longer.
                 return True
             pages = self._pace.budget
-            before = self._database.total_changes
-            with turns.turn():
-                self._database.execute(self._merge, (pages if goes_on else -pages,))
-            if self._database.total_changes - before < 2:  # noqa: PLR2004 - FTS5's way to say: nothing to merge
+            if not self._merge_some(turns, pages if goes_on else -pages):
                 return True
             self._pace.learn(pages, turns.held_seconds)
         return True
+
+    def _merge_some(self, turns: Turns, pages: int) -> bool:
+        """One turn of merging; returns whether there was anything to merge."""
+        before = self._database.total_changes
+        with turns.turn():
+            self._database.execute(self._merge, (pages,))
+        return self._database.total_changes - before >= _NOTHING_TO_MERGE
 
 
 class SearchTables:

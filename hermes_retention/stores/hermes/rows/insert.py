@@ -22,8 +22,8 @@ import msgspec
 
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.stores.hermes.rows.pacing import Turns
-from hermes_retention.stores.hermes.rows.read import CHILDREN
 from hermes_retention.stores.hermes.rows.tables import (
+    CHILDREN,
     MESSAGES,
     META,
     SESSIONS,

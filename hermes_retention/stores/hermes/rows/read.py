@@ -1,4 +1,4 @@
-"""Rows of sessions, read for the vault: messages, tool output, and records with all that goes with them.
+"""Rows of sessions, read for the vault or a search: messages, tool output, records with what goes with them.
 
 What is read is remembered well enough that whoever removes it later can tell whether it still is the same.
 What must not live here: the vault, and writing.
@@ -18,9 +18,11 @@ import msgspec
 
 from hermes_retention.model.session import ArtifactKind, Lineage, Record, Session
 from hermes_retention.model.text import safe_name
+from hermes_retention.stores.base import LiveMessage
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.records import Rows, lineage_of, read_some_sessions
 from hermes_retention.stores.hermes.rows.tables import (
+    CHILDREN,
     DIGEST_BYTES,
     MESSAGES,
     META,
@@ -36,6 +38,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     owners,
     parameter,
     placeholder,
+    quoted,
     record_digest,
     select,
 )
@@ -44,8 +47,11 @@ from hermes_retention.stores.rows import MARKER, Reading
 
 Routed = Callable[[Rows], dict[str, frozenset[str]]]
 """Of rows just read: session id → the keys that lead to it now, or may."""
-CHILDREN = Header(":children", ("id", "parent_session_id"))
-"""Not a table: which sessions lost their parent, so that restoring it can put them back below it."""
+_TEXTS = ("content", "tool_calls", "reasoning", "reasoning_content")
+_OTHERS = ("role", "tool_name", "timestamp")
+_IDS_AT_A_TIME = 5000
+_LONGEST_RUN = 1000
+"""SQLite refuses patterns of more than 50,000 bytes."""
 _FACTS = ("id", "parent_session_id", "end_reason", "model_config")
 _LATEST_NS = 2**62
 _ROW_WEIGHT = 200
@@ -359,3 +365,46 @@ def children_of(database: sqlite3.Connection, session_ids: Sequence[str], *, of:
         return []
     pair, own = Header(SESSIONS, CHILDREN.columns), {*session_ids}
     return [row for row in select(database, pair, "parent_session_id", of) if row[0] not in own]
+
+
+# -- texts of messages, for a search ----------------------------------------------------------------------
+
+
+def message_texts(path: Path, run: str) -> Iterator[LiveMessage]:
+    """The messages that may hold ``run``, newest first. Raises ``StoreUnreadable``.
+
+    Read piece by piece, so that the host's log of writes can be cut meanwhile.
+    """
+    top: int | None = None
+    while True:
+        found, top = _piece(path, run[:_LONGEST_RUN], top)
+        yield from found
+        if top is None:
+            return
+
+
+def _piece(path: Path, run: str, top: int | None) -> tuple[list[LiveMessage], int | None]:
+    """Messages of a range of ids that ends at ``top``, or at the newest; and where the next range ends."""
+    with state_db.reading(path) as database:
+        columns = () if database is None else columns_in_order(database, MESSAGES)
+        if database is None or not {"id", "session_id"} <= {*columns}:
+            return [], None
+        if top is None:
+            (top,) = database.execute("SELECT max(id) FROM messages").fetchone()
+        (lowest,) = database.execute("SELECT min(id) FROM messages").fetchone()
+        if top is None or lowest is None or top < lowest:
+            return [], None
+        texts = [quoted(name) for name in _TEXTS if name in columns]
+        names = [*(name for name in (*_TEXTS, *_OTHERS) if name in columns)]
+        like = " OR ".join(f"{text} LIKE :run ESCAPE '\\'" for text in texts) if run and texts else "1"
+        rows = database.execute(
+            f"SELECT session_id, {', '.join(map(quoted, names))} FROM messages "  # noqa: S608 - quoted names
+            f"WHERE id BETWEEN :bottom AND :top AND ({like}) ORDER BY id DESC",
+            {"run": f"%{_escaped(run)}%", "bottom": top - _IDS_AT_A_TIME + 1, "top": top},
+        )
+        found: list[LiveMessage] = [(str(row[0]), dict(zip(names, row[1:], strict=True))) for row in rows]
+    return found, top - _IDS_AT_A_TIME
+
+
+def _escaped(run: str) -> str:
+    return run.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -28,7 +28,6 @@ from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.read import RecordUnit, Seen, children_of, read_unit
-from hermes_retention.stores.hermes.rows.still_unused import UseWatch
 from hermes_retention.stores.hermes.rows.tables import (
     MESSAGES,
     META,
@@ -49,7 +48,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     select,
     set_contents,
 )
-from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine, Work
+from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine, UseWatch, Work
 from hermes_retention.stores.rows import RowsChanged
 
 MOST_MESSAGES = 50

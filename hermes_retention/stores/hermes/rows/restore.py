@@ -19,8 +19,14 @@ from hermes_retention.model.session import ArtifactKind
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import Turns
-from hermes_retention.stores.hermes.rows.read import CHILDREN
-from hermes_retention.stores.hermes.rows.tables import MESSAGES, SESSIONS, marker_of, select, set_contents
+from hermes_retention.stores.hermes.rows.tables import (
+    CHILDREN,
+    MESSAGES,
+    SESSIONS,
+    marker_of,
+    select,
+    set_contents,
+)
 from hermes_retention.stores.hermes.rows.turn_machine import PacedTurns
 from hermes_retention.stores.hermes.rows.versions import (
     PARENT,

@@ -25,6 +25,8 @@ _KNOWN = ("session_model_usage", "telegram_dm_topic_bindings", "compression_lock
 
 Not ``async_delegations``: that is a queue of results that the host delivers, and clears by itself.
 """
+CHILDREN = Header(":children", ("id", "parent_session_id"))
+"""Not a table: which sessions lost their parent, so that restoring it can put them back below it."""
 DIGEST_BYTES = 8
 _LONGEST_NAME = 80
 

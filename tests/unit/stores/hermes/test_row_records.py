@@ -13,11 +13,11 @@ from row_moves import removal_of_messages, removal_of_records, replacement_of_ou
 
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import fts
+from hermes_retention.stores.hermes.rows import fts, tables
 from hermes_retention.stores.hermes.rows import insert as row_insert
 from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows.insert import Inserted, RowInserter
-from hermes_retention.stores.hermes.rows.read import CHILDREN, RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 from hermes_retention.stores.row_format import Header, Row, decode, encode
@@ -343,7 +343,7 @@ def test_place_that_something_newer_took_is_left_out_and_told(newest: HostDataba
 
 def test_child_that_found_another_parent_is_left_there(database: HostDatabase) -> None:
     unit, items = read(family(database), "next")
-    assert CHILDREN in items
+    assert tables.CHILDREN in items
     remove(database, unit)
     database.execute("UPDATE sessions SET parent_session_id = 'stranger' WHERE id = 'branch'")
     restore(database, items)
