@@ -64,7 +64,7 @@ def _list(context: Context, arguments: argparse.Namespace) -> int:
         print_object(
             {
                 "sessions": [entry_object(entry) for entry in listing.entries],
-                "warnings": [printable(str(damage)) for damage in listing.damages],
+                "warnings": [str(damage) for damage in listing.damages],
             }
         )
     elif listing.entries or listing.damages or arguments.classes:
@@ -114,7 +114,7 @@ def _verify(context: Context, _arguments: argparse.Namespace) -> int:
         damaged += bool(damages)
         if not damages:
             context.page.line(f"{name}  ok", Style.GOOD)
-        for what, times in Counter(printable(damage.what) for damage in damages).items():
+        for what, times in Counter(damage.what for damage in damages).items():
             often = f" ({times:,} times)" if times > 1 else ""
             context.page.line(f"{name}  DAMAGED  {what}{often}", Style.BAD)
     if not checked:
@@ -184,7 +184,7 @@ def _export_as(context: Context, sessions: Sequence[str], form: Form, directory:
     if written:
         names = written[0].name if len(written) == 1 else f"{len(written):,} files"
         context.page.line(
-            f"{counted(len(written), 'session')} written into {printable(str(directory))}: {names}.",
+            f"{counted(len(written), 'session')} written into {directory}: {names}.",
             Style.GOOD,
         )
     failed = [one.error for one in exported if one.error is not None]
@@ -261,22 +261,20 @@ def _question(entries: Sequence[ArchiveEntry]) -> str:
 def _session_object(
     session_id: str, copies: Sequence[Copies], damages: Sequence[VaultDamaged]
 ) -> dict[str, object]:
+    import msgspec
+
     from hermes_retention.archive.entries import describe
 
     newest = copies[-1]
-    metadata = newest.metadata
     return {
-        "session_id": printable(session_id),
+        "session_id": session_id,
         "class": newest.session_class.value,
         "last_activity": newest.last_activity,
-        **{
-            field: printable(value) if isinstance(value := getattr(metadata, field), str) else value
-            for field in metadata.__struct_fields__
-        },
+        **msgspec.structs.asdict(newest.metadata),
         "size": sum(one.size_bytes for one in copies),
         "stored": sum(one.stored_bytes for one in copies),
         "artifacts": [describe(artifact) for one in copies for artifact in one.artifacts],
-        "warnings": [printable(str(damage)) for damage in damages],
+        "warnings": [str(damage) for damage in damages],
     }
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hermes_retention.cli.options import Commands, add_dry_run, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_size
 
 if TYPE_CHECKING:
@@ -84,8 +83,10 @@ def rewrite(context: Context, above: float) -> int:
 
 
 def _tell(context: Context, report: CompactReport) -> int:
+    import msgspec
+
     if context.json:
-        print_object(_object(report))
+        print_object(msgspec.structs.asdict(report))
     else:
         _show(context, report)
     context.warn(report.warnings)
@@ -94,8 +95,8 @@ def _tell(context: Context, report: CompactReport) -> int:
 
 def _show(context: Context, report: CompactReport) -> None:
     """What became of the database, in one or two lines."""
-    page, database = context.page, printable(report.database)
-    page.line(f"{database}: {format_size(report.bytes_before)}, {report.free_share:.0%} of it free.")
+    page = context.page
+    page.line(f"{report.database}: {format_size(report.bytes_before)}, {report.free_share:.0%} of it free.")
     if not report.worthwhile:
         page.line(
             f"Not worth it below {report.above:.0%} (COMPACT_ABOVE, or --above): the host fills free pages "
@@ -115,16 +116,6 @@ def _show(context: Context, report: CompactReport) -> None:
             "This is a dry run: nothing was changed.",
             Style.WARNING,
         )
-
-
-def _object(report: CompactReport) -> dict[str, Any]:
-    import msgspec
-
-    return {
-        **msgspec.structs.asdict(report),
-        "database": printable(report.database),
-        "warnings": [printable(warning) for warning in report.warnings],
-    }
 
 
 def _show_stage(context: Context, stage: CompactStage) -> None:

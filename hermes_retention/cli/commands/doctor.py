@@ -9,7 +9,6 @@ from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError
-from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
@@ -86,17 +85,17 @@ def _settings(context: Context) -> tuple[HomeLoader, list[Finding]]:
 def _show(page: Page, finding: Finding) -> None:
     mark, style = _MARKS[finding.level]
     first, *more = finding.what.split("\n")
-    page.line(f"{mark:<8}{finding.check}: {printable(first)}", style)
+    page.line(f"{mark:<8}{finding.check}: {first}", style)
     for line in more:
-        page.line(f"        {printable(line.strip())}", style)
+        page.line(f"        {line.strip()}", style)
     if finding.cure and finding.level != "good":
-        page.line(f"        → {printable(finding.cure)}")
+        page.line(f"        → {finding.cure}")
 
 
 def _object(finding: Finding) -> dict[str, str]:
     return {
         "check": finding.check,
         "level": finding.level.value,
-        "what": printable(finding.what),
-        "cure": printable(finding.cure),
+        "what": finding.what,
+        "cure": finding.cure,
     }

@@ -22,7 +22,7 @@ from hermes_retention.cli.options import (
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size, minute
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _compact(context: Context, receipt: Receipt) -> tuple[bool, str]:
         return False, (
             "free pages of the host's database may still hold what was removed from it earlier, until the "
             f"host uses them again. 'hermes-retention compact --above 0%' clears them; just now it "
-            f"could not: {printable(error.why)}"
+            f"could not: {error.why}"
         )
     return True, ""
 
@@ -156,7 +156,7 @@ def _show_preview(page: Page, seen: Preview, *, skips_live: bool, every: bool) -
     if seen.live:
         what = "left out" if skips_live else "in the way"
         page.line(
-            f"{counted(len(seen.live), 'live session')} {what}: {printable(seen.in_use_by or '')}.",
+            f"{counted(len(seen.live), 'live session')} {what}: {seen.in_use_by or ''}.",
             Style.WARNING,
         )
     page.line("Forgetting is final: no copy is kept, and nothing can put it back.", Style.WARNING)
@@ -175,9 +175,7 @@ def _show_receipt(page: Page, receipt: Receipt) -> None:
     if receipt.errors:
         page.line("Not everything could be removed. Running it again goes on with the rest.", Style.BAD)
     for name in receipt.besides:
-        page.line(
-            f"The host has something else that is named after one of them: {printable(name)}", Style.WARNING
-        )
+        page.line(f"The host has something else that is named after one of them: {name}", Style.WARNING)
 
 
 def _preview_object(seen: Preview) -> dict[str, Any]:
@@ -186,19 +184,19 @@ def _preview_object(seen: Preview) -> dict[str, Any]:
         "dry_run": True,
         "sessions": [
             {
-                "session_id": printable(target.session_id),
+                "session_id": target.session_id,
                 "class": target.session_class.value,
                 "last_activity": target.last_activity,
                 "why": target.why,
                 "in_store": target.session is not None,
                 "archived": target.archived_bytes,
-                "live": None if target.live is None else printable(target.live),
+                "live": target.live,
             }
             for target in seen.targets
         ],
         "in_use_by": seen.in_use_by,
         "unfinished": seen.unfinished,
-        "warnings": [printable(str(damage)) for damage in seen.damages],
+        "warnings": [str(damage) for damage in seen.damages],
     }
 
 
@@ -212,16 +210,16 @@ def _receipt_object(receipt: Receipt, *, compacted: bool) -> dict[str, Any]:
         "rows_of": receipt.rows_of,
         "archived": receipt.archived,
         "routes": receipt.routes,
-        "left": list(map(printable, receipt.left)),
+        "left": list(receipt.left),
         "free_pages_cleared": compacted,
-        "besides": list(map(printable, receipt.besides)),
-        "warnings": [printable(str(error)) for error in receipt.errors],
+        "besides": list(receipt.besides),
+        "warnings": [str(error) for error in receipt.errors],
     }
 
 
 def _row(target: Target) -> tuple[str, ...]:
     return (
-        printable(target.session_id),
+        target.session_id,
         target.session_class.value,
         minute(target.last_activity),
         _in_store(target),

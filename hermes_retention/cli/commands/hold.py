@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hermes_retention.cli.options import EXACT_ID, Commands, add_session, command, commands_of
 from hermes_retention.cli.output.page import Column, Fit, Style, Table
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import printable, storable
+from hermes_retention.model.text import storable
 from hermes_retention.model.units import minute
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def _add(context: Context, arguments: argparse.Namespace) -> int:
     # Under the lock: a sweep that runs has read the holds already and would not see this one.
     with site.workspace.locked():
         site.workspace.holds.add(session_id, Hold(storable(arguments.reason), context.clock()))
-    context.page.line(
-        f"{printable(session_id)} is held: no sweep touches it or its archived copy.", Style.GOOD
-    )
+    context.page.line(f"{session_id} is held: no sweep touches it or its archived copy.", Style.GOOD)
     return ExitCode.DONE
 
 
@@ -72,7 +70,7 @@ def _remove(context: Context, arguments: argparse.Namespace) -> int:
     session_id = require(arguments.session, site.workspace.holds.load().keys(), where="it is not held")
     with site.workspace.locked():
         site.workspace.holds.remove(session_id)
-    context.page.line(f"{printable(session_id)} is no longer held.", Style.GOOD)
+    context.page.line(f"{session_id} is no longer held.", Style.GOOD)
     return ExitCode.DONE
 
 
@@ -83,7 +81,7 @@ def _list(context: Context, _arguments: argparse.Namespace) -> int:
         context.page.line("Nothing is held.")
         return ExitCode.DONE
     rows = [
-        (printable(session_id), minute(hold.since), printable(hold.reason))
+        (session_id, minute(hold.since), hold.reason)
         for session_id, hold in sorted(holds.items(), key=lambda item: (item[1].since, item[0]))
     ]
     columns = (Column("session", fit=Fit.NAME), Column("since"), Column("reason", fit=Fit.WORDS))

@@ -11,7 +11,7 @@ from hermes_retention.cli.options import Commands, add_dry_run, add_json, add_ye
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode, UsageError
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 
 if TYPE_CHECKING:
     from hermes_retention.actions.sweep.report import SweepReport
@@ -135,7 +135,7 @@ def _show(context: Context, report: PrestartReport) -> None:
 
     would = "would " if report.dry_run else ""
     page = context.page
-    page.line(f"Before the gateway of {printable(report.home)} starts", Style.TITLE)
+    page.line(f"Before the gateway of {report.home} starts", Style.TITLE)
     page.line(f"{counted(_removed(report.swept), 'session')} {would}leave: over, and old enough.")
     dropped = counted(_removed(report.dropped), "session")
     page.line(f"{dropped} {would}leave: ended in error, or with a broken transcript.")

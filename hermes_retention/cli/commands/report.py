@@ -48,7 +48,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
             cure="Name a file in it, such as report.html.",
         )
     replace_private_file(path, html_report(overview, now=now))
-    context.page.line(f"Written: {printable(str(path))}")
+    context.page.line(f"Written: {path}")
     damage = overview.status.vault_damage
     context.warn([] if damage is None else [str(damage)])
     return ExitCode.DONE if damage is None else ExitCode.VAULT_DAMAGED

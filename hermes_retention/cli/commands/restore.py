@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_sessions, command
 from hermes_retention.cli.output.page import Page, Style
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def _written_files(report: RestoreReport) -> Iterator[str]:
     if placed:
         size = format_size(sum(one.artifact.size_bytes for one in placed))
         yield (
-            f"{_counted(placed)} ({size}) written into {printable(report.directory)}, "
-            "each compared with its checksum"
+            f"{_counted(placed)} ({size}) written into {report.directory}, each compared with its checksum"
         )
 
 

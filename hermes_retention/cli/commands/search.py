@@ -14,7 +14,7 @@ from hermes_retention.cli.options import Commands, add_classes, add_json, add_us
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import minute, parse_duration
 
 if TYPE_CHECKING:
@@ -138,9 +138,8 @@ def _show(page: Page, report: SearchReport) -> None:
     """Sessions with excerpts, newest first; then how to read one of them whole."""
     for found in report.sessions:
         page.line(_heading(found), Style.TITLE)
-        title = printable(found.metadata.title or "")
-        if title:
-            page.line(f"  {title}")
+        if found.metadata.title:
+            page.line(f"  {found.metadata.title}")
         for one in found.excerpts:
             page.pieces(_pieces(one))
         page.line()
@@ -154,7 +153,7 @@ def _object(report: SearchReport) -> dict[str, Any]:
     return {
         "sessions": [_session_object(found) for found in report.sessions],
         "has_more": report.has_more,
-        "warnings": [printable(str(one)) for one in (*report.damages, *report.warnings)],
+        "warnings": [str(one) for one in (*report.damages, *report.warnings)],
     }
 
 
@@ -162,11 +161,11 @@ def _session_object(found: FoundSession) -> dict[str, Any]:
     """A session that was found as data."""
     known = found.metadata
     return {
-        "session_id": printable(found.session_id),
+        "session_id": found.session_id,
         "class": found.session_class.value,
-        "title": None if known.title is None else printable(known.title),
-        "source": None if known.source is None else printable(known.source),
-        "user_id": None if known.user_id is None else printable(known.user_id),
+        "title": known.title,
+        "source": known.source,
+        "user_id": known.user_id,
         "last_activity": found.last_activity,
         "in_archive": found.in_archive,
         "in_store": found.in_store,
@@ -181,28 +180,28 @@ def _excerpt_object(one: Excerpt) -> dict[str, Any]:
         "role": one.role,
         "tool": one.tool,
         "at": one.at,
-        "before": printable(one.before),
-        "match": printable(one.match),
-        "after": printable(one.after),
+        "before": one.before,
+        "match": one.match,
+        "after": one.after,
     }
 
 
 def _heading(found: FoundSession) -> str:
     kind = found.session_class.value
     source = found.metadata.source
-    where = f"{kind}, {printable(source)}" if source and source != kind else kind
+    where = f"{kind}, {source}" if source and source != kind else kind
     place = "" if found.in_archive else ", not archived yet"
     hits = counted(found.hits, "message")
-    return f"{printable(found.session_id)}  {minute(found.last_activity)}  {where}  {hits}{place}"
+    return f"{found.session_id}  {minute(found.last_activity)}  {where}  {hits}{place}"
 
 
 def _pieces(one: Excerpt) -> list[tuple[str, Style]]:
     who = f"{one.role or 'text'} ({one.tool})" if one.tool else one.role or "text"
     return [
-        (f"  {printable(who)}: ", Style.FAINT),
-        (printable(one.before), Style.NORMAL),
-        (printable(one.match), Style.HIT),
-        (printable(one.after), Style.NORMAL),
+        (f"  {who}: ", Style.FAINT),
+        (one.before, Style.NORMAL),
+        (one.match, Style.HIT),
+        (one.after, Style.NORMAL),
     ]
 
 
@@ -218,6 +217,6 @@ def _summary(report: SearchReport) -> str:
 def _ways(report: SearchReport) -> Iterator[str]:
     archived = next((found for found in report.sessions if found.in_archive), None)
     if archived is not None:
-        example = printable(archived.session_id)
+        example = archived.session_id
         yield f"To read one:     hermes-retention archive export {example} --as markdown --to -"
         yield f"To put it back:  hermes-retention restore {example}"

@@ -10,7 +10,6 @@ from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
@@ -45,19 +44,19 @@ def _object(line: SettingLine) -> dict[str, str]:
     return {
         "name": line.name,
         "value": line.value,
-        "origin": printable(line.origin),
+        "origin": line.origin,
         "description": line.description,
     }
 
 
 def _describe(page: Page, lines: Sequence[SettingLine]) -> None:
     for line in lines:
-        page.line(f"{line.name}={printable(line.value)}", Style.TITLE)
+        page.line(f"{line.name}={line.value}", Style.TITLE)
         page.line(f"  {line.description}")
-        page.line(f"  from: {printable(line.origin)}", Style.FAINT)
+        page.line(f"  from: {line.origin}", Style.FAINT)
 
 
 def _list(page: Page, lines: Sequence[SettingLine]) -> None:
     columns = (Column("setting"), Column("value"), Column("from", fit=Fit.NAME))
-    rows = [(line.name, printable(line.value) or "not set", printable(line.origin)) for line in lines]
+    rows = [(line.name, line.value or "not set", line.origin) for line in lines]
     page.table(Table(columns, rows))

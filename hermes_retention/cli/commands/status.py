@@ -10,7 +10,7 @@ from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import minute
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 def alert_object(alert: Alert) -> dict[str, Any]:
     """An alert as plain JSON data."""
     return {
-        "session_id": printable(alert.session_id),
+        "session_id": alert.session_id,
         "class": alert.session_class,
-        "platform": printable(alert.platform),
+        "platform": alert.platform,
         "cap": alert.finding.cap.value,
         "stage": alert.finding.stage.value,
         "count": alert.finding.count,
@@ -83,6 +83,6 @@ def _show_alerts(page: Page, alerts: Sequence[Alert], *, now: float) -> None:
     page.line()
     page.line(f"Caps: {counted(len(recent), 'alert')} in the last {_DAYS} days", Style.TITLE)
     for alert in recent[:_SHOWN]:
-        page.line(f"  {minute(alert.at)} {printable(alert.session_id)} {alert_words(alert)}")
+        page.line(f"  {minute(alert.at)} {alert.session_id} {alert_words(alert)}")
     if len(recent) > _SHOWN:
         page.line(f"  … and {len(recent) - _SHOWN} more; 'explain SESSION' shows those of one", Style.FAINT)
