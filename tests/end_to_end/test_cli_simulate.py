@@ -45,6 +45,7 @@ def test_proposed_settings_are_compared(home: HomeBuilder) -> None:
     assert "  proposed: HERMES_RETENTION_CHAT__FILES_AFTER=never\n" in result.out
     assert "2026-11-20 today" in result.out
     assert "no sweeps" in result.out
+    assert "is unknown, and\n  tool output counts as gone only with its messages.\n" in result.out
     arguments = ("simulate", "--json", "--set", "HERMES_RETENTION_CHAT__FILES_AFTER=never")
     answer = run(home, *arguments).json
     totals = [answer[it]["points"][-1]["files_bytes"] for it in ("current", "proposed", "without")]

@@ -18,6 +18,10 @@ from hermes_retention.policy.replay import Point
 _ROWS = 24
 """Lines of the drawing, at most."""
 _BAR = 18
+_ASSUMED = (
+    "Sweeps are taken to have run all the time. What was deleted for good is unknown, and",
+    "tool output counts as gone only with its messages.",
+)
 
 
 def show_simulation(
@@ -41,11 +45,8 @@ def show_simulation(
     share = f"{simulation.scale.archived_share:.0%} of the original"
     how = "as measured here" if simulation.scale.is_measured else "a cautious guess: nothing is archived yet"
     page.line(f"  archived copies: {share}, {how}")
-    page.line(
-        "  Sweeps are taken to have run all the time. What was deleted for good is unknown, and\n"
-        "  tool output counts as gone only with its messages.",
-        Style.FAINT,
-    )
+    for line in _ASSUMED:
+        page.line(f"  {line}", Style.FAINT)
 
 
 def _courses(simulation: Simulation) -> list[tuple[str, Course]]:
