@@ -27,8 +27,8 @@ from full_homes import (
 
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.actions.upkeep.compact import compact
-from hermes_retention.actions.upkeep.discard import discard
 from hermes_retention.actions.upkeep.forget import Wanted, forget, pending
+from hermes_retention.actions.upkeep.prune import discard
 from hermes_retention.home.holds import Hold
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 

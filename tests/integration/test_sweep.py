@@ -18,9 +18,8 @@ from verdicts import Verdict
 
 from hermes_retention.actions.sweep import archive_files as archiving
 from hermes_retention.actions.sweep.mode import may_remove
-from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.report import Observer, SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.actions.sweep.sweep_listeners import Observer
 from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
 from hermes_retention.disk.originals import Remover

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
 
 from hermes_retention.actions.inspect.stats import take_picture
-from hermes_retention.actions.sweep.backlog import settle
 from hermes_retention.actions.sweep.execute import Effects, NoEffects, StoreEffects, execute
+from hermes_retention.actions.sweep.notes import SweepNotes, looked_through, settle
 from hermes_retention.actions.sweep.recovery import recover
-from hermes_retention.actions.sweep.report import SweepReport, report_on
+from hermes_retention.actions.sweep.report import Observer, Silent, SweepReport, TellingPlugins, report_on
 from hermes_retention.actions.sweep.spot_check import LAST_DRILL, drill
-from hermes_retention.actions.sweep.sweep_listeners import Observer, Silent, TellingPlugins
-from hermes_retention.actions.sweep.sweep_notes import SweepNotes
 from hermes_retention.home.home import Home
-from hermes_retention.home.ledger import DONE, FIRST_REMOVAL, STOPPED, STORE, Ledger, LookedThrough, Outcome
+from hermes_retention.home.ledger import FIRST_REMOVAL, STORE, Ledger, Outcome
 from hermes_retention.home.workspace import ASIDE
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
-from hermes_retention.model.plan import Plan, Step, Tier
+from hermes_retention.model.plan import Plan, Step
 from hermes_retention.model.session import Inventory, Usage
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.policy.clock import check_clock, stamp
@@ -109,7 +107,8 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
         if drilled is not None:
             notes.write(lambda ledger: ledger.remember(LAST_DRILL, msgspec.json.encode(drilled).decode()))
         if report.sweep is not None:
-            _finish(run, report, finished_at=clock())
+            is_whole = not _left_out(plan, report.outcomes)
+            notes.finish(report, finished_at=clock(), is_whole=is_whole)
         damages = () if drilled is None else drilled.damages
         warnings = (*stuck, *report.warnings, *map(_of_drill, damages), *notes.complaints())
         seconds = watch.seconds()
@@ -202,22 +201,9 @@ def _removed(run: Run, sweep_id: str) -> tuple[Outcome, ...]:
         observer = TellingPlugins(run.observer, site, run.inventory)
         outcomes = _carry_out(plan.removals(), effects, observer, notes, sweep_id)
     notes.write(lambda ledger: ledger.remember(CHANGED_ROWS, str(effects.changed_rows)))
-    looked = tuple(_looked_through(outcomes, site.policy.tool_output_above))
+    looked = tuple(looked_through(outcomes, site.policy.tool_output_above))
     notes.write(lambda ledger: ledger.note_looked_through(looked))
     return outcomes
-
-
-def _finish(run: Run, report: SweepReport, *, finished_at: float) -> None:
-    sweep_id = report.sweep or ""
-    totals = {
-        **msgspec.structs.asdict(report.counts),
-        "bytes_before": report.bytes_before,
-        "bytes_after": report.bytes_after,
-    }
-    state = STOPPED if _left_out(run.plan, report.outcomes) else DONE
-    run.notes.write(
-        lambda ledger: ledger.finish_sweep(sweep_id, finished_at=finished_at, totals=totals, state=state)
-    )
 
 
 def _left_out(plan: Plan, outcomes: Sequence[Outcome]) -> list[Step]:
@@ -301,13 +287,3 @@ def _keep_picture(run: Run, inventory: Inventory, outcomes: Sequence[Outcome]) -
     picture = msgspec.structs.replace(take_picture(inventory, plan, outcomes), warnings=())
     content = msgspec.json.encode(picture).decode()
     run.notes.write(lambda ledger: ledger.keep_picture(content, taken_at=plan.now))
-
-
-def _looked_through(outcomes: Sequence[Outcome], above_bytes: int) -> Iterator[LookedThrough]:
-    """The sessions in which no long tool output is left."""
-    for outcome in outcomes:
-        step = outcome.step
-        if step.tier is Tier.TOOL_OUTPUT and not outcome.errors:
-            record = step.seen.record if step.seen is not None else None
-            if record is not None and record.last_message_at is not None:
-                yield LookedThrough(step.session_id, record.last_message_at, above_bytes)

@@ -233,7 +233,7 @@ still in the store stays there.""",
 def _remove(context: Context, arguments: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it for good."""
     from hermes_retention.actions.inspect.lookup import list_archive, require_archived
-    from hermes_retention.actions.upkeep.discard import discard, require_not_held
+    from hermes_retention.actions.upkeep.prune import discard, require_not_held
     from hermes_retention.cli.output.archive import show_entries
 
     site = context.site

@@ -12,7 +12,7 @@ from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, Sessio
 from hermes_retention.actions.inspect.status import Status
 from hermes_retention.actions.sweep.mode import moment_words
 from hermes_retention.actions.sweep.spot_check import Drill
-from hermes_retention.actions.upkeep.discard import REMOVAL
+from hermes_retention.actions.upkeep.prune import REMOVAL
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.cli.output.json_output import space_object
 from hermes_retention.cli.output.layout import bar
