@@ -35,24 +35,11 @@ _ONLY_STORED = (Cap.MESSAGES, Cap.BYTES, Cap.COST_USD)
 
 
 class Heard(NamedTuple):
-    """What hooks have told since the last look into the database: it comes on top of what that look found."""
+    """What hooks had told since the last look into the database, when the next one began."""
 
-    messages: float = 0.0
-    tokens: float = 0.0
-    cost_usd: float = 0.0
-
-    def plus(self, *, messages: float = 0.0, tokens: float = 0.0, cost_usd: float = 0.0) -> Heard:
-        """With so much more."""
-        return Heard(self.messages + messages, self.tokens + tokens, self.cost_usd + cost_usd)
-
-    def without(self, other: Heard) -> Heard:
-        """What has come in since ``other`` was taken."""
-        return self.plus(messages=-other.messages, tokens=-other.tokens, cost_usd=-other.cost_usd)
-
-    def by_cap(self) -> dict[Cap, float]:
-        """What there is of it, under the caps that it counts for."""
-        counts = {Cap.MESSAGES: self.messages, Cap.TOKENS: self.tokens, Cap.COST_USD: self.cost_usd}
-        return {cap: count for cap, count in counts.items() if count}
+    messages: float
+    tokens: float
+    cost_usd: float
 
 
 class LastMinute:
@@ -97,8 +84,8 @@ class SessionUsage:
         self._lock = threading.Lock()
         self._used_at = self._looked_at = 0.0
         # What is counted.
-        self._stored: Mapping[Cap, float] = {}  # by the last look
-        self._heard = Heard()
+        self._stored: Mapping[Cap, float] = {}  # by the last look; what hooks told since comes on top
+        self._messages = self._tokens = self._cost_usd = 0.0
         self._calls = 0  # of the model in this turn, if anybody tells: then all numbers of it are known
         self._tool_calls = 0  # in this turn
         self._minute = LastMinute()
@@ -114,10 +101,9 @@ class SessionUsage:
     # -- what hooks tell ---------------------------------------------------------------------------
 
     def used(self, platform: str, now: float) -> None:
-        """Something happens in it."""
-        with self._lock:
-            self.platform = platform or self.platform
-            self._used_at = now
+        """Something happens in it. Told and asked by the one table that holds it, so it needs no lock."""
+        self.platform = platform or self.platform
+        self._used_at = now
 
     def model_called(self, call: ModelCall, now: float) -> None:
         """The model answered."""
@@ -126,7 +112,7 @@ class SessionUsage:
                 self._calls = self._tool_calls = 0
             self._calls += 1
             self._tool_calls += call.tool_calls
-            self._heard = self._heard.plus(tokens=call.tokens)
+            self._tokens += call.tokens
             # Its answer and what the tools will say; with the first one comes what the person said.
             self._minute.add(1 + call.tool_calls + (call.number == 1), now)
 
@@ -141,11 +127,9 @@ class SessionUsage:
             if not self._calls:
                 tool_calls = int(usage.get("tool_calls", 0))
                 messages = usage.get("messages", 0)
-                self._heard = self._heard.plus(
-                    messages=messages,
-                    tokens=usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
-                    cost_usd=usage.get("cost_usd", 0),
-                )
+                self._messages += messages
+                self._tokens += usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+                self._cost_usd += usage.get("cost_usd", 0)
                 self._minute.add(messages, now)
             self._calls = self._tool_calls = 0
             return tool_calls
@@ -176,13 +160,15 @@ class SessionUsage:
         """A look into the database begins: what hooks have told until now will be part of what it finds."""
         with self._lock:
             self._looked_at = now
-            return self._heard
+            return Heard(self._messages, self._tokens, self._cost_usd)
 
     def looked(self, stored: Mapping[Cap, float], heard: Heard) -> None:
         """The look found this. ``heard`` is what ``begin_look`` gave; what came in meanwhile still counts."""
         with self._lock:
             self._stored = stored
-            self._heard = self._heard.without(heard)
+            self._messages -= heard.messages
+            self._tokens -= heard.tokens
+            self._cost_usd -= heard.cost_usd
 
     # -- what follows ------------------------------------------------------------------------------
 
@@ -242,8 +228,9 @@ class SessionUsage:
                 return CapAction(Reaction.STOP, stop.cap, self._notice(stop, cooldown))
             if cap is not None:
                 return self._reached.get(cap)
-            resets = (action for action in self._reached.values() if action.action is Reaction.RESET)
-            return next(resets, next(iter(self._reached.values()), None))
+            # A reset comes first: it settles whatever else there is.
+            actions = self._reached.values()
+            return min(actions, key=lambda each: each.action is not Reaction.RESET, default=None)
 
     def can_be_forgotten(self, now: float, *, unused_for: float) -> bool:
         """Whether nothing has happened in it for so many seconds, and no stop is in force."""
@@ -255,8 +242,13 @@ class SessionUsage:
     def _counts(self, now: float) -> dict[Cap, float]:
         """All that is known at ``now``."""
         counts = dict(self._stored)
-        for cap, more in self._heard.by_cap().items():
-            counts[cap] = counts.get(cap, 0) + more
+        for cap, more in (
+            (Cap.MESSAGES, self._messages),
+            (Cap.TOKENS, self._tokens),
+            (Cap.COST_USD, self._cost_usd),
+        ):
+            if more:
+                counts[cap] = counts.get(cap, 0) + more
         counts[Cap.TOOL_CALLS] = self._tool_calls
         rate = self._minute.sum(now)
         if now - self._released_at >= _MINUTE:  # within it, what led to the stop is forgiven
