@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def figures() -> house.House:
 
 def test_only_public_faces_lie_at_the_root(figures: house.House) -> None:
     assert len(figures.at_the_root) <= AT_THE_ROOT, figures.at_the_root
+
+
+def test_nothing_is_imported_in_a_circle(figures: house.House) -> None:
+    assert figures.circles == []
+
+
+def test_design_names_modules_that_there_are(figures: house.House) -> None:
+    design = (ROOT / "docs" / "design.md").read_text("utf-8")
+    section = design.partition("\n### Inside the rooms\n")[2].partition("\n#")[0]
+    modules = {module.name for module in figures.modules}
+    for paragraph in section.strip().split("\n\n"):
+        room, *named = re.findall(r"`([a-z_/.]+)`", paragraph)
+        assert paragraph.startswith(f"In `{room}`, ")
+        for name in named:
+            inside = name.replace("/", ".") if "/" in name else f"{room.replace('/', '.')}.{name}"
+            assert {inside, f"{inside}.__init__"} & modules, f"{room} has no {name}"
 
 
 # The figures themselves
