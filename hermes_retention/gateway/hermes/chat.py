@@ -189,16 +189,16 @@ class Chat:
         scan = home.store.scan(now=self._clock())
         last = {session.id: session.last_activity for session in scan.sessions}
         live = [
-            MatchingSession(session_id, it.title or "", last.get(session_id, 0.0), is_archived=False)
-            for session_id, it in home.store.metadata(list(last)).items()
+            MatchingSession(session_id, known.title or "", last.get(session_id, 0.0), is_archived=False)
+            for session_id, known in home.store.metadata(list(last)).items()
         ]
         archived = [
-            MatchingSession(it.session_id, it.title or "", it.last_activity, is_archived=True)
-            for it in list_archive(home).entries
+            MatchingSession(entry.session_id, entry.title or "", entry.last_activity, is_archived=True)
+            for entry in list_archive(home).entries
         ]
         wanted = text.casefold()
-        found = {it.session_id: it for it in (*archived, *live) if _matches(it, wanted)}
-        return sorted(found.values(), key=lambda it: (-it.last_activity, it.session_id))
+        found = {one.session_id: one for one in (*archived, *live) if _matches(one, wanted)}
+        return sorted(found.values(), key=lambda one: (-one.last_activity, one.session_id))
 
     def _open(self) -> Home:
         """Anew for each question: what a person changes holds from then on."""
@@ -257,7 +257,8 @@ def _sweep_answer(report: SweepReport) -> str:
 
 def _matches(found: MatchingSession, wanted: str) -> bool:
     """Whether id, title or day holds the text, which is in small letters."""
-    return any(wanted in it.casefold() for it in (found.session_id, found.title, _day(found.last_activity)))
+    texts = (found.session_id, found.title, _day(found.last_activity))
+    return any(wanted in text.casefold() for text in texts)
 
 
 def _search_answer(text: str, sessions: Sequence[MatchingSession], *, most: int) -> str:
@@ -266,10 +267,10 @@ def _search_answer(text: str, sessions: Sequence[MatchingSession], *, most: int)
         return f"No id, title or day holds {printable(text)!r}."
     wanted = text.casefold()
     lines = [
-        f"{it.session_id} · {_day(it.last_activity)}"
-        + (f" · {_shortened(printable(it.title))}" if _knows_title(wanted, it) else "")
-        + (" · archived" if it.is_archived else "")
-        for it in sessions[:most]
+        f"{one.session_id} · {_day(one.last_activity)}"
+        + (f" · {_shortened(printable(one.title))}" if _knows_title(wanted, one) else "")
+        + (" · archived" if one.is_archived else "")
+        for one in sessions[:most]
     ]
     if len(sessions) > most:
         lines.append(f"… and {len(sessions) - most:,} more")
@@ -307,7 +308,7 @@ def _due(action: Action, tier: Tier | None, sessions: int) -> str:
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
-    return [f"warning: {it}" for it in warnings[:3]]
+    return [f"warning: {warning}" for warning in warnings[:3]]
 
 
 def _day(moment: float) -> str:

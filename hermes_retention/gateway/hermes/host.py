@@ -55,7 +55,9 @@ class HermesHost:
             return []
         with store._lock:
             store._ensure_loaded_locked()
-            dropped = [key for key, it in routes.items() if self._may_drop(runner, store, key, it)]
+            dropped = [
+                key for key, session_id in routes.items() if self._may_drop(runner, store, key, session_id)
+            ]
             for key in dropped:
                 del store._entries[key]
             if dropped and not hasattr(store, "_save_entries"):
@@ -70,7 +72,7 @@ class HermesHost:
         if store is None:
             return []
         keys = {entry.session_id: key for key, entry in _loaded(store).items()}
-        return [it for it in session_ids if it in keys and store.clear_resume_pending(keys[it])]
+        return [name for name in session_ids if name in keys and store.clear_resume_pending(keys[name])]
 
     def suspend(self, session_id: str) -> bool:
         """Let the next message start a fresh session; the running turn finishes."""
@@ -102,7 +104,9 @@ class HermesHost:
         """The sessions that the host would go on with, newest first."""
         store = self._store()
         entries = [] if store is None else list(_loaded(store).values())
-        marked = [it for it in entries if getattr(it, "resume_pending", False) and not it.suspended]
+        marked = [
+            entry for entry in entries if getattr(entry, "resume_pending", False) and not entry.suspended
+        ]
         marked.sort(key=_last_used, reverse=True)
         dumps = self._newest_dumps(marked)
         return [
@@ -129,7 +133,7 @@ class HermesHost:
             entry.session_id: artifact.mtime_ns / 1e9
             for entry in entries
             for part in {entry.session_id, safe_name(entry.session_id)}
-            for artifact in sorted(take(files, part), key=lambda it: it.mtime_ns)
+            for artifact in sorted(take(files, part), key=lambda artifact: artifact.mtime_ns)
             if artifact.kind is ArtifactKind.REQUEST_DUMP
         }
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from settings_tables import NO_SETTING, tables
 
 from hermes_retention.model.errors import SettingsError
 from hermes_retention.model.plan import Tier
@@ -14,7 +15,6 @@ from hermes_retention.policy.lifecycle import OnReset
 from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, variable
 from hermes_retention.settings.forms import Mode
 from hermes_retention.settings.load import Settings, load_settings
-from hermes_retention.settings.reference import NO_SETTING, tables
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "settings.md").read_text(
     encoding="utf-8"
