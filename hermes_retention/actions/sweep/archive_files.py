@@ -1,6 +1,13 @@
 """How files move from a store to the vault: read, compress, commit, sync, read back, and only then remove.
 
 A file that changed on the way keeps its whole session in the store; a file that cannot be read keeps itself.
+Four stages work at the same time, each on a batch of its own:
+
+    pack     a pool      read and compress; at most one batch ahead, for it is held in memory
+    commit   the caller  one transaction of the vault, synced, then read back from the file
+    compare  removers    does each copy decompress to what was packed?
+    leave    one thread  off the host's index, then away from the directory (removers)
+
 What must not live here: which files, and why.
 """
 
@@ -56,14 +63,43 @@ Describe = Callable[[Sequence[str]], dict[str, SessionMetadata]]
 
 
 class _PackedStep(msgspec.Struct):
-    """A step with what could be read of its artifacts, side by side with how it is packed and checked."""
+    """A step on its way through the stages. It belongs to one of them at a time, so nothing is locked.
+
+    ``artifacts`` are what will be removed if nothing more happens. They only get fewer, and what is dropped
+    from them leaves an error: that is how everything that goes wrong on the way keeps something in the store.
+    """
 
     step: Step
     metadata: SessionMetadata
     artifacts: list[Artifact]
     packed: list[Packed]
+    """Side by side with ``artifacts``, until it is committed: then its memory is given back."""
     checks: list[Check]
+    """Side by side with ``artifacts``, from then until they are compared."""
     errors: list[RetentionError]
+
+    def is_committed(self, checks: list[Check]) -> None:
+        """Its copies lie in the vault, or failed to; ``checks`` tell of each whether it is good."""
+        self.checks, self.packed = checks, []
+
+    def compare(self) -> None:
+        """Drop what has no good copy. Where that is an index entry, all of the session stays with it."""
+        good: list[Artifact] = []
+        for artifact, check in zip(self.artifacts, self.checks, strict=True):
+            error = check()
+            if error is None:
+                good.append(artifact)
+            elif error not in self.errors:  # a batch that failed gives all of its copies the same one
+                self.errors.append(error)
+        entries = (artifact for artifact in self.artifacts if artifact.kind is ArtifactKind.ENTRY)
+        # An entry that leads to files that are gone loses a conversation; files without one are orphans.
+        self.artifacts = good if all(entry in good for entry in entries) else []
+        self.checks = []
+
+    def keep(self, error: RetentionError) -> None:
+        """All of it stays, for this reason."""
+        self.artifacts = []
+        self.errors.append(error)
 
 
 _SPACE = (
@@ -109,11 +145,8 @@ class Archiver:
     def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """One outcome for each step, a month after another; an unusable partition costs only its own month.
 
-        Steps that a stop leaves out have no outcome, and nothing of them was touched.
-
-        Three things overlap, each on a batch of its own: packing (a pool), committing (this thread),
-        comparing what was read back and removing (more threads, which mostly wait for the file system; one
-        of them leads a few batches at a time through the host's index).
+        Steps that a stop leaves out have no outcome, and nothing of them was touched. If the process dies,
+        each artifact is in the store, in the vault, or in both; the next sweep finds what is in both again.
         """
         workers = max(2, min(4, os.cpu_count() or 2))
         with (
@@ -121,14 +154,15 @@ class Archiver:
             ThreadPoolExecutor(_REMOVERS, thread_name_prefix="hermes-retention-remove") as removing,
             ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-leave") as leaving,
         ):
+            way_out = _WayOut(self._files, removing)
             pending: deque[Future[list[Outcome]]] = deque()
-            compared: list[_PackedStep] = []
             for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
-                pending.append(leaving.submit(self._leave, committed, compared, removing))
+                pending.append(leaving.submit(way_out.lead_out, committed))
                 # What waits for its comparison is in memory: a slow disk must not let it pile up.
                 while pending and (len(pending) > _AHEAD or pending[0].done()):
                     yield from pending.popleft().result()
-            pending.append(leaving.submit(self._take_out, compared, removing))
+            # Behind all the others on that one thread: what did not fill a round of its own leaves now.
+            pending.append(leaving.submit(way_out.lead_out_rest))
             for future in pending:
                 yield from future.result()
 
@@ -144,41 +178,17 @@ class Archiver:
                 with PartitionWriter(self._vault, month) as writer:
                     packing = self._packings(writer, members)
                     for batch in self._packed_batches(members, packing, pool, workers):
-                        if self._ends(pool):
+                        if self._ends(pool):  # before the commit: what is only packed is still untouched
                             return
+                        # Off the list first: what goes wrong with this batch is told by its own checks.
                         members = members[len(batch) :]
                         self._commit(writer, batch)
                         yield batch
                         if self._ends(pool):
                             return
             except (RetentionError, sqlite3.Error, OSError) as error:
+                # The partition itself is of no use: what is left of its month stays, the next month goes on.
                 yield [_failed(step, vault_trouble(error)) for step in members]
-
-    def _leave(
-        self, committed: Sequence[_PackedStep], compared: list[_PackedStep], removing: ThreadPoolExecutor
-    ) -> list[Outcome]:
-        """Compare the copies, and once ``compared`` is worth it, take out all that it holds."""
-        list(removing.map(_check_all, _slices(committed, _REMOVERS)))
-        compared += committed
-        if sum(_plain_bytes(one.step) for one in compared) < LEAVE_BYTES:
-            return []
-        some = list(compared)
-        compared.clear()
-        return self._take_out(some, removing)
-
-    def _take_out(self, committed: Sequence[_PackedStep], removing: ThreadPoolExecutor) -> list[Outcome]:
-        """Take the sessions off the index, and remove what nothing needs any longer."""
-        leaving = {one.step.session_id: one.artifacts for one in committed if one.artifacts}
-        needed = self._files.let_go(leaving) if leaving else {}
-        for packed_step in committed:
-            if (error := needed.get(packed_step.step.session_id)) is not None:
-                packed_step.artifacts = []
-                packed_step.errors.append(error)
-        return [
-            outcome
-            for outcomes in removing.map(self._remove_all, _slices(committed, _REMOVERS))
-            for outcome in outcomes
-        ]
 
     def _ends(self, pool: ThreadPoolExecutor) -> bool:
         """Whether to stop here. What is packed but not committed is left as it is in the store."""
@@ -187,9 +197,6 @@ class Archiver:
         pool.shutdown(wait=False, cancel_futures=True)
         return True
 
-    def _remove_all(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
-        return [removed_by(self._files, one.step, one.artifacts, one.errors) for one in committed]
-
     # -- reading and packing, in the pool -----------------------------------------------------------
 
     def _packed_batches(
@@ -197,6 +204,7 @@ class Archiver:
     ) -> Iterator[list[_PackedStep]]:
         """The steps in batches. The next one is being packed while the receiver works on this one."""
         waiting: deque[list[Future[list[_PackedStep]]]] = deque()
+        # More parts than workers, so that none of them waits long for the one with the large files.
         for batch in in_batches(steps, _plain_bytes, most_bytes=BATCH_BYTES, most_steps=BATCH_STEPS):
             waiting.append(
                 [pool.submit(self._pack_all, part, packing) for part in _slices(batch, 2 * workers)]
@@ -280,28 +288,46 @@ class Archiver:
         checks: list[Check] = []
         if packed:
             checks = commit_batch(writer, entries, packed, sweep=self._sweep, archived_at=self._now)
-        waiting = iter(checks)
+        waiting = iter(checks)  # in the order in which the copies were written
         for packed_step in batch:
-            packed_step.checks = [next(waiting) for _ in packed_step.packed]
-            packed_step.packed = []
+            packed_step.is_committed([next(waiting) for _ in packed_step.packed])
 
 
-def _check_all(committed: Sequence[_PackedStep]) -> None:
-    """Leave in each step the artifacts whose copy is good; the others stay, with an error.
+class _WayOut:
+    """Leads what is committed out of the store. All methods run on one thread, which the removers help."""
 
-    Where the copy of an index entry is not good, all of the session stays.
-    """
+    def __init__(self, files: StoreFiles, removers: ThreadPoolExecutor) -> None:
+        self._files, self._removers = files, removers
+        self._compared: list[_PackedStep] = []
+        """What waits for others: the host's index is written anew each time that something leaves it."""
+
+    def lead_out(self, committed: Sequence[_PackedStep]) -> list[Outcome]:
+        """Compare the copies of a batch, and once enough of them wait, lead all of them out."""
+        list(self._removers.map(_compare_all, _slices(committed, _REMOVERS)))
+        self._compared += committed
+        if sum(_plain_bytes(one.step) for one in self._compared) < LEAVE_BYTES:
+            return []
+        return self.lead_out_rest()
+
+    def lead_out_rest(self) -> list[Outcome]:
+        """Take the sessions that wait off the index, and remove what nothing needs any longer."""
+        leaving, self._compared = self._compared, []
+        # The index first: a crash between the two leaves orphans, which the next sweep finishes.
+        going = {one.step.session_id: one.artifacts for one in leaving if one.artifacts}
+        needed = self._files.let_go(going) if going else {}
+        for packed_step in leaving:
+            if (error := needed.get(packed_step.step.session_id)) is not None:
+                packed_step.keep(error)
+        outcomes = self._removers.map(self._remove_all, _slices(leaving, _REMOVERS))
+        return [outcome for some in outcomes for outcome in some]
+
+    def _remove_all(self, leaving: Sequence[_PackedStep]) -> list[Outcome]:
+        return [removed_by(self._files, one.step, one.artifacts, one.errors) for one in leaving]
+
+
+def _compare_all(committed: Sequence[_PackedStep]) -> None:
     for packed_step in committed:
-        good: list[Artifact] = []
-        for artifact, check in zip(packed_step.artifacts, packed_step.checks, strict=True):
-            error = check()
-            if error is None:
-                good.append(artifact)
-            elif error not in packed_step.errors:
-                packed_step.errors.append(error)
-        entries = (it for it in packed_step.artifacts if it.kind is ArtifactKind.ENTRY)
-        packed_step.artifacts = good if all(entry in good for entry in entries) else []
-        packed_step.checks = []
+        packed_step.compare()
 
 
 def deleted(files: StoreFiles, steps: Sequence[Step], stop: Stop = never) -> Iterator[Outcome]:
