@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes_retention.cli.output.page import Page, Style, open_page
@@ -62,18 +61,13 @@ class Context:
         return open_page(sys.stderr, self.environ)
 
     @cached_property
-    def home(self) -> Path:
-        """The home, as it was named. Raises ``UsageError`` when there is no such directory."""
-        from hermes_retention.home.find import find_home
-
-        return find_home(self.home_argument, self.store_argument, self.environ)
-
-    @cached_property
     def loader(self) -> HomeLoader:
-        """Whatever can be known of the home, part by part. Raises as ``home`` does."""
+        """Whatever can be known of the home, part by part. Raises ``UsageError`` without such a directory."""
+        from hermes_retention.home.find import find_home
         from hermes_retention.home.open import HomeLoader
 
-        return HomeLoader(self.home, store=self.store_argument, environ=self.environ)
+        directory = find_home(self.home_argument, self.store_argument, self.environ)
+        return HomeLoader(directory, store=self.store_argument, environ=self.environ)
 
     @property
     def settings(self) -> Settings:
@@ -86,7 +80,7 @@ class Context:
         return self.loader.store
 
     @property
-    def site(self) -> Home:
+    def home(self) -> Home:
         """The home with everything that a use case needs."""
         return self.loader.home
 
@@ -106,9 +100,8 @@ class Context:
         sys.stdout.flush()
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):
-            sys.stdout.write(
-                "\n"
-            )  # the end of input instead of an answer leaves the cursor behind the question
+            # The end of input instead of an answer leaves the cursor behind the question.
+            sys.stdout.write("\n")
         return answer.strip().lower() in ("y", "yes")
 
     def require_yes(self, *, yes: bool, question: str, cure: str) -> bool:

@@ -59,7 +59,7 @@ def _list(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.inspect.lookup import list_archive
     from hermes_retention.cli.output.archive import entry_object, show_entries
 
-    listing = list_archive(context.site, arguments.classes or ())
+    listing = list_archive(context.home, arguments.classes or ())
     if context.json:
         print_object(
             {
@@ -85,9 +85,9 @@ def _show(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.inspect.lookup import archived_copies, resolve_archived
     from hermes_retention.cli.output.archive import show_copies
 
-    site = context.site
-    (session_id,) = resolve_archived(site, [arguments.session])
-    copies, damages = archived_copies(site, session_id)
+    home = context.home
+    (session_id,) = resolve_archived(home, [arguments.session])
+    copies, damages = archived_copies(home, session_id)
     if context.json:
         print_object(_session_object(session_id, copies, damages))
     else:
@@ -107,9 +107,9 @@ def _add_verify(commands: Commands) -> None:
 
 def _verify(context: Context, _arguments: argparse.Namespace) -> int:
     """A line for each partition; exit code 5 when one is damaged."""
-    context.site.workspace.check()
+    context.home.workspace.check()
     damaged = checked = 0
-    for name, damages in context.site.workspace.vault.verify():
+    for name, damages in context.home.workspace.vault.verify():
         checked += 1
         damaged += bool(damages)
         if not damages:
@@ -179,7 +179,7 @@ def _export_as(context: Context, sessions: Sequence[str], form: Form, directory:
     from hermes_retention.actions.inspect.lookup import resolve_archived
     from hermes_retention.actions.restore.export import export_as
 
-    exported = export_as(context.site, resolve_archived(context.site, sessions), form, directory)
+    exported = export_as(context.home, resolve_archived(context.home, sessions), form, directory)
     written = [one for one in exported if one.error is None]
     if written:
         names = written[0].name if len(written) == 1 else f"{len(written):,} files"
@@ -206,9 +206,9 @@ def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
             consequence="nothing was written",
             cure="Name one session, with --as markdown, json or jsonl; or a directory.",
         )
-    (session_id,) = resolve_archived(context.site, sessions)
+    (session_id,) = resolve_archived(context.home, sessions)
     is_terminal = sys.stdout.isatty()
-    for piece in export_text(context.site, session_id, form):
+    for piece in export_text(context.home, session_id, form):
         text = piece.decode()
         # A terminal obeys what a conversation may hold; files and pipes get it as it is.
         sys.stdout.write("\n".join(map(printable, text.split("\n"))) if is_terminal else text)
@@ -236,17 +236,17 @@ def _remove(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.upkeep.prune import discard, require_not_held
     from hermes_retention.cli.output.archive import show_entries
 
-    site = context.site
-    session_ids = require_archived(site, arguments.sessions)
-    require_not_held(site, session_ids)
+    home = context.home
+    session_ids = require_archived(home, arguments.sessions)
+    require_not_held(home, session_ids)
     wanted = set(session_ids)
-    entries = [entry for entry in list_archive(site).entries if entry.session_id in wanted]
+    entries = [entry for entry in list_archive(home).entries if entry.session_id in wanted]
     show_entries(context.page, entries)
     context.page.line("Removing an archived copy is final: nothing can put it back.", Style.WARNING)
     cure = "Run it with --yes to remove these copies for good."
     if not context.require_yes(yes=arguments.yes, question=_question(entries), cure=cure):
         return ExitCode.DONE
-    stored_bytes = discard(site, session_ids, now=context.clock())
+    stored_bytes = discard(home, session_ids, now=context.clock())
     context.page.line(
         f"{counted(len(session_ids), 'session')} removed from the archive ({format_size(stored_bytes)}).",
         Style.GOOD,

@@ -66,7 +66,7 @@ def look(context: Context, above: float) -> int:
     """Say what compacting would do."""
     from hermes_retention.actions.upkeep.compact import preview
 
-    return _tell(context, preview(context.site, above=above, environ=context.environ))
+    return _tell(context, preview(context.home, above=above, environ=context.environ))
 
 
 def rewrite(context: Context, above: float) -> int:
@@ -74,7 +74,7 @@ def rewrite(context: Context, above: float) -> int:
     from hermes_retention.actions.upkeep.compact import compact
 
     report = compact(
-        context.site,
+        context.home,
         above=above,
         environ=context.environ,
         observer=lambda stage: _show_stage(context, stage),

@@ -35,9 +35,9 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.cli.output.explain import explanation_object, show_explanation
 
     now = context.clock()
-    explanation = explain(context.site, arguments.session, now=now)
+    explanation = explain(context.home, arguments.session, now=now)
     standing = stand_with_caps(
-        context.site, explanation.session_id, explanation.session_class, context.settings.caps(), now=now
+        context.home, explanation.session_id, explanation.session_class, context.settings.caps(), now=now
     )
     if context.json:
         print_object(explanation_object(explanation) | {"caps": _standing_object(standing)})

@@ -64,7 +64,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.upkeep.forget import preview
 
     wanted = _wanted(arguments)
-    seen = preview(context.site, wanted, now=context.clock())
+    seen = preview(context.home, wanted, now=context.clock())
     skipped = {target.session_id for target in seen.live} if arguments.skip_live else set[str]()
     if not context.json:
         _show_preview(context.page, seen, skips_live=arguments.skip_live, every=context.verbose)
@@ -102,7 +102,7 @@ def _only_look(context: Context, arguments: argparse.Namespace, seen: Preview) -
 def _forget(context: Context, wanted: Wanted, skipped: Collection[str]) -> int:
     from hermes_retention.actions.upkeep.forget import forget
 
-    receipt = forget(context.site, wanted, skip=skipped, now=context.clock())
+    receipt = forget(context.home, wanted, skip=skipped, now=context.clock())
     compacted, why_not = _compact(context, receipt)
     if context.json:
         print_object(_receipt_object(receipt, compacted=compacted))
@@ -121,7 +121,7 @@ def _compact(context: Context, receipt: Receipt) -> tuple[bool, str]:
     if not receipt.has_free_pages:
         return True, ""
     try:
-        compact(context.site, above=0.0, environ=context.environ)
+        compact(context.home, above=0.0, environ=context.environ)
     except RetentionError as error:
         return False, (
             "free pages of the host's database may still hold what was removed from it earlier, until the "

@@ -49,15 +49,15 @@ def _add(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.inspect.lookup import require, vault_ids
     from hermes_retention.home.holds import Hold
 
-    site = context.site
-    archived = vault_ids(site)
-    stored = {session.id for session in site.store.scan(now=context.clock()).sessions}
+    home = context.home
+    archived = vault_ids(home)
+    stored = {session.id for session in home.store.scan(now=context.clock()).sessions}
     session_id = require(
         arguments.session, stored | archived.ids, where="neither the store nor the archive has it"
     )
     # Under the lock: a sweep that runs has read the holds already and would not see this one.
-    with site.workspace.locked():
-        site.workspace.holds.add(session_id, Hold(storable(arguments.reason), context.clock()))
+    with home.workspace.locked():
+        home.workspace.holds.add(session_id, Hold(storable(arguments.reason), context.clock()))
     context.page.line(f"{session_id} is held: no sweep touches it or its archived copy.", Style.GOOD)
     return ExitCode.DONE
 
@@ -66,17 +66,17 @@ def _remove(context: Context, arguments: argparse.Namespace) -> int:
     """Let go of a session."""
     from hermes_retention.actions.inspect.lookup import require
 
-    site = context.site
-    session_id = require(arguments.session, site.workspace.holds.load().keys(), where="it is not held")
-    with site.workspace.locked():
-        site.workspace.holds.remove(session_id)
+    home = context.home
+    session_id = require(arguments.session, home.workspace.holds.load().keys(), where="it is not held")
+    with home.workspace.locked():
+        home.workspace.holds.remove(session_id)
     context.page.line(f"{session_id} is no longer held.", Style.GOOD)
     return ExitCode.DONE
 
 
 def _list(context: Context, _arguments: argparse.Namespace) -> int:
     """Every hold, the oldest first."""
-    holds = context.site.workspace.holds.load()
+    holds = context.home.workspace.holds.load()
     if not holds:
         context.page.line("Nothing is held.")
         return ExitCode.DONE

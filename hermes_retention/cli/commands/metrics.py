@@ -38,7 +38,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
     now = context.clock()
     if arguments.to is None:
-        sys.stdout.write(text_of(measure(context.site, now=now), context.site.path))
+        sys.stdout.write(text_of(measure(context.home, now=now), context.home.path))
     else:
-        write_metrics(context.site, Path(arguments.to).expanduser(), now=now)
+        write_metrics(context.home, Path(arguments.to).expanduser(), now=now)
     return ExitCode.DONE

@@ -86,7 +86,7 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
     """Sweep, drop what is broken, and take the marks off what shall not be gone on with."""
     from hermes_retention.actions.upkeep.prestart import ResumeLimits, prestart, preview_prestart
 
-    site = context.site
+    home = context.home
     values = context.settings.values
     limits = ResumeLimits(
         most=values.resume_max if arguments.resume_max is None else arguments.resume_max,
@@ -94,7 +94,7 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
     )
     why = _why_not(context, arguments)
     act = prestart if why is None else preview_prestart
-    report = act(site, store, limits=limits, clock=context.clock)
+    report = act(home, store, limits=limits, clock=context.clock)
     if context.json:
         print_object(_object(report, why))
         return report.exit_code
@@ -115,12 +115,12 @@ def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
         return DRY_RUN
     if mode is Mode.OBSERVE:
         return OBSERVING
-    return None if arguments.yes or may_remove(context.site) else UNASKED
+    return None if arguments.yes or may_remove(context.home) else UNASKED
 
 
 def _nothing_done(context: Context, why: str) -> int:
     if context.json:
-        print_object({"home": str(context.site.path), "dry_run": True, "warnings": [why]})
+        print_object({"home": str(context.home.path), "dry_run": True, "warnings": [why]})
     else:
         context.page.line(sentence(why), Style.WARNING)
     return ExitCode.DONE

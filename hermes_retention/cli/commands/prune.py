@@ -63,9 +63,9 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     if mode is Mode.OFF:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
         return ExitCode.DONE
-    site = _one_off(context.site, arguments)
+    home = _one_off(context.home, arguments)
     watch = Watch()
-    report = preview(site, clock=context.clock, observer=watch)
+    report = preview(home, clock=context.clock, observer=watch)
     show_totals(context.page, report, watch.found)
     context.page.line()
     context.page.line(_age_of_this_run(arguments))
@@ -82,7 +82,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     cure = "Look with --dry-run, then run it with --yes."
     if not context.require_yes(yes=arguments.yes, question=_question(report), cure=cure):
         return ExitCode.DONE
-    return _sweep(context, site)
+    return _sweep(context, home)
 
 
 def _age(text: str) -> int:
@@ -93,12 +93,12 @@ def _age(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _one_off(site: Home, arguments: argparse.Namespace) -> Home:
+def _one_off(home: Home, arguments: argparse.Namespace) -> Home:
     from hermes_retention.actions.upkeep.prune import prune_policy
     from hermes_retention.model.session import SessionClass
 
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
-    return site.for_one_run(prune_policy(site.policy, classes, older_than=arguments.older_than))
+    return home.for_one_run(prune_policy(home.policy, classes, older_than=arguments.older_than))
 
 
 def _age_of_this_run(arguments: argparse.Namespace) -> str:
@@ -123,13 +123,13 @@ def _question(report: SweepReport) -> str:
     return f"Remove the files of {counted(number, 'session')} from the store?"
 
 
-def _sweep(context: Context, site: Home) -> int:
+def _sweep(context: Context, home: Home) -> int:
     from hermes_retention.actions.sweep.sweep import sweep
     from hermes_retention.cli.output.sweep import Details, show_sweep
 
     context.page.line()
     with watched(context) as watch:
-        report = sweep(site, clock=context.clock, origin="prune", observer=watch)
+        report = sweep(home, clock=context.clock, origin="prune", observer=watch)
     show_sweep(
         context.page,
         report,

@@ -39,7 +39,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.disk.writing import replace_private_file
 
     now, path = context.clock(), Path(arguments.html).expanduser()
-    overview = take_overview(context.site, days=arguments.days, now=now)
+    overview = take_overview(context.home, days=arguments.days, now=now)
     if path.is_dir():
         raise UsageError(
             f"--html {printable(str(path))}",

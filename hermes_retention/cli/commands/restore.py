@@ -43,8 +43,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
     if arguments.to is not None:
         return export(context, arguments.sessions, arguments.to)
-    site = context.site
-    report = restore_sessions(site, resolve_archived(site, arguments.sessions), now=context.clock())
+    home = context.home
+    report = restore_sessions(home, resolve_archived(home, arguments.sessions), now=context.clock())
     show_restore(context.page, report, every=context.verbose)
     if report.sessions == 1:
         context.page.line("Its time starts anew: no sweep takes it until it is due again.")
@@ -60,8 +60,8 @@ def export(context: Context, sessions: Sequence[str], directory: str) -> int:
     from hermes_retention.actions.inspect.lookup import resolve_archived
     from hermes_retention.actions.restore.restore import export_sessions
 
-    site = context.site
-    report = export_sessions(site, resolve_archived(site, sessions), Path(directory).expanduser())
+    home = context.home
+    report = export_sessions(home, resolve_archived(home, sessions), Path(directory).expanduser())
     show_restore(context.page, report, done="exported", every=context.verbose)
     return report.exit_code
 

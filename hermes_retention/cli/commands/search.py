@@ -70,7 +70,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.inspect.search.find import search
 
     now = context.clock()
-    report = search(context.site, _request(context, arguments, now), now=now)
+    report = search(context.home, _request(context, arguments, now), now=now)
     if context.json:
         print_object(_object(report))
     else:

@@ -47,17 +47,17 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.actions.inspect.simulate import simulate
     from hermes_retention.cli.output.simulate import show_simulation, simulation_object
 
-    now, site = context.clock(), context.site
+    now, home = context.clock(), context.home
     changes = _changes(arguments.changes)
     proposed = context.loader.settings_with(changes).policy() if changes else None
-    history = read_history(site, now=now)
-    simulation = simulate(history, site.policy, proposed, days=arguments.days, now=now)
+    history = read_history(home, now=now)
+    simulation = simulate(history, home.policy, proposed, days=arguments.days, now=now)
     lines = [f"{name}={value}" for name, value in changes.items()]
     if context.json:
-        print_object(simulation_object(simulation, lines, str(site.path)))
+        print_object(simulation_object(simulation, lines, str(home.path)))
     else:
         usage = history.inventory.usage
-        show_simulation(context.page, simulation, lines, str(site.path), usage=usage)
+        show_simulation(context.page, simulation, lines, str(home.path), usage=usage)
         context.warn([str(damage) for damage in history.damages])
     return ExitCode.VAULT_DAMAGED if history.damages else ExitCode.DONE
 

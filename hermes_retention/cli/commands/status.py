@@ -45,8 +45,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.cli.output.status import show_status, status_object
 
     now = context.clock()
-    status = take_status(context.site, now=now, large=NEVER_LARGE if arguments.fresh else LARGE)
-    alerts = alerts_of(context.site)
+    status = take_status(context.home, now=now, large=NEVER_LARGE if arguments.fresh else LARGE)
+    alerts = alerts_of(context.home)
     if context.json:
         print_object(status_object(status) | {"alerts": [alert_object(alert) for alert in alerts]})
     else:

@@ -62,18 +62,18 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.cli.output.progress import Found
     from hermes_retention.settings.forms import Mode
 
-    site = context.site
+    home = context.home
     mode = context.settings.values.mode
     if mode is Mode.OFF and not context.json:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
         return ExitCode.DONE
     if mode is Mode.OFF:
-        return _finish(context, arguments, _no_sweep(site), Found(), why=SWITCHED_OFF)
+        return _finish(context, arguments, _no_sweep(home), Found(), why=SWITCHED_OFF)
     if arguments.dry_run:
         return _preview(context, arguments, why=DRY_RUN)
     if mode is Mode.OBSERVE:
         return _preview(context, arguments, why=OBSERVING)
-    if arguments.yes or may_remove(site):
+    if arguments.yes or may_remove(home):
         return _sweep(context, arguments)
     return _first_sweep(context, arguments)
 
@@ -102,7 +102,7 @@ def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
     from hermes_retention.cli.output.sweep import show_totals
 
     watch = Watch()
-    report = preview(context.site, clock=context.clock, observer=watch)
+    report = preview(context.home, clock=context.clock, observer=watch)
     if all(step.action is Action.KEEP for step in report.steps):
         # Nothing to agree to. What became due in this very moment waits for the next sweep.
         return _finish(context, arguments, msgspec.structs.replace(report, dry_run=False), watch.found)
@@ -126,7 +126,7 @@ def _sweep(context: Context, arguments: argparse.Namespace) -> int:
 
     with watched(context) as watch:
         report = sweep(
-            context.site, clock=context.clock, origin="command line", observer=watch, index=context.index
+            context.home, clock=context.clock, origin="command line", observer=watch, index=context.index
         )
     return _finish(context, arguments, report, watch.found)
 
@@ -136,7 +136,7 @@ def _preview(context: Context, arguments: argparse.Namespace, *, why: str) -> in
     from hermes_retention.cli.output.progress import Watch
 
     watch = Watch()
-    report = preview(context.site, clock=context.clock, observer=watch)
+    report = preview(context.home, clock=context.clock, observer=watch)
     return _finish(context, arguments, report, watch.found, why=why)
 
 
@@ -171,14 +171,14 @@ def _finish(
     return report.exit_code
 
 
-def _no_sweep(site: Home) -> SweepReport:
+def _no_sweep(home: Home) -> SweepReport:
     from hermes_retention.actions.sweep.report import Counts, SweepReport
 
-    used = site.usage().total_bytes
+    used = home.usage().total_bytes
     return SweepReport(
         sweep=None,
         dry_run=True,
-        home=str(site.path),
+        home=str(home.path),
         seconds=0.0,
         sessions=0,
         bytes_before=used,

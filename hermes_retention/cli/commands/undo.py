@@ -48,21 +48,21 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     """Show what would come back, ask, and put it back."""
     from hermes_retention.actions.restore.restore import undo, undoable_sweeps
 
-    site = context.site
-    sweeps = undoable_sweeps(site, arguments.sweep, all_sweeps=arguments.all)
-    _show_sweeps(context.page, site, sweeps)
+    home = context.home
+    sweeps = undoable_sweeps(home, arguments.sweep, all_sweeps=arguments.all)
+    _show_sweeps(context.page, home, sweeps)
     cure = "Run it with --yes to put all of this back."
     if not context.require_yes(yes=arguments.yes, question="Put all of this back?", cure=cure):
         return ExitCode.DONE
-    report = undo(site, sweeps, now=context.clock())
+    report = undo(home, sweeps, now=context.clock())
     show_restore(context.page, report, every=context.verbose)
     return report.exit_code
 
 
-def _show_sweeps(page: Page, site: Home, sweeps: Sequence[SweepRow]) -> None:
+def _show_sweeps(page: Page, home: Home, sweeps: Sequence[SweepRow]) -> None:
     rows = []
     for sweep in sweeps:
-        artifacts = site.workspace.vault.find([], sweep=sweep.id)
+        artifacts = home.workspace.vault.find([], sweep=sweep.id)
         rows.append(
             (
                 sweep.id,
