@@ -85,6 +85,11 @@ class SweepReport(msgspec.Struct, frozen=True):
         return tuple(outcome for outcome in self.outcomes if outcome.errors)
 
     @property
+    def keeps_all(self) -> bool:
+        """Whether nothing is, or would be, removed."""
+        return all(step.action is Action.KEEP for step in self.steps)
+
+    @property
     def exit_code(self) -> ExitCode:
         """0 when all went well, 5 when a partition of the vault is damaged, 1 for any other failure."""
         errors = [error for outcome in self.outcomes for error in outcome.errors]

@@ -9,7 +9,6 @@ from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF
 from hermes_retention.cli.options import Commands, add_classes, add_dry_run, add_yes, command
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import Action
 from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration, parse_duration
 
@@ -70,7 +69,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     context.page.line()
     context.page.line(_age_of_this_run(arguments))
     context.page.line(_STILL_KEPT)
-    if all(step.action is Action.KEEP for step in report.steps):
+    if report.keeps_all:
         context.page.line(
             f"Nothing is older than {format_duration(arguments.older_than)} and free to go.", Style.GOOD
         )

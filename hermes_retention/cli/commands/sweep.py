@@ -9,7 +9,6 @@ from hermes_retention.cli.options import Commands, add_dry_run, add_json, add_ye
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import Action
 
 if TYPE_CHECKING:
     from hermes_retention.actions.sweep.report import SweepReport
@@ -103,7 +102,7 @@ def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
 
     watch = Watch()
     report = preview(context.home, clock=context.clock, observer=watch)
-    if all(step.action is Action.KEEP for step in report.steps):
+    if report.keeps_all:
         # Nothing to agree to. What became due in this very moment waits for the next sweep.
         return _finish(context, arguments, msgspec.structs.replace(report, dry_run=False), watch.found)
     if not context.is_interactive:

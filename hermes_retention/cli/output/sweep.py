@@ -130,7 +130,7 @@ def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = FEW) 
 def _show_balance(page: Page, report: SweepReport, compact_above: float) -> None:
     page.line()
     before, after = format_size(report.bytes_before), format_size(report.bytes_after)
-    if all(step.action is Action.KEEP for step in report.steps):
+    if report.keeps_all:
         page.line("Nothing is due.", Style.GOOD)
     elif not _something_went(report.counts):
         page.line("Nothing was removed.", Style.GOOD)
