@@ -1,4 +1,4 @@
-"""The way in: read all places, check everything, and report every problem at once."""
+"""The way in: read all sources, check everything, and report every problem at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from hermes_retention.model.text import printable
 from hermes_retention.policy.caps import Cap, Caps, CapSettings, Limit
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.settings.fields import CLASSES, DESCRIPTIONS, CapsOfClass, SettingPath, Values, variable
-from hermes_retention.settings.sources import DEFAULT, Place, config, dotenv, environment, host_defaults
+from hermes_retention.settings.sources import (
+    DEFAULT,
+    SettingsSource,
+    config,
+    dotenv,
+    environment,
+    host_defaults,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,22 +98,22 @@ def load_settings(
     ``environ`` is the environment of this process unless it is given. ``defaults`` are those of the home's
     host, where they differ: ``OPENCLAW_DEFAULTS``. A missing file is no problem. Raises
     ``SettingsError`` with one line for each wrong name, wrong value and unreadable file; of a setting that is
-    given in several places only the value in effect is checked. Nothing is written.
+    given in several sources only the value in effect is checked. Nothing is written.
     """
-    places = (
+    sources = (
         environment(os.environ if environ is None else environ),
         dotenv(home / ".env"),
         config(home / "config.yaml"),
     )
-    problems = [problem for place in places for problem in place.problems]
+    problems = [problem for source in sources for problem in source.problems]
     try:
-        values = Values(*places, host_defaults(defaults or {}))
+        values = Values(*sources, host_defaults(defaults or {}))
     except ValidationError as error:
-        raise _refusal(problems + [_wrong_value(details, places) for details in error.errors()]) from None
+        raise _refusal(problems + [_wrong_value(details, sources) for details in error.errors()]) from None
     if problems:
         raise _refusal(problems)
     origins: dict[SettingPath, str] = {
-        path: given.origin for place in reversed(places) for path, given in place.given.items()
+        path: given.origin for source in reversed(sources) for path, given in source.given.items()
     }
     return Settings(_agreeing(values, origins), origins)
 
@@ -129,9 +136,9 @@ def _refusal(problems: list[str]) -> SettingsError:
     return SettingsError("settings", "\n  ".join([f"{count}, nothing was done", *lines]))
 
 
-def _wrong_value(error: ErrorDetails, places: tuple[Place, ...]) -> str:
+def _wrong_value(error: ErrorDetails, sources: tuple[SettingsSource, ...]) -> str:
     path = tuple(str(part) for part in error["loc"])
-    given = next(place.given[path] for place in places if path in place.given)
+    given = next(source.given[path] for source in sources if path in source.given)
     shown = printable(given.text)
     if len(shown) > _LONGEST_SHOWN:
         shown = f"{shown[:_LONGEST_SHOWN]}…"

@@ -1,8 +1,8 @@
-"""The places where settings are given: the environment, a home's ``.env``, its ``config.yaml``.
+"""The sources where settings are given: the environment, a home's ``.env``, its ``config.yaml``.
 
-Each is read into a ``Place``: texts by setting, and one line for each thing that is wrong there. Whether a
-text is a right value is said in ``forms``. Other programs keep secrets in the same places: nothing but our
-own settings is taken out of them, and no other text of theirs reaches a message.
+Each is read into a ``SettingsSource``: texts by setting, and one line for each thing that is wrong there.
+Whether a text is a right value is said in ``forms``. Other programs keep secrets in the same places: nothing
+but our own settings is taken out of them, and no other text of theirs reaches a message.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ _OURS = re.compile(rf"\s*(?:export\s+)?'?{PREFIX}", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The text that a place gives for a setting, without surrounding blanks, and the setting's name there."""
+    """The text that a source has for a setting, without surrounding blanks, and the setting's name there."""
 
     name: str
     text: str
     origin: str
 
 
-class Place(PydanticBaseSettingsSource):
-    """What one place says."""
+class SettingsSource(PydanticBaseSettingsSource):
+    """What one of them says, as pydantic-settings asks for it."""
 
     def __init__(self, given: Mapping[SettingPath, Given], problems: list[str]) -> None:
         super().__init__(Values)
@@ -85,26 +85,26 @@ class Place(PydanticBaseSettingsSource):
         return texts
 
 
-def host_defaults(texts: Mapping[SettingPath, str]) -> Place:
-    """What a host's homes have in place of the defaults of ``Values``."""
-    return Place({path: Given(variable(path), text, DEFAULT) for path, text in texts.items()}, [])
+def host_defaults(texts: Mapping[SettingPath, str]) -> SettingsSource:
+    """What a host's homes have instead of the defaults of ``Values``."""
+    return SettingsSource({path: Given(variable(path), text, DEFAULT) for path, text in texts.items()}, [])
 
 
-def environment(environ: Mapping[str, str]) -> Place:
+def environment(environ: Mapping[str, str]) -> SettingsSource:
     """The variables with our prefix; an empty one counts as not set."""
     return _variables(environ, ENVIRONMENT)
 
 
-def dotenv(path: Path) -> Place:
+def dotenv(path: Path) -> SettingsSource:
     """The same variables in a ``.env`` file, in its usual syntax; ``${…}`` in a value has no meaning."""
     origin = printable(str(path))
     try:
         # Lines of other programs need not be UTF-8.
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except FileNotFoundError:
-        return Place({}, [])
+        return SettingsSource({}, [])
     except OSError as error:
-        return Place({}, [_unreadable(origin, error)])
+        return SettingsSource({}, [_unreadable(origin, error)])
     texts: dict[str, str | None] = {}
     problems = []
     for binding in parse_stream(io.StringIO(text)):
@@ -114,11 +114,11 @@ def dotenv(path: Path) -> Place:
             problems.append(f"{origin}: line {line} is not understood; write NAME=value")
         elif binding.key is not None:
             texts[binding.key] = binding.value
-    place = _variables(texts, origin)
-    return Place(place.given, problems + place.problems)
+    variables = _variables(texts, origin)
+    return SettingsSource(variables.given, problems + variables.problems)
 
 
-def _variables(texts: Mapping[str, str | None], origin: str) -> Place:
+def _variables(texts: Mapping[str, str | None], origin: str) -> SettingsSource:
     given = {}
     problems = []
     for name, text in texts.items():
@@ -129,20 +129,20 @@ def _variables(texts: Mapping[str, str | None], origin: str) -> Place:
             problems.append(_unknown(name, name.upper().removeprefix(PREFIX), origin, variable))
         elif text is not None and text.strip():
             given[path] = Given(name, text.strip(), origin)
-    return Place(given, sorted(problems))
+    return SettingsSource(given, sorted(problems))
 
 
-def config(path: Path) -> Place:
+def config(path: Path) -> SettingsSource:
     """Our entry of the plugins in a ``config.yaml``: the same names in lower case, classes as mappings."""
     origin = printable(str(path))
     try:
         section = _section(_read_yaml(path))
     except FileNotFoundError:
-        return Place({}, [])
+        return SettingsSource({}, [])
     except OSError as error:
-        return Place({}, [_unreadable(origin, error)])
+        return SettingsSource({}, [_unreadable(origin, error)])
     except _Damaged as error:
-        return Place({}, [f"{origin}: {error}"])
+        return SettingsSource({}, [f"{origin}: {error}"])
     given = {}
     problems = []
     for name, value in _flat(section):
@@ -155,7 +155,7 @@ def config(path: Path) -> Place:
             problems.append(f"{key} ({origin}): one value is expected, not a list or a mapping")
         elif not _is_empty(value):
             given[name] = Given(key, str(value).strip(), origin)
-    return Place(given, problems)
+    return SettingsSource(given, problems)
 
 
 class _Damaged(Exception):
