@@ -1,6 +1,6 @@
 """The vault as a whole: finds, writes, reads back, verifies and expires across its partitions.
 
-What must not live here: files of the store (``fsops``) and decisions about what is archived (``policy``).
+What must not live here: files of the store (``disk``) and decisions about what is archived (``policy``).
 """
 
 from __future__ import annotations

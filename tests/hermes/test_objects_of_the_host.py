@@ -13,7 +13,7 @@ STORE = """
     from types import SimpleNamespace
     from gateway.config import GatewayConfig, Platform
     from gateway.session import SessionSource, SessionStore
-    from hermes_retention.hermes_agent.host import HermesHost
+    from hermes_retention.gateway.hermes.host import HermesHost
 
     home = Path(os.environ["HERMES_HOME"])
     def opened():

@@ -88,7 +88,7 @@ CHANGING_METHODS = frozenset(
 )
 CONNECTS = frozenset({"sqlite3.connect", f"{ROOT}.{PORT}.connect"})
 REMOVING_METHODS = {"rename": 1, "replace": 1, "rmdir": 0, "unlink": 0}
-"""Methods of ``Path`` with the number of arguments: ``str.replace`` takes two, ``fsops`` has its own."""
+"""Methods of ``Path`` with the number of arguments: ``str.replace`` takes two, ``disk`` has its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
