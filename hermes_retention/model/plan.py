@@ -146,6 +146,15 @@ GUARDS = frozenset(
     {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
 )
 """What makes a session live, in their order of precedence."""
+KEEPING = GUARDS | {
+    Rule.CLOCK,
+    Rule.RESTORED,
+    Rule.KEEP_LAST,
+    Rule.KEEP_FAILED,
+    Rule.NEVER,
+    Rule.NOTHING_LEFT,
+}
+"""What keeps a session; every other rule lets a part of it go."""
 ARCHIVED_SHARE = 0.2
 """Of what a file takes, the part that its archived copy is assumed to take. Measured copies take 1/30;
 the plan must not promise more than a vault without a shared dictionary can keep (1/4 to 1/3 of real files,

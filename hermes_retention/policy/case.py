@@ -71,7 +71,11 @@ class Case:
 
     def is_due(self, part: Due) -> bool:
         """Whether a part that nothing protects has reached its age."""
-        return part.after is not None and self.idle >= part.after and not self.is_put_back(part)
+        return self.is_older(part, part.after)
+
+    def is_older(self, part: Due, after: int | None) -> bool:
+        """Whether the session is idle for so long, in seconds, and nobody put this part of it back lately."""
+        return after is not None and self.idle >= after and not self.is_put_back(part)
 
     def is_waiting(self, part: Due) -> bool:
         """Whether only its age keeps a part: the budget may take it early."""
@@ -82,7 +86,7 @@ class Case:
         restored_at = self.session.restored_at
         if restored_at is None:
             return False
-        return part.restored_after is None or age(restored_at, now=self.world.now) < part.restored_after
+        return part.own_after is None or age(restored_at, now=self.world.now) < part.own_after
 
     def keep_last(self) -> Because | None:
         """That it is one of the newest of its series."""
@@ -132,8 +136,13 @@ class Case:
         if wait < math.inf:
             return part.rule, f"{reason}; due in {format_duration(wait)} ({part.rule}: {part.limit})"
         if part.rule is Rule.CLOCK:
-            return part.rule, f"{reason}; it would go for good, and the clock is in doubt"
+            return self.clock_in_doubt()
         return part.rule, f"{reason}; {part.tier}_after is never"
+
+    def clock_in_doubt(self) -> Because:
+        """That nothing of it goes for good today."""
+        reason = f"{self.assessment.reason}; it would go for good, and the clock is in doubt"
+        return Rule.CLOCK, reason
 
     def _parts(self) -> Iterator[Due]:
         """What is there of it and has an age of its own."""
@@ -150,12 +159,12 @@ class Case:
     def _wait(self, part: Due) -> float:
         """Seconds until this part is due."""
         restored_at = self.session.restored_at
-        if part.after is None or (restored_at is not None and part.restored_after is None):
+        if part.after is None or (restored_at is not None and part.own_after is None):
             return math.inf
         wait = part.after - self.idle
-        if restored_at is None or part.restored_after is None:
+        if restored_at is None or part.own_after is None:
             return wait
-        return max(wait, part.restored_after - age(restored_at, now=self.world.now))
+        return max(wait, part.own_after - age(restored_at, now=self.world.now))
 
     def _restored(self) -> Because:
         since = age(self.session.restored_at or 0.0, now=self.world.now)
@@ -231,17 +240,20 @@ class Case:
             return ()
         return self._old(ArtifactKind.REQUEST_DUMP, self.world.policy.dumps_after)
 
+    def old_leftovers(self) -> tuple[Artifact, ...]:
+        """What the host itself set aside or left half written, where it is old."""
+        if self.session.scope is None:  # no other host leaves any
+            return ()
+        return self._old(ArtifactKind.LEFTOVER, self.world.policy.leftovers_after)
+
     def _dumps(self, rest: str) -> Step | None:
         return self._some(
             self.old_dumps(), Rule.DUMPS_AFTER, "request dump", self.world.policy.dumps_after, rest
         )
 
     def _leftovers(self, rest: str) -> Step | None:
-        if self.session.scope is None:  # no other host leaves any
-            return None
         after = self.world.policy.leftovers_after
-        old = self._old(ArtifactKind.LEFTOVER, after)
-        return self._some(old, Rule.LEFTOVERS_AFTER, "set aside by the host,", after, rest)
+        return self._some(self.old_leftovers(), Rule.LEFTOVERS_AFTER, "set aside by the host,", after, rest)
 
     def _dumps_beside_rows(self) -> Step | None:
         if not self.session.artifacts:

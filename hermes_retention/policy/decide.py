@@ -42,12 +42,29 @@ class Assessed(msgspec.Struct, frozen=True):
     """Why the clock is not believed."""
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """What was decided about every session, with all that led to it."""
+
+    cases: Sequence[Case]
+    """In the order of their ids."""
+    expired: Sequence[Step]
+    """What becomes of archived copies."""
+    warnings: tuple[str, ...]
+
+
 def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
     """What happens to every session, in order of execution.
 
     ``now`` is in Unix seconds. Pure: equal arguments give an equal plan. Never raises on data; what it does
     not understand it keeps.
     """
+    decision = decide_each(inventory, policy, now=now)
+    steps = (*decision.expired, *_in_order(_steps(decision.cases)))
+    return Plan(inventory.home, now, steps, decision.warnings)
+
+
+def decide_each(inventory: Inventory, policy: Policy, *, now: float) -> Decision:
+    """The same, session by session: for whoever wants to know more than what happens."""
     assessed = assess_all(inventory, policy, now=now)
     cases = assessed.cases
     expired = _expired(cases, inventory, policy, now=now) if assessed.doubt is None else []
@@ -58,7 +75,7 @@ def decide(inventory: Inventory, policy: Policy, *, now: float) -> Plan:
     asked = needs(inventory.usage, policy, (*expired, *_steps(cases)))
     warnings = (*inventory.warnings, *_clock_warnings(assessed, policy, now=now), *crowded)
     warnings += tuple(reclaim(cases, asked))
-    return Plan(inventory.home, now, (*expired, *_in_order(_steps(cases))), warnings)
+    return Decision(cases, expired, warnings)
 
 
 def dead_routes(inventory: Inventory, plan: Plan) -> dict[str, str]:
@@ -83,8 +100,7 @@ def assess_all(inventory: Inventory, policy: Policy, *, now: float) -> Assessed:
     """Who is live, what is kept, and when each part of the others is due."""
     sessions = tuple(sorted(inventory.sessions, key=attrgetter("id")))
     inventory = msgspec.structs.replace(inventory, sessions=sessions)
-    # Not a number, and times before all times, are no times: 0.0 stands for "nobody knows".
-    own = [newest if (newest := session.last_activity) > 0 else 0.0 for session in sessions]
+    own = own_activity(sessions)
     related = families(sessions)
     found = assess(inventory, policy, own, related.linked, now=now)
     activity = list(own)
@@ -101,6 +117,12 @@ def assess_all(inventory: Inventory, policy: Policy, *, now: float) -> Assessed:
         for place, (session, it, active) in enumerate(zip(sessions, found, activity, strict=True))
     ]
     return Assessed(cases, related.continued, clock.doubt)
+
+
+def own_activity(sessions: Sequence[Session]) -> list[float]:
+    """When each session itself was last active, in Unix seconds; 0.0 when nobody knows."""
+    # Not a number, and times before all times, are no times.
+    return [newest if (newest := session.last_activity) > 0 else 0.0 for session in sessions]
 
 
 def _newest_of_series(

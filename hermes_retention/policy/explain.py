@@ -15,9 +15,10 @@ from hermes_retention.model.plan import GUARDS, Action, Liveness, Rule, Step, Ti
 from hermes_retention.model.session import ArchivedSession, ArtifactKind, Inventory, Session, Usage
 from hermes_retention.model.units import format_duration
 from hermes_retention.policy.case import Case, has_messages
-from hermes_retention.policy.decide import assess_all, decide
+from hermes_retention.policy.decide import decide, decide_each, own_activity
 from hermes_retention.policy.lifecycle import OnReset, Policy
-from hermes_retention.policy.liveness import age, examine, families
+from hermes_retention.policy.liveness import Answer, age, examine, families
+from hermes_retention.policy.schedule import Due
 
 _TICK = 0.001
 """Seconds past a limit at which is asked, so that rounding cannot hide that it is reached."""
@@ -229,30 +230,43 @@ def _turning_points(
         yield from (start + max(limit, policy.settle_time) for limit in limits if limit is not None)
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """Whether a rule speaks for this session. Guards and wishes keep it, ages let a part of it go."""
+class Reasons(msgspec.Struct, frozen=True):
+    """What was decided about one session, and what every rule says of it."""
 
-    rule: Rule
-    is_yes: bool
-    fact: str
+    steps: tuple[Step, ...]
+    """Those of the plan, but for its archived copies."""
+    answers: tuple[Answer, ...]
+    """In order of precedence. The rule of each step is among them."""
 
 
-def ask_all(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> tuple[Answer, ...]:
-    """The answers in order of precedence; none when the store does not know the session.
+def reasons_for(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> Reasons | None:
+    """All reasons for what is decided about a session; ``None`` when the store does not know it.
 
-    The disk budget is left out: what that takes depends on all the others.
+    What ``decide`` did not need to ask, since another rule had spoken before, is asked of the very same case.
     """
-    cases = assess_all(inventory, policy, now=now).cases
-    place = next((place for place, it in enumerate(cases) if it.session.id == session_id), None)
+    cases = decide_each(inventory, policy, now=now).cases
+    place = next((place for place, case in enumerate(cases) if case.session.id == session_id), None)
     if place is None:
-        return ()
-    sessions = tuple(it.session for it in cases)
+        return None
+    case = cases[place]
+    told: dict[Rule, Answer] = {}
+    for answer in (*_guards(inventory, policy, cases, place), *_wishes(case, cases), *_ages(case)):
+        known = told.get(answer.rule)
+        if known is None or not known.is_yes:  # one rule may take several parts
+            told[answer.rule] = answer
+    for step in case.steps:
+        known = told.get(step.rule)
+        # A budget, another's record, or what is not there: only the whole decision knows of these.
+        if known is None or (step.action is not Action.KEEP and not known.is_yes):
+            told[step.rule] = Answer(step.rule, is_yes=True, fact=step.reason)
+    return Reasons(tuple(case.steps), tuple(told.values()))
+
+
+def _guards(inventory: Inventory, policy: Policy, cases: Sequence[Case], place: int) -> Iterator[Answer]:
+    sessions = tuple(case.session for case in cases)
     inventory = msgspec.structs.replace(inventory, sessions=sessions)
-    family = next((it for it in families(sessions).linked if place in it), [place])
-    own = [newest if (newest := one.last_activity) > 0 else 0.0 for one in sessions]
-    guards = examine(inventory, policy, own, family, place, now=now)
-    answers = [Answer(rule, is_yes, fact) for rule, is_yes, fact in guards]
-    return (*answers, *_wishes(cases[place], cases), *_ages(cases[place]))
+    family = next((members for members in families(sessions).linked if place in members), [place])
+    return examine(inventory, policy, own_activity(sessions), family, place, now=cases[place].world.now)
 
 
 def _wishes(case: Case, cases: Sequence[Case]) -> Iterator[Answer]:
@@ -265,17 +279,19 @@ def _wishes(case: Case, cases: Sequence[Case]) -> Iterator[Answer]:
     if session.group is None:
         yield Answer(Rule.KEEP_LAST, is_yes=False, fact="it belongs to no job or chat")
     else:
-        newer = sum(_series(it) == _series(case) and it.activity > case.activity for it in cases)
+        newer = sum(_series(other) == _series(case) and other.activity > case.activity for other in cases)
         rank = newer + 1 if case.rank is None else case.rank
         kept = f"{lifecycle.keep_last} of them are kept"
         fact = f"number {rank} of its job or chat, counted from the newest; {kept}"
-        yield Answer(Rule.KEEP_LAST, case.rank is not None, fact)
+        yield Answer(Rule.KEEP_LAST, case.keep_last() is not None, fact)
     failed = case.keep_failed()
-    none = "nothing says that it failed"
-    if session.failed:
+    fact = "nothing says that it failed"
+    if failed is not None:
+        fact = failed[1]
+    elif session.failed:
         limit = "" if lifecycle.keep_failed is None else format_duration(lifecycle.keep_failed)
-        none = f"it failed {format_duration(case.idle)} ago; such are kept for {limit}"
-    yield Answer(Rule.KEEP_FAILED, failed is not None, none if failed is None else failed[1])
+        fact = f"it failed {format_duration(case.idle)} ago; such are kept for {limit}"
+    yield Answer(Rule.KEEP_FAILED, failed is not None, fact)
 
 
 def _series(case: Case) -> tuple[str | None, str]:
@@ -284,26 +300,36 @@ def _series(case: Case) -> tuple[str | None, str]:
 
 def _ages(case: Case) -> Iterator[Answer]:
     session, schedule = case.session, case.schedule
-    dumps = case.old_dumps()
+    dumps, leftovers = case.old_dumps(), case.old_leftovers()
     fact = f"{len(dumps)} old request dump(s)" if dumps else "no old request dump"
     yield Answer(Rule.DUMPS_AFTER, bool(dumps), fact)
-    is_over = case.assessment.liveness is not Liveness.LIVE
+    if session.scope is not None:
+        fact = f"{len(leftovers)} old leftover(s) of the host" if leftovers else "no old leftover of the host"
+        yield Answer(Rule.LEFTOVERS_AFTER, bool(leftovers), fact)
     messages = has_messages(session)
-    for rule, part, is_there, otherwise in (
-        (Rule.FILES_AFTER, schedule.files, bool(session.artifacts), "no files"),
-        (
-            Rule.TOOL_OUTPUT_AFTER,
-            schedule.tool_output,
-            messages and not session.tool_output_done,
-            "none left",
-        ),
-        (Rule.MESSAGES_AFTER, schedule.messages, messages, "no messages"),
-        (Rule.RECORD_AFTER, schedule.record, session.record is not None, "no record"),
+    for part, is_there, otherwise in (
+        (schedule.files, bool(session.artifacts), "no files"),
+        (schedule.tool_output, messages and not session.tool_output_done, "none left"),
+        (schedule.messages, messages, "no messages"),
+        (schedule.record, session.record is not None, "no record"),
     ):
-        if not is_there:
-            yield Answer(rule, is_yes=False, fact=f"{otherwise} in the store")
-            continue
-        limit = part.limit if part.after is None else f"after {part.limit}"
-        over = "" if is_over else "; it is live, so nothing is due"
-        fact = f"idle for {format_duration(case.idle)}, due {limit}{over}"
-        yield Answer(rule if part.rule is Rule.NEVER else part.rule, is_over and case.is_due(part), fact)
+        if is_there:
+            yield from _ages_of(case, part)
+        else:
+            yield Answer(part.own_rule, is_yes=False, fact=f"{otherwise} in the store")
+
+
+def _ages_of(case: Case, part: Due) -> Iterator[Answer]:
+    """The age of the part itself, and before it the rule that counts in its place."""
+    is_over = case.assessment.liveness is not Liveness.LIVE
+    ages = {part.own_rule: part.own_after}
+    if part.rule is Rule.CLOCK:
+        yield Answer(Rule.CLOCK, is_over, case.clock_in_doubt()[1])
+    elif part.rule not in (part.own_rule, Rule.NEVER):
+        ages = {part.rule: part.after, **ages}
+    for rule, after in ages.items():
+        limit = "never" if after is None else f"after {format_duration(after)}"
+        fact = f"idle for {format_duration(case.idle)}, due {limit}"
+        fact += "" if is_over else "; it is live, so nothing is due"
+        is_due = is_over and part.rule is not Rule.CLOCK and case.is_older(part, after)
+        yield Answer(rule, is_due, fact)

@@ -6,7 +6,7 @@ not. Every answer carries the fact that made it. What must not live here: when a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -31,6 +31,14 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
     """What makes it live; ``None`` when it is not."""
     keeps_dumps: bool = False
     """Whether its request dumps must stay as well: those of other live sessions go when they are old."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one rule says of a session: whether it speaks, and the fact behind that."""
+
+    rule: Rule
+    is_yes: bool
+    fact: str
 
 
 def assess(
@@ -61,23 +69,17 @@ def examine(  # noqa: PLR0913 - what ``assess`` takes, and which session
     place: int,
     *,
     now: float,
-) -> Iterator[tuple[Rule, bool, str]]:
-    """Every guard with its answer and the fact behind it, for the session at one place, also those that
-    ``assess`` does not come to because another one has answered before.
+) -> Iterator[Answer]:
+    """What every guard says of the session at one place, also those to which ``assess`` does not come because
+    another has spoken before. ``family`` are the places of those that are linked to it, its own among them.
     """
     assessor = _Assessor(inventory, policy, now=now)
-    yield from assessor.examine(inventory.sessions[place], activity[place])
-    others = ((other, assessor.assess(inventory.sessions[other], activity[other])) for other in family)
-    live = next((other for other, it in others if other != place and it.liveness is Liveness.LIVE), None)
-    if live is not None:
-        yield Rule.LINEAGE, True, f"linked to {printable(inventory.sessions[live].id)}, which is live"
-    else:
-        linked = len(family) - 1
-        yield (
-            Rule.LINEAGE,
-            False,
-            f"linked to {linked} other(s), none of them live" if linked > 0 else "linked to none",
-        )
+    yield from assessor.ask_every_guard(inventory.sessions[place], activity[place])
+    others = [other for other in family if other != place]
+    found = {other: assessor.assess(inventory.sessions[other], activity[other]) for other in others}
+    alive = [other for other in others if found[other].liveness is Liveness.LIVE]
+    fact = f"linked to {len(others)} other(s), none of them live" if others else "linked to none"
+    yield Answer(Rule.LINEAGE, bool(alive), _link(inventory.sessions, alive, found)[1] if alive else fact)
 
 
 def age(activity: float, *, now: float) -> float:
@@ -90,15 +92,25 @@ def _spread(sessions: Sequence[Session], family: Sequence[int], found: list[Asse
     alive = [place for place in family if found[place].liveness is Liveness.LIVE]
     if not alive:
         return
-    strongest = next((place for place in alive if found[place].keeps_dumps), alive[0])
+    strongest, reason = _link(sessions, alive, found)
     keeps_dumps = found[strongest].keeps_dumps
-    reason = f"linked to {printable(sessions[strongest].id)}, which is live: {found[strongest].reason}"
     linked = _live(Rule.LINEAGE, reason, keeps_dumps=keeps_dumps)
     for place in family:
         if found[place].liveness is not Liveness.LIVE:
             found[place] = linked
         elif keeps_dumps and not found[place].keeps_dumps:
             found[place] = msgspec.structs.replace(found[place], keeps_dumps=True)
+
+
+def _link(
+    sessions: Sequence[Session], alive: Sequence[int], found: Sequence[Assessment] | Mapping[int, Assessment]
+) -> tuple[int, str]:
+    """Which of the live ones keeps the others of its family alive, and that in words."""
+    strongest = next((place for place in alive if found[place].keeps_dumps), alive[0])
+    return (
+        strongest,
+        f"linked to {printable(sessions[strongest].id)}, which is live: {found[strongest].reason}",
+    )
 
 
 def _live(guard: Rule, reason: str, *, keeps_dumps: bool = False) -> Assessment:
@@ -121,58 +133,62 @@ class _Assessor:
             if session.id in successors and session.record is not None
         }
 
-    def assess(self, session: Session, activity: float) -> Assessment:  # noqa: PLR0911 - one for each guard
+    def assess(self, session: Session, activity: float) -> Assessment:
         """The liveness of ``session`` by itself, without its lineage. Guards come in order of precedence."""
-        held = self._holds.get(session.id)
-        if held is not None:
-            return _live(Rule.HELD, f"held: {printable(held)}" if held else "held", keeps_dumps=True)
+        for rule, guard, _ in _FIRST_GUARDS:
+            reason = guard(self, session, activity)
+            if reason is not None:
+                return self._guarded(rule, reason, keeps_dumps=rule in _KEEP_DUMPS)
+        return self._end(session, activity)
+
+    def ask_every_guard(self, session: Session, activity: float) -> Iterator[Answer]:
+        """The same questions, all of them."""
+        for rule, guard, otherwise in _FIRST_GUARDS:
+            reason = guard(self, session, activity)
+            yield Answer(rule, reason is not None, otherwise(self, activity) if reason is None else reason)
+            if rule is Rule.TIME_UNKNOWN and reason is not None:
+                return  # without a time nothing else can be said
+        end = self._end(session, activity)
+        is_routed, is_running = end.guard is Rule.ROUTED, end.guard is Rule.RUNNING
+        yield Answer(Rule.ROUTED, is_routed, end.reason if session.routes else "no route leads to it")
+        yield Answer(Rule.RUNNING, is_running, "its route decides" if session.routes else end.reason)
+
+    def held(self, session: Session, _activity: float) -> str | None:
+        """That a person or a plugin holds it."""
+        reason = self._holds.get(session.id)
+        if reason is None:
+            return None
+        return f"held: {printable(reason)}" if reason else "held"
+
+    def busy(self, session: Session, _activity: float) -> str | None:
+        """That the host says it is at work on it."""
         record = session.record
-        if record is not None and record.busy is not None:
-            return _live(Rule.BUSY, f"the host is at work on it: {printable(record.busy)}", keeps_dumps=True)
-        if activity <= 0:
-            return _live(Rule.TIME_UNKNOWN, "nothing tells when it was last active")
+        if record is None or record.busy is None:
+            return None
+        return f"the host is at work on it: {printable(record.busy)}"
+
+    def timeless(self, _session: Session, activity: float) -> str | None:
+        """That nobody knows its age."""
+        return "nothing tells when it was last active" if activity <= 0 else None
+
+    def young(self, _session: Session, activity: float) -> str | None:
+        """That it was active within the minimum age."""
         idle = age(activity, now=self._now)
-        if idle < self._settle_time:
-            return self._guarded(Rule.MIN_AGE, f"active {format_duration(idle)} ago")
+        return f"active {format_duration(idle)} ago" if idle < self._settle_time else None
+
+    def not_young(self, activity: float) -> str:
+        """The opposite, with the limit."""
+        idle, least = format_duration(age(activity, now=self._now)), format_duration(self._settle_time)
+        return f"active {idle} ago, with a minimum of {least}"
+
+    def _end(self, session: Session, activity: float) -> Assessment:
+        """Whether it is over, and how that came; else its route, or the run that nobody ended, keeps it."""
+        idle = age(activity, now=self._now)
         if session.routes:
             return self._routed(session, activity, idle)
-        if record is None:
+        if session.record is None:
             return self._over(Liveness.ORPHAN, "no record and no route knows it")
-        return self._unrouted(session, record, activity, idle)
-
-    def examine(self, session: Session, activity: float) -> Iterator[tuple[Rule, bool, str]]:
-        """Every guard of the session by itself."""
-        held = self._holds.get(session.id)
-        yield (
-            Rule.HELD,
-            held is not None,
-            printable(held) if held else "a person said so" if held == "" else "not held",
-        )
-        record = session.record
-        busy = None if record is None else record.busy
-        yield (
-            Rule.BUSY,
-            busy is not None,
-            printable(busy) if busy is not None else "the host is not at work on it",
-        )
-        if activity <= 0:
-            yield Rule.TIME_UNKNOWN, True, "nothing tells when it was last active"
-            return  # and nothing else can be said
-        yield Rule.TIME_UNKNOWN, False, "the time of its last activity is known"
-        idle = age(activity, now=self._now)
-        within = f"active {format_duration(idle)} ago, with a minimum of {format_duration(self._settle_time)}"
-        yield Rule.MIN_AGE, idle < self._settle_time, within
-        if session.routes:
-            found = self._routed(session, activity, idle)
-            yield Rule.ROUTED, found.guard is Rule.ROUTED, found.reason
-            yield Rule.RUNNING, False, "its route decides"
-            return
-        yield Rule.ROUTED, False, "no route leads to it"
-        if record is None:
-            yield Rule.RUNNING, False, "no record and no route knows it"
-            return
-        found = self._unrouted(session, record, activity, idle)
-        yield Rule.RUNNING, found.guard is Rule.RUNNING, found.reason
+        return self._unrouted(session, session.record, activity, idle)
 
     def _routed(self, session: Session, activity: float, idle: float) -> Assessment:
         record = session.record
@@ -239,11 +255,29 @@ class _Assessor:
             known = self._shared[liveness, fact, detail] = Assessment(liveness, reason)
         return known
 
-    def _guarded(self, guard: Rule, reason: str) -> Assessment:
+    def _guarded(self, guard: Rule, reason: str, *, keeps_dumps: bool = False) -> Assessment:
         known = self._shared.get((guard, reason, None))
         if known is None:
-            known = self._shared[guard, reason, None] = _live(guard, reason)
+            known = self._shared[guard, reason, None] = _live(guard, reason, keeps_dumps=keeps_dumps)
         return known
+
+
+_KEEP_DUMPS = frozenset({Rule.HELD, Rule.BUSY})
+"""Guards under which request dumps stay as well."""
+_FIRST_GUARDS: tuple[
+    tuple[
+        Rule,
+        Callable[[_Assessor, Session, float], str | None],
+        Callable[[_Assessor, float], str],
+    ],
+    ...,
+] = (
+    (Rule.HELD, _Assessor.held, lambda *_: "not held"),
+    (Rule.BUSY, _Assessor.busy, lambda *_: "the host is not at work on it"),
+    (Rule.TIME_UNKNOWN, _Assessor.timeless, lambda *_: "the time of its last activity is known"),
+    (Rule.MIN_AGE, _Assessor.young, _Assessor.not_young),
+)
+"""In order of precedence: the reason with which a guard speaks, else what is told when it does not."""
 
 
 def _end_reason(record: Record) -> str:

@@ -28,8 +28,22 @@ class Due(msgspec.Struct, frozen=True):
     """What sets ``after``: the age of the part itself, or another rule, such as ``on_reset``."""
     tier: Tier
     action: Action
-    restored_after: int | None
-    """Seconds for which this part stays once a person put it back; ``None`` is for ever."""
+    own_after: int | None
+    """The age of the part itself in seconds, whatever rule counts here. So long it stays once a person put it
+    back; ``None`` is for ever."""
+
+    @property
+    def own_rule(self) -> Rule:
+        """The rule that ``own_after`` belongs to."""
+        return _OWN_RULES[self.tier]
+
+
+_OWN_RULES = {
+    Tier.FILES: Rule.FILES_AFTER,
+    Tier.TOOL_OUTPUT: Rule.TOOL_OUTPUT_AFTER,
+    Tier.MESSAGES: Rule.MESSAGES_AFTER,
+    Tier.RECORD: Rule.RECORD_AFTER,
+}
 
 
 class Schedule(msgspec.Struct, frozen=True):

@@ -13,12 +13,12 @@ from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import UsageError, VaultDamaged
-from hermes_retention.model.plan import Action, Rule, Step, Tier
-from hermes_retention.model.session import ArchivedSession, Inventory, Session, SessionClass
+from hermes_retention.model.plan import Rule, Step, Tier
+from hermes_retention.model.session import ArchivedSession, Session, SessionClass
 from hermes_retention.policy.caps import Alert, Cap, Caps, CapSettings, nearest
-from hermes_retention.policy.decide import decide
-from hermes_retention.policy.explain import KEEP_ALL, Answer, Coming, Outlook, ask_all, look_ahead
-from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.policy.explain import KEEP_ALL, Coming, Outlook, look_ahead, reasons_for
+from hermes_retention.policy.lifecycle import Lifecycle
+from hermes_retention.policy.liveness import Answer
 from hermes_retention.settings.fields import variable
 from hermes_retention.stores.base import SessionMetadata
 
@@ -36,7 +36,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """What the next sweep would do with it, budget included; empty when nothing of it is in the store."""
     outlook: Outlook
     answers: tuple[Answer, ...]
-    """Every guard, wish and age, asked about it; empty when nothing of it is in the store."""
+    """What every rule says of it; empty when nothing of it is in the store."""
     lifecycle: Lifecycle | None
     """The settings of its class."""
     copies: tuple[Copies, ...]
@@ -58,15 +58,16 @@ def explain(site: Home, wanted: str, *, now: float) -> Explanation:
     copies, damages = archived_copies(site, session_id)
     kind = session.session_class if session is not None else copies[-1].session_class if copies else None
     archived = [_archived(session_id, one) for one in copies]
+    reasons = reasons_for(inventory, site.policy, session_id, now=now)
     return Explanation(
         session_id=session_id,
         session_class=kind,
         now=now,
         session=session,
         metadata=_metadata(site, session_id, copies),
-        steps=_steps(inventory, site.policy, session_id, now=now),
+        steps=() if reasons is None else reasons.steps,
         outlook=look_ahead(inventory, site.policy, session_id, copies=archived, now=now),
-        answers=ask_all(inventory, site.policy, session_id, now=now),
+        answers=() if reasons is None else reasons.answers,
         lifecycle=None if kind is None else site.policy.lifecycles[kind],
         copies=tuple(copies),
         hold=site.workspace.holds.load().get(session_id),
@@ -128,11 +129,6 @@ def _metadata(site: Home, session_id: str, copies: list[Copies]) -> SessionMetad
     if known is not None:
         return known
     return copies[-1].metadata if copies else SessionMetadata()
-
-
-def _steps(inventory: Inventory, policy: Policy, session_id: str, *, now: float) -> tuple[Step, ...]:
-    steps = (step for step in decide(inventory, policy, now=now).steps if step.session_id == session_id)
-    return tuple(step for step in steps if step.action is not Action.EXPIRE)
 
 
 def _archived(session_id: str, copies: Copies) -> ArchivedSession:

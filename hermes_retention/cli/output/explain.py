@@ -19,16 +19,12 @@ from hermes_retention.cli.output.archive import metadata_lines, show_artifacts
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.cli.output.words import because
 from hermes_retention.home.ledger import StepRow
-from hermes_retention.model.plan import Rule, Step, Tier
+from hermes_retention.model.plan import KEEPING, Step, Tier
 from hermes_retention.model.session import Record, Session
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_duration, format_size, format_time, minute
-from hermes_retention.policy.explain import Answer, Coming
-
-_LET_GO = frozenset(
-    {Rule.DUMPS_AFTER, Rule.FILES_AFTER, Rule.TOOL_OUTPUT_AFTER, Rule.MESSAGES_AFTER, Rule.RECORD_AFTER}
-)
-"""The other rules keep a session."""
+from hermes_retention.policy.explain import Coming
+from hermes_retention.policy.liveness import Answer
 
 
 def show_explanation(
@@ -150,7 +146,7 @@ def _answers(answers: tuple[Answer, ...]) -> Table:
     rows = [
         (
             answer.rule.value,
-            "let a part go" if answer.rule in _LET_GO else "keep it",
+            "keep it" if answer.rule in KEEPING else "let a part go",
             "yes" if answer.is_yes else "no",
             answer.fact,
         )

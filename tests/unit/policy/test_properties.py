@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inventories import DAY, HOUR, MINUTE, NOW
 from verdicts import Verdict
 
-from hermes_retention.model.plan import Liveness, Plan, Rule, Step, Tier
+from hermes_retention.model.plan import Action, Liveness, Plan, Rule, Step, Tier
 from hermes_retention.model.session import (
     ArchivedSession,
     Artifact,
@@ -28,7 +28,7 @@ from hermes_retention.model.session import (
     Usage,
 )
 from hermes_retention.policy.decide import decide
-from hermes_retention.policy.explain import ask_all
+from hermes_retention.policy.explain import reasons_for
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 
 GOES_WITH = {
@@ -420,7 +420,13 @@ KEEPS_ALL = {Rule.KEEP_LAST, Rule.KEEP_FAILED}
 def test_answers_about_each_session_agree_with_the_plan(inventory: Inventory, policy: Policy) -> None:
     plan = decide(inventory, policy, now=NOW)
     for session_id, steps in steps_of(plan).items():
-        yes = {answer.rule for answer in ask_all(inventory, policy, session_id, now=NOW) if answer.is_yes}
-        assert (liveness_in(steps) is Liveness.LIVE) == bool(yes & GUARDS)
+        reasons = reasons_for(inventory, policy, session_id, now=NOW)
+        assert reasons is not None
+        assert list(reasons.steps) == [step for step in steps if step.action is not Action.EXPIRE]
+        answers = {answer.rule: answer.is_yes for answer in reasons.answers}
+        assert len(answers) == len(reasons.answers), "no rule has two answers"
+        assert {step.rule for step in reasons.steps} <= answers.keys()
+        yes = {rule for rule, is_yes in answers.items() if is_yes}
+        assert {step.rule for step in reasons.steps if step.action is not Action.KEEP} <= yes
         kept_by = {step.rule for step in steps if step.verdict == Verdict.KEEP}
         assert kept_by & (GUARDS | KEEPS_ALL) <= yes

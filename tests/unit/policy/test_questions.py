@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from inventories import DAY, HOUR, KEY, NOW, chat, cron, inventory, policy
+import msgspec
+from inventories import DAY, HOUR, KEY, NOW, chat, cron, inventory, policy, session
 
 from hermes_retention.model.plan import Rule
-from hermes_retention.model.session import Inventory
-from hermes_retention.policy.explain import ask_all
+from hermes_retention.model.session import ClockMemory, Inventory, Lineage, SessionClass
+from hermes_retention.policy.explain import reasons_for
 from hermes_retention.policy.lifecycle import Policy
 
 GUARDS = {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
 
 
 def answers(facts: Inventory, rules: Policy, session_id: str) -> dict[Rule, tuple[bool, str]]:
-    return {one.rule: (one.is_yes, one.fact) for one in ask_all(facts, rules, session_id, now=NOW)}
+    reasons = reasons_for(facts, rules, session_id, now=NOW)
+    assert reasons is not None
+    return {one.rule: (one.is_yes, one.fact) for one in reasons.answers}
 
 
 def test_every_guard_answers_although_the_first_would_do() -> None:
@@ -25,7 +28,7 @@ def test_every_guard_answers_although_the_first_would_do() -> None:
         Rule.MIN_AGE,
         Rule.ROUTED,
     ]
-    assert found[Rule.HELD][1] == "audit"
+    assert found[Rule.HELD][1] == "held: audit"
 
 
 def test_rank_in_the_series_is_told_for_all() -> None:
@@ -48,4 +51,51 @@ def test_ages_tell_how_far_they_are() -> None:
 
 
 def test_session_that_nobody_knows_has_no_answers() -> None:
-    assert ask_all(inventory(chat("a")), policy(), "b", now=NOW) == ()
+    assert reasons_for(inventory(chat("a")), policy(), "b", now=NOW) is None
+
+
+def test_superseded_chat_shows_the_rule_that_makes_its_files_due() -> None:
+    found = answers(inventory(chat("a", idle=HOUR, ended="new_session")), policy(), "a")
+    assert found[Rule.ON_RESET] == (True, "idle for 1 h, due after 10 min")
+    assert found[Rule.FILES_AFTER] == (False, "idle for 1 h, due after 7 d")
+
+
+def test_run_that_shall_leave_nothing_shows_the_rule_that_makes_it_due() -> None:
+    run = cron(idle=HOUR, ended="cron_complete")
+    found = answers(inventory(run), policy(classes={"persist": False, "files_after": 7 * DAY}), run.id)
+    assert found[Rule.PERSIST] == (True, "idle for 1 h, due after 10 min")
+    assert found[Rule.FILES_AFTER] == (False, "idle for 1 h, due after 7 d")
+
+
+def test_what_waits_for_the_clock_says_so() -> None:
+    facts = inventory(chat("a", idle=40 * DAY, ended="expired"))
+    facts = msgspec.structs.replace(facts, clock=ClockMemory(NOW + DAY, NOW + DAY))
+    found = answers(facts, policy(classes={"archive": False, "files_after": DAY}), "a")
+    assert found[Rule.CLOCK][0]
+    assert found[Rule.FILES_AFTER][0] is False
+
+
+def test_what_the_budget_takes_early_says_so() -> None:
+    facts = inventory(chat("a", idle=3 * DAY, ended="expired"))
+    found = answers(facts, policy(classes={"files_after": 7 * DAY}, max_disk=1), "a")
+    assert found[Rule.MAX_DISK] == (True, "ended (expired); more is stored than max_disk allows")
+    assert found[Rule.FILES_AFTER][0] is False
+
+
+def test_record_that_goes_with_another_says_with_which() -> None:
+    parent = chat("parent", idle=100 * DAY, ended="expired", files=False)
+    child = session(
+        "child",
+        SessionClass.SUBAGENT,
+        idle=90 * DAY,
+        ended="done",
+        parent="parent",
+        lineage=Lineage.DELEGATION,
+        files=False,
+    )
+    by = policy(classes={"record_after": None})
+    chats = msgspec.structs.replace(by.lifecycles[SessionClass.CHAT], record_after=DAY)
+    by = msgspec.structs.replace(by, lifecycles={**by.lifecycles, SessionClass.CHAT: chats})
+    found = answers(inventory(parent, child), by, "child")
+    assert found[Rule.RECORD_AFTER][0]
+    assert found[Rule.RECORD_AFTER][1].startswith("goes with parent")
