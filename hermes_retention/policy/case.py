@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
+import msgspec
+
 from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass
 from hermes_retention.model.text import printable
@@ -33,34 +35,30 @@ class World:
         """Equal reasons are one object, among a million steps."""
 
 
-class Case:
+class Case(msgspec.Struct, gc=False, eq=False):
     """A session, what is known of it, and at most one step about its files and one about its rows.
 
     A step that keeps all of the session stands where that about its files would, and gives way to any other.
     """
 
-    __slots__ = (
-        *("world", "session", "assessment", "activity", "idle", "schedule", "rank"),
-        *("protection", "files_step", "rows_step"),
-    )
+    # A struct outside the garbage collector, as the inventory: there may be a million, and none leads back.
+    world: World
+    session: Session
+    assessment: Assessment
+    activity: float
+    schedule: Schedule
+    rank: int | None
+    """1 for the newest of a series that ``keep_last`` keeps, 2 for the next."""
+    idle: float = 0.0
+    """Seconds without activity."""
+    protection: Because | None = None
+    """What keeps every part of the session; ``None`` when the age of each part decides."""
+    files_step: Step | None = None
+    rows_step: Step | None = None
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that is known of one session
-        self,
-        world: World,
-        session: Session,
-        assessment: Assessment,
-        activity: float,
-        schedule: Schedule,
-        rank: int | None,
-    ) -> None:
-        """``rank`` is 1 for the newest of a series that ``keep_last`` keeps, 2 for the next."""
-        self.world, self.session, self.assessment, self.activity = world, session, assessment, activity
-        self.schedule, self.rank = schedule, rank
-        self.idle = age(activity, now=world.now)
-        self.files_step: Step | None = None
-        self.rows_step: Step | None = None
+    def __post_init__(self) -> None:
+        self.idle = age(self.activity, now=self.world.now)
         self.protection = self._protection()
-        """What keeps every part of the session; ``None`` when the age of each part decides."""
 
     # -- what is asked ----------------------------------------------------------------------------------
 
