@@ -27,6 +27,7 @@ CHUNK_BYTES = 2**20
 """Encoded bytes that are handed out at once; a single longer row makes a longer chunk."""
 
 Value: TypeAlias = str | float | int | bytes | None
+"""What SQLite may hand out for any column, whatever the schema says."""
 Row: TypeAlias = tuple[Value, ...]
 
 _encode = msgspec.json.Encoder().encode

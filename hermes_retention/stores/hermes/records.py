@@ -18,9 +18,7 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Lineage, Record
 from hermes_retention.model.text import printable
 from hermes_retention.stores.files import decode
-
-Value: TypeAlias = str | float | int | bytes | None
-"""What SQLite may hand out for any column, whatever the schema says."""
+from hermes_retention.stores.row_format import Value
 
 _Facts: TypeAlias = tuple[Any, ...]
 

@@ -20,7 +20,8 @@ from hermes_retention.disk import effects
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.text import storable, words
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
-from hermes_retention.stores.hermes.records import Rows, Value, columns_of, read_sessions
+from hermes_retention.stores.hermes.records import Rows, columns_of, read_sessions
+from hermes_retention.stores.row_format import Value
 
 DATABASE = "state.db"
 BUSY_SECONDS = 5.0

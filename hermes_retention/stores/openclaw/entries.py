@@ -98,7 +98,7 @@ _READER = msgspec.json.Decoder(_Facts)
 _ID_READER = msgspec.json.Decoder(_Id)
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class IndexEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry. Times are Unix seconds."""
 
     text: str
@@ -125,7 +125,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.status in FAILED
 
 
-def read_entry(key: str, value: bytes) -> Entry | None:
+def read_entry(key: str, value: bytes) -> IndexEntry | None:
     """The entry ``value`` of ``key``; ``None`` when it names no session."""
     facts = _facts(value)
     if facts is None or not isinstance(facts.session_id, str) or not facts.session_id:
@@ -133,7 +133,7 @@ def read_entry(key: str, value: bytes) -> Entry | None:
     updated = _seconds(facts.updated_at)
     used = [it for it in (updated, _seconds(facts.last_interaction_at)) if it is not None]
     status = _status(facts)
-    return Entry(
+    return IndexEntry(
         key,
         read_key(key),
         facts.session_id,

@@ -21,7 +21,7 @@ from hermes_retention.model.session import (
     Unknown,
 )
 from hermes_retention.model.text import is_text, printable
-from hermes_retention.stores.openclaw.entries import RUNNING, Entry, file_in, read_entry
+from hermes_retention.stores.openclaw.entries import RUNNING, IndexEntry, file_in, read_entry
 from hermes_retention.stores.openclaw.files import (
     INDEX,
     LOCK,
@@ -51,7 +51,7 @@ class AgentScan(msgspec.Struct, frozen=True):
     unknown: list[Unknown]
     other_bytes: int
     warnings: list[str]
-    entries: list[Entry]
+    entries: list[IndexEntry]
 
 
 def scan_agent(agent: str, directory: Directory, index_file: IndexFile, *, now: float) -> AgentScan:
@@ -90,7 +90,7 @@ class _AgentScanner:
     ) -> None:
         self._agent, self._directory, self._listing, self._index = agent, directory, listing, index
         self._now = now
-        self._entries: dict[str, list[Entry]] = {}
+        self._entries: dict[str, list[IndexEntry]] = {}
         self._nameless: list[str] = []
         self._doubts: dict[str, tuple[str, str]] = {}
         """Session id → an entry and why it cannot be judged."""
@@ -164,7 +164,9 @@ class _AgentScanner:
         own = joined(self._agent, session_id)
         return Session(own, SessionClass.OTHER, tuple(files), record, scope=self._agent)
 
-    def _record(self, session_id: str, entries: list[Entry], entry: Entry, files: list[Artifact]) -> Record:
+    def _record(
+        self, session_id: str, entries: list[IndexEntry], entry: IndexEntry, files: list[Artifact]
+    ) -> Record:
         started = [it.started_at for it in entries if it.started_at > 0]
         ends = [it.ended_at for it in entries if it.ended_at is not None]
         ended = max(ends) if len(ends) == len(entries) and entry.key.session_class in _ENDING else None
@@ -178,7 +180,7 @@ class _AgentScanner:
             busy=self._busy(session_id, entries, files),
         )
 
-    def _busy(self, session_id: str, entries: list[Entry], files: list[Artifact]) -> str | None:
+    def _busy(self, session_id: str, entries: list[IndexEntry], files: list[Artifact]) -> str | None:
         if not is_text(session_id):
             return "unclear entry: its session id is no valid text"
         doubt = self._doubts.get(session_id)

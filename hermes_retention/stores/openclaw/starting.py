@@ -18,7 +18,7 @@ from hermes_retention.disk.directories import Directory
 from hermes_retention.model.session import Record, Session
 from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.base import InterruptedSession
-from hermes_retention.stores.openclaw.entries import RUNNING, Entry, read_entry
+from hermes_retention.stores.openclaw.entries import RUNNING, IndexEntry, read_entry
 from hermes_retention.stores.openclaw.files import joined
 from hermes_retention.stores.openclaw.index import SessionIndex
 from hermes_retention.stores.openclaw.index_file import Changes
@@ -64,7 +64,7 @@ class ResumeMarks:
         return changes
 
 
-def _unmarked(value: bytes, entry: Entry) -> bytes:
+def _unmarked(value: bytes, entry: IndexEntry) -> bytes:
     """An entry is an object like an index: the same cut changes two of its fields and no other byte."""
     fields = SessionIndex.split(value)
     changes: dict[str, bytes | None] = {}
@@ -75,7 +75,7 @@ def _unmarked(value: bytes, entry: Entry) -> bytes:
     return fields.changed(changes).content
 
 
-def interrupted_session(agent: str, entry: Entry, directory: Directory) -> InterruptedSession:
+def interrupted_session(agent: str, entry: IndexEntry, directory: Directory) -> InterruptedSession:
     """The session of an entry that carries such a mark; its transcript is read."""
     transcript = look_at_transcript(directory, f"{entry.session_id}.jsonl")
     candidate = ResumeCandidate(
