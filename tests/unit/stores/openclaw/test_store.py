@@ -10,6 +10,7 @@ import pytest
 from homes import DAY, HOUR, MINUTE, NOW
 from openclaw_homes import OpenClawHome
 
+from hermes_retention.home.open import HomeLoader
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import ArtifactKind, Session, SessionClass
 from hermes_retention.stores.base import Scan
@@ -292,3 +293,32 @@ def test_index_is_read_anew_when_its_file_changed(home: OpenClawHome, limit: int
     home.write()
     assert len(store.scan(now=NOW).sessions) == 2
     assert store.scan(now=NOW).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("platform", "key", "expected"),
+    [
+        ("telegram", "agent:main:cron:daily", SessionClass.CRON),
+        ("", "agent:main:telegram:direct:7", SessionClass.CHAT),
+        ("cron", "", SessionClass.CRON),
+        ("telegram", "", SessionClass.CHAT),
+        ("", "", SessionClass.OTHER),
+    ],
+)
+def test_class_of_a_growing_session_is_told_by_its_key(
+    tmp_path: Path, platform: str, key: str, expected: SessionClass
+) -> None:
+    home = OpenClawHome(tmp_path)
+    home.session("hook", age=DAY)
+    home.write()
+    counter = HomeLoader(tmp_path, environ={}).counter()
+    assert counter.class_of("a-session", platform, key) is expected
+    assert counter.look("a-session", None, now=NOW) is None
+    assert counter.recount("a-session") is None
+    counter.close()
+
+
+def test_home_of_no_known_host_counts_as_the_gateway_of_hermes_would(tmp_path: Path) -> None:
+    counter = HomeLoader(tmp_path, environ={}).counter()
+    assert counter.class_of("a-session", "telegram", "") is SessionClass.CHAT
+    assert counter.look("a-session", None, now=NOW) is None
