@@ -163,7 +163,7 @@ def _all_rows(
     return list(
         site.workspace.vault.from_readable(
             damages,
-            lambda partition: [it for it in _rows(partition.artifacts()) if it.session_id in wanted],
+            lambda partition: [row for row in _rows(partition.artifacts()) if row.session_id in wanted],
         )
     )
 
@@ -228,7 +228,7 @@ def _place_files(site: Home, artifacts: Sequence[ArchivedArtifact]) -> tuple[Res
         for folder, files in by_folder.items():
             with Directory.create(site.path, *folder.below) as target:
                 results += place_all(target, _placements(reader, files))
-        results += _entries_back(site, reader, [it for it in artifacts if it.kind is ArtifactKind.ENTRY])
+        results += _entries_back(site, reader, [one for one in artifacts if one.kind is ArtifactKind.ENTRY])
     return tuple(results)
 
 

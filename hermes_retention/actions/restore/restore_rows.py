@@ -70,7 +70,7 @@ def joined_placements(
     """Rows as files: one for each session and kind, its versions joined, named as the newest."""
     for versions in _by_session(artifacts, _order_of_sweeps(site)).values():
         for newest in _newest_of_kinds(versions):
-            same = [_readable(reader, it) for it in versions if it.kind is newest.kind]
+            same = [_readable(reader, version) for version in versions if version.kind is newest.kind]
             yield Placement(newest, partial(site.store.joined_rows, same))
 
 
