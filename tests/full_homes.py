@@ -28,8 +28,7 @@ from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ROW_KINDS, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.stores.row_format import decode, sections
-from hermes_retention.stores.rows import MARKER
+from hermes_retention.stores.rows import MARKER, decode, sections
 
 DAY = 86400
 NOW = 1e9 + 400 * DAY

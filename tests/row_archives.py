@@ -25,7 +25,7 @@ from hermes_retention.stores.hermes.rows import read as rows
 from hermes_retention.stores.hermes.rows import tables
 from hermes_retention.stores.hermes.rows.read import RecordUnit, find_unit, read_unit
 from hermes_retention.stores.hermes.rows.turn_machine import State
-from hermes_retention.stores.row_format import Header, Row, encode
+from hermes_retention.stores.rows import Header, Row, encode
 
 
 class RowArchive:

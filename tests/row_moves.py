@@ -24,7 +24,7 @@ from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.remove import MessageRemoval, RecordRemoval, ToolOutputReplacement
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, TurnMachine
-from hermes_retention.stores.row_format import Header, Row
+from hermes_retention.stores.rows import Header, Row
 
 LONG = "the quick brown fox " * 100
 LONG_ONE = "s3"

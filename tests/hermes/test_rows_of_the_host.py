@@ -17,7 +17,7 @@ from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import State
-from hermes_retention.stores.row_format import Header, Row, decode, encode
+from hermes_retention.stores.rows import Header, Row, decode, encode
 
 BODY = "what the zebra said " * 200
 

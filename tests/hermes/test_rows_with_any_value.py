@@ -18,7 +18,7 @@ from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
-from hermes_retention.stores.row_format import Header, Row, decode, encode
+from hermes_retention.stores.rows import Header, Row, decode, encode
 
 SCHEMA_OF_0_13 = Path(__file__).with_name("state_db_of_0_13.sql")
 VALUES = (None, -3, 2.5, "quagga", "", b"\x00\xff", b"")

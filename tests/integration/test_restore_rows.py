@@ -27,8 +27,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode, FrameCorrupt, RestoreConflict, StoreUnreadable, UsageError
 from hermes_retention.model.session import ArtifactKind
 from hermes_retention.stores.hermes.rows import pacing as turns
-from hermes_retention.stores.row_format import Header, decode, encode
-from hermes_retention.stores.rows import MARKER
+from hermes_retention.stores.rows import MARKER, Header, decode, encode
 
 LONG = "the quick brown fox " * 100
 DELEGATED = '{"_delegate_from": "%s"}'

@@ -34,8 +34,7 @@ from hermes_retention.stores.hermes.rows import remove
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.remove import HermesRowRemover
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.stores.row_format import Header, decode
-from hermes_retention.stores.rows import MARKER
+from hermes_retention.stores.rows import MARKER, Header, decode
 
 NOW = 2e9
 LONG = "what the zebra said " * 100

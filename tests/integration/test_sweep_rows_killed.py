@@ -26,7 +26,7 @@ from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.store import HermesStore
-from hermes_retention.stores.row_format import decode, sections
+from hermes_retention.stores.rows import decode, sections
 
 DAY = 86400
 NOW = 1e9 + 100 * DAY

@@ -19,8 +19,8 @@ with atheris.instrument_imports(include=["hermes_retention"]):
     from hermes_retention.stores.files import decode, timestamp
     from hermes_retention.stores.hermes.files import is_of_no_session, split_name
     from hermes_retention.stores.hermes.ids import class_by_shape, cron_job, platform_of
-    from hermes_retention.stores.row_format import decode as decode_rows
-    from hermes_retention.stores.row_format import sections
+    from hermes_retention.stores.rows import decode as decode_rows
+    from hermes_retention.stores.rows import sections
 
 _CODEC = Codec(b"a dictionary of a few earlier sessions " * 9)
 

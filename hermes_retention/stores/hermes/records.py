@@ -18,7 +18,7 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Lineage, Record
 from hermes_retention.model.text import printable
 from hermes_retention.stores.files import decode
-from hermes_retention.stores.row_format import Value
+from hermes_retention.stores.rows import Value
 
 _Facts: TypeAlias = tuple[Any, ...]
 

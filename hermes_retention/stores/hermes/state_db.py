@@ -21,7 +21,7 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.text import storable, words
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
 from hermes_retention.stores.hermes.records import Rows, columns_of, read_sessions
-from hermes_retention.stores.row_format import Value
+from hermes_retention.stores.rows import Value
 
 DATABASE = "state.db"
 BUSY_SECONDS = 5.0

@@ -32,8 +32,13 @@ from hermes_retention.stores.openclaw.index import SessionIndex
 from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
 from hermes_retention.stores.openclaw.lock import Waiting, holder_of
 from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
-from hermes_retention.stores.openclaw.scanning import AgentScan, scan_agent
-from hermes_retention.stores.openclaw.starting import ResumeMarks, as_ended, interrupted_session
+from hermes_retention.stores.openclaw.scanning import (
+    AgentScan,
+    ResumeMarks,
+    as_ended,
+    interrupted_session,
+    scan_agent,
+)
 
 
 class OpenClawStore(Store):

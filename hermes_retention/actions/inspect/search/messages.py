@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind
-from hermes_retention.stores.row_format import RowFormatError, decode, sections
+from hermes_retention.stores.rows import RowFormatError, decode, sections
 
 _STRUCTURED = "\x00json:"
 """Before the content of a row that is a list of parts, as the host writes it."""

@@ -40,7 +40,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     select,
 )
 from hermes_retention.stores.hermes.rows.turn_machine import PacedTurns
-from hermes_retention.stores.row_format import Header, Row, Value, encode_row, sections
+from hermes_retention.stores.rows import Header, Row, Value, encode_row, sections
 
 Content = Callable[[], Iterable[Header | Row]]
 """Gives the archived rows from the beginning each time it is called: more than once."""

@@ -42,8 +42,16 @@ from hermes_retention.stores.hermes.rows.tables import (
     record_digest,
     select,
 )
-from hermes_retention.stores.row_format import Header, Row, Value, encode, encode_header, encode_row
-from hermes_retention.stores.rows import MARKER, Reading
+from hermes_retention.stores.rows import (
+    MARKER,
+    Header,
+    Reading,
+    Row,
+    Value,
+    encode,
+    encode_header,
+    encode_row,
+)
 
 Routed = Callable[[Rows], dict[str, frozenset[str]]]
 """Of rows just read: session id → the keys that lead to it now, or may."""

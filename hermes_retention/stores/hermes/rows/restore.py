@@ -39,17 +39,19 @@ from hermes_retention.stores.hermes.rows.versions import (
     parents_in,
     without_parents,
 )
-from hermes_retention.stores.row_format import (
+from hermes_retention.stores.rows import (
     FORMAT,
+    ArchivedRows,
     Header,
     Row,
     RowFormatError,
+    RowsRestored,
+    SessionRows,
     Value,
     decode,
     encode,
     sections,
 )
-from hermes_retention.stores.rows import ArchivedRows, RowsRestored, SessionRows
 
 _Body: TypeAlias = tuple[Row, Row]
 """Id and content of a message as it was, and what must stand there now: its session and the marker."""

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from hermes_retention.model.text import printable
-from hermes_retention.stores.row_format import Header, Row, Value, encode_row
-from hermes_retention.stores.rows import MARKER
+from hermes_retention.stores.rows import MARKER, Header, Row, Value, encode_row
 
 VARIABLES = 500
 """SQLite allows at least 999 in a statement; more than 500 gain nothing."""

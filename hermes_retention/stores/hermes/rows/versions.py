@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from hermes_retention.stores.hermes.rows.tables import MESSAGES, SESSIONS
-from hermes_retention.stores.row_format import Header, Row, RowFormatError, Value, decode, sections
+from hermes_retention.stores.rows import Header, Row, RowFormatError, Value, decode, sections
 
 PARENT = "parent_session_id"
 Version = Callable[[], Iterable[bytes]]

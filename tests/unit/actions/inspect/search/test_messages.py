@@ -8,7 +8,7 @@ import pytest
 
 from hermes_retention.actions.inspect.search.messages import interesting_part, message_of, messages_in
 from hermes_retention.model.session import ArtifactKind
-from hermes_retention.stores.row_format import Header, encode
+from hermes_retention.stores.rows import Header, encode
 
 SAID = {"role": "user", "content": 'a naïve "x"\nline'}
 

@@ -20,7 +20,7 @@ from hermes_retention.stores.hermes.rows.insert import Inserted, RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
-from hermes_retention.stores.row_format import Header, Row, decode, encode
+from hermes_retention.stores.rows import Header, Row, decode, encode
 
 DELEGATED = '{"_delegate_from": "%s"}'
 BRANCHED = '{"_branched_from": "%s"}'

@@ -25,7 +25,7 @@ from hermes_retention.stores.hermes.rows.read import Seen
 from hermes_retention.stores.hermes.rows.remove import MessageRemoval
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine
-from hermes_retention.stores.row_format import Header, Row
+from hermes_retention.stores.rows import Header, Row
 
 LONG = "the quick brown fox " * 100
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.stores import row_format
-from hermes_retention.stores.row_format import Header, Row, RowFormatError, decode, encode
+from hermes_retention.stores import rows as row_format
+from hermes_retention.stores.rows import Header, Row, RowFormatError, decode, encode
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text() | st.binary().map(lambda it: it.decode("utf-8", "surrogateescape"))
