@@ -15,7 +15,6 @@ from hermes_retention.archive.codec import FrameError
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.partition import Partition
 from hermes_retention.model.errors import FrameCorrupt, VaultDamaged
-from hermes_retention.model.text import printable
 
 BATCH_BYTES = 2 * 2**20
 """Plain bytes of a batch: what the caches of a processor hold."""
@@ -100,5 +99,5 @@ def _decompress(
             for artifact in same:
                 yield from _decompress(partition, [artifact], frames, damages)
         else:
-            what = f"{partition.path.name}, session {printable(same[0].session_id)}"
+            what = f"{partition.path.name}, session {same[0].session_id}"
             damages.append(FrameCorrupt(what, str(error), consequence="it was not searched"))

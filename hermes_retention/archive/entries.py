@@ -99,7 +99,7 @@ def _decompressed(frame: Frame, codec: Codec) -> bytes:
 
 def _corrupt(artifact: ArchivedArtifact, partition_file: str, why: str) -> FrameCorrupt:
     return FrameCorrupt(
-        f"{partition_file}, session {printable(artifact.session_id)}, {printable(artifact.name)}",
+        f"{partition_file}, session {artifact.session_id}, {artifact.name}",
         why,
         consequence="nothing was removed on its account",
     )

@@ -32,7 +32,6 @@ from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, Se
 from hermes_retention.disk import effects, writing
 from hermes_retention.model.errors import FrameCorrupt, VaultDamaged
 from hermes_retention.model.session import ArchivedSession, ArtifactKind, SessionClass
-from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 
 FORMAT = 1
@@ -102,7 +101,7 @@ class Partition:
         if version != FORMAT:
             connection.close()
             raise VaultDamaged(
-                printable(str(path)),
+                str(path),
                 f"its format is {version} and this version reads {FORMAT}",
                 consequence="it was not touched",
                 cure="Install a newer hermes-retention.",
@@ -553,7 +552,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _damaged(path: Path, why: str) -> VaultDamaged:
     return VaultDamaged(
-        printable(str(path)),
+        str(path),
         why,
         consequence="it was not touched, and the sessions in it cannot be read until it is mended",
         cure="Run 'hermes-retention archive verify', and put the file back from a backup.",

@@ -26,7 +26,6 @@ from hermes_retention.archive.partition import Partition
 from hermes_retention.disk import directories, moving
 from hermes_retention.model.errors import FrameCorrupt, RetentionError, VaultDamaged
 from hermes_retention.model.session import ArchivedSession, Artifact, SessionClass
-from hermes_retention.model.text import printable
 
 Check = Callable[[], RetentionError | None]
 """Answers ``None`` when a copy is good, else why its original must stay."""
@@ -215,7 +214,7 @@ def unreadable(path: Path, error: sqlite3.Error | ValueError) -> VaultDamaged:
     """What SQLite met in a partition that it could open, as an error that people understand."""
     why = f"SQLite cannot read it ({error})" if isinstance(error, sqlite3.Error) else "it holds nonsense"
     return VaultDamaged(
-        printable(str(path)),
+        str(path),
         why,
         consequence="the sessions in it cannot be read until it is mended; other months are not affected",
         cure="Run 'hermes-retention archive verify', and put the file back from a backup.",

@@ -55,7 +55,7 @@ _COUNTED = (
 class Swept(msgspec.Struct, frozen=True):
     """A sweep that is over, as chores see it."""
 
-    site: Home
+    home: Home
     inventory: Inventory
     """As it was before."""
     plan: Plan
@@ -167,48 +167,48 @@ class Rounds:
         settings = loader.settings
         if settings.values.mode is Mode.OFF or not loader.holds_sessions():
             return None
-        site = loader.home
+        home = loader.home
         if settings.values.mode is Mode.OBSERVE:
-            self._observe(site)
+            self._observe(home)
             return None
-        if not may_remove(site):
+        if not may_remove(home):
             if not self.schedule.is_regular:  # a short process is no place for announcements
                 return None
-            left = self._seconds_to_first_sweep(site, delay=settings.values.first_sweep_delay)
+            left = self._seconds_to_first_sweep(home, delay=settings.values.first_sweep_delay)
             if left is None or left > 0:
                 return left
-        self._sweep(site)
+        self._sweep(home)
         return None
 
-    def _sweep(self, site: Home) -> None:
+    def _sweep(self, home: Home) -> None:
         watch = _Watch(Yielding(self._wait))
         report = sweep(
-            site, clock=self._clock, origin=ORIGIN, observer=watch, index=self._index, stop=self._stop
+            home, clock=self._clock, origin=ORIGIN, observer=watch, index=self._index, stop=self._stop
         )
         tell_swept(report, self._name, self._warnings)
         if watch.inventory is None or watch.plan is None:
             return
-        swept = Swept(site, watch.inventory, watch.plan, report)
+        swept = Swept(home, watch.inventory, watch.plan, report)
         for chore in self._chores:
             if not self._stop():
                 with self._warnings.about(f"a task of retention after the sweep of {self._name}"):
                     chore(swept)
 
-    def _observe(self, site: Home) -> None:
-        tell_observed(preview(site, clock=self._clock), self._name)
+    def _observe(self, home: Home) -> None:
+        tell_observed(preview(home, clock=self._clock), self._name)
 
-    def _seconds_to_first_sweep(self, site: Home, *, delay: float) -> float | None:
+    def _seconds_to_first_sweep(self, home: Home, *, delay: float) -> float | None:
         """Announce the first sweep, or see how long it waits still; ``None`` when there is nothing to do.
 
         Two clocks have to agree that the time is over: one of them may have been set meanwhile.
         """
         watch = _Watch(Yielding(self._wait))
-        preview(site, clock=self._clock, observer=watch)
+        preview(home, clock=self._clock, observer=watch)
         if watch.plan is None or not watch.plan.removals():
             return None
-        site.workspace.check()
-        site.workspace.create()
-        with site.workspace.ledger() as ledger:
+        home.workspace.check()
+        home.workspace.create()
+        with home.workspace.ledger() as ledger:
             made = announce(ledger, watch.plan, delay=delay)
         if made.announced_at == watch.plan.now:
             self._announced_tick = self._monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hermes_retention.model.errors import UsageError
-from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,7 +85,7 @@ def _directory(home: Path, oddity: str | None = None) -> Path:
         return home
     why = "it is not a directory" if home.exists() else "there is no such directory"
     raise UsageError(
-        printable(str(home)),
+        str(home),
         why if oddity is None else f"{why}: {oddity}",
         consequence="nothing was read or changed",
         cure=f"Name the host's home with --home DIR or {VARIABLE}.",
@@ -100,7 +99,7 @@ def _expanded(named: str) -> Path:
         return Path(named).expanduser()
     except RuntimeError as error:
         raise UsageError(
-            printable(named),
+            named,
             "nobody knows where that user's home directory is",
             consequence="nothing was read",
         ) from error

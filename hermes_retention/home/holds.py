@@ -12,7 +12,7 @@ import msgspec
 
 from hermes_retention.disk import writing
 from hermes_retention.model.errors import RetentionError, StoreUnreadable
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Holds:
             writing.replace_private_file(self._path, content + b"\n")
         except OSError as error:
             raise RetentionError(
-                printable(str(self._path)),
+                str(self._path),
                 f"it cannot be written ({words(error)})",
                 consequence="all holds are as they were",
                 cure="Run as the user who owns the home, and check that the disk is not full or read-only.",
@@ -71,7 +71,7 @@ class Holds:
 
     def _unreadable(self, why: str) -> StoreUnreadable:
         return StoreUnreadable(
-            printable(str(self._path)),
+            str(self._path),
             why,
             consequence="nobody can tell which sessions are held, so nothing was removed",
             cure="Mend the file, put it back from a backup, or delete it to give up all holds.",

@@ -15,18 +15,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from hermes_retention.disk import effects, writing
-from hermes_retention.home import ledger_caps, queue
-from hermes_retention.home.ledger_caps import CapRecords
 from hermes_retention.home.queue import Queue
 from hermes_retention.model.errors import LedgerDamaged, LedgerFull, LedgerUnusable, RetentionError
 from hermes_retention.model.plan import Step
 from hermes_retention.model.session import ClockMemory
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
+
+if TYPE_CHECKING:
+    from hermes_retention.home.ledger_caps import CapRecords
 
 FORMAT = 1
 DONE, STOPPED = "done", "stopped"
@@ -68,8 +69,20 @@ CREATE TABLE IF NOT EXISTS looked_through(
     session_id TEXT PRIMARY KEY, last_message_at REAL NOT NULL, above INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pictures(
     day TEXT PRIMARY KEY, taken_at REAL NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
-{queue.TABLE}
-{ledger_caps.TABLES}
+CREATE TABLE IF NOT EXISTS pending(
+    occasion TEXT NOT NULL, session_id TEXT NOT NULL, noted_at REAL NOT NULL, due_at REAL,
+    PRIMARY KEY(occasion, session_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cap_counts(
+    session_id TEXT PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL, last_id INTEGER NOT NULL,
+    tokens REAL, cost_usd REAL, counted_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alerts(
+    session_id TEXT NOT NULL, cap TEXT NOT NULL, stage TEXT NOT NULL, class TEXT NOT NULL,
+    platform TEXT NOT NULL, count REAL NOT NULL, upper REAL NOT NULL, action TEXT NOT NULL,
+    done TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY(session_id, cap, stage)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stops(
+    session_id TEXT NOT NULL, cap TEXT NOT NULL, at REAL NOT NULL, until REAL, count REAL NOT NULL,
+    PRIMARY KEY(session_id, cap)) WITHOUT ROWID;
 INSERT OR IGNORE INTO meta VALUES('format', '{FORMAT}');
 """
 """Two processes may find the file empty at the same moment: the later one changes nothing.
@@ -216,6 +229,8 @@ class Ledger:
     @property
     def caps(self) -> CapRecords:
         """Counts, alerts and stops of sessions that live."""
+        from hermes_retention.home.ledger_caps import CapRecords
+
         return CapRecords(self._rows, self._transaction)
 
     # -- sweeps -------------------------------------------------------------------------------------
@@ -390,7 +405,7 @@ class Ledger:
         """Raise ``LedgerDamaged`` unless SQLite finds all of it in order, and every table is there."""
         said = self._rows("PRAGMA quick_check(1)")[0][0]
         if said != "ok":
-            raise _unusable(self.path, f"it is damaged ({printable(str(said))})", kind=LedgerDamaged)
+            raise _unusable(self.path, f"it is damaged ({said})", kind=LedgerDamaged)
         for table in TABLES:
             try:
                 self._rows(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - a constant name
@@ -441,7 +456,7 @@ def _unusable(
     path: Path, why: str, cure: str = _REPLACE, *, kind: type[LedgerUnusable] = LedgerUnusable
 ) -> LedgerUnusable:
     return kind(
-        printable(str(path)),
+        str(path),
         f"the ledger cannot be used: {why}",
         consequence="it is as it was before; all sessions are in the store or the archive",
         cure=cure,

@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
 _KEEP_COUNTS_SECONDS = 90 * 86400.0
 _KEEP_ALERTS_SECONDS = 730 * 86400.0
-TABLES = """
-CREATE TABLE IF NOT EXISTS cap_counts(
-    session_id TEXT PRIMARY KEY, messages INTEGER NOT NULL, bytes INTEGER NOT NULL, last_id INTEGER NOT NULL,
-    tokens REAL, cost_usd REAL, counted_at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS alerts(
-    session_id TEXT NOT NULL, cap TEXT NOT NULL, stage TEXT NOT NULL, class TEXT NOT NULL,
-    platform TEXT NOT NULL, count REAL NOT NULL, upper REAL NOT NULL, action TEXT NOT NULL,
-    done TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL,
-    PRIMARY KEY(session_id, cap, stage)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stops(
-    session_id TEXT NOT NULL, cap TEXT NOT NULL, at REAL NOT NULL, until REAL, count REAL NOT NULL,
-    PRIMARY KEY(session_id, cap)) WITHOUT ROWID;
-"""
 
 
 class Counted(msgspec.Struct, frozen=True):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hermes_retention.home.find import STORES
 from hermes_retention.model.errors import RetentionError, StoreUnreadable, UsageError
-from hermes_retention.model.text import printable
 from hermes_retention.settings.fields import OPENCLAW_DEFAULTS, SettingPath
 from hermes_retention.settings.load import Settings, default_settings, load_settings
 from hermes_retention.stores.layouts import Layout, detect, layouts_in
@@ -181,7 +180,7 @@ def open_store(
             return _openclaw_store(home, None) if (home / _AGENTS).is_dir() else _hermes_store(home)
     if wanted == "openclaw" and not found & {Layout.OPENCLAW, Layout.OPENCLAW_SQLITE}:
         raise StoreUnreadable(
-            printable(str(home)),
+            str(home),
             "no OpenClaw sessions lie there",
             consequence="nothing was read or changed",
             cure="Name the home with --home DIR or OPENCLAW_STATE_DIR; by default it is ~/.openclaw.",
@@ -213,7 +212,7 @@ def named_offer(name: str, offers: Sequence[StoreOffer]) -> StoreOffer:
             return offer
     known = ", ".join([*STORES, *(it.kind.name for it in offers)])
     raise UsageError(
-        f"--store {printable(name)}",
+        f"--store {name}",
         "there is no such store",
         consequence="nothing was read or changed",
         cure=f"Known are {known}. Others come with plugins, which have to be installed here.",
@@ -226,7 +225,7 @@ def _recognising(home: Path, offers: Sequence[StoreOffer]) -> StoreOffer | None:
     if len(fitting) > 1:
         names = " and ".join(f"{it.kind.name} (plugin {it.plugin})" for it in fitting)
         raise UsageError(
-            printable(str(home)),
+            str(home),
             f"it is recognised as a home of {names}",
             consequence="nothing was read or changed",
             cure="Say which one is meant with --store.",
@@ -247,8 +246,8 @@ def _swept_before(home: Path, offers: Offers) -> StoreOffer | None:
         if offer.kind.name == name:
             return offer
     raise StoreUnreadable(
-        printable(str(home)),
-        f"it was swept as a {printable(name)} home, and no plugin that is installed here serves those",
+        str(home),
+        f"it was swept as a {name} home, and no plugin that is installed here serves those",
         consequence="nothing was read or changed",
         cure="Install that plugin again. Until then, 'restore --to' with --store hermes reaches the archive.",
     )

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     Transaction: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
     Rows: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
 
-TABLE = """
-CREATE TABLE IF NOT EXISTS pending(
-    occasion TEXT NOT NULL, session_id TEXT NOT NULL, noted_at REAL NOT NULL, due_at REAL,
-    PRIMARY KEY(occasion, session_id)) WITHOUT ROWID;
-"""
-
 
 class Occasion(enum.StrEnum):
     """What happened to a session. The values are stable: the ledger holds them."""

@@ -26,11 +26,13 @@ from hermes_retention.home.holds import Holds
 from hermes_retention.home.ledger import Ledger
 from hermes_retention.model.errors import RetentionError, SweepRunning
 from hermes_retention.model.system_errors import refusals_told
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 
 FOLDER = "retention"
 ASIDE = (FOLDER, "aside")
 """Where files wait, part by part from the home."""
+COMPACT = (FOLDER, "compact")
+"""Where copies of the host's database lie while it is compacted."""
 
 
 class Workspace:
@@ -112,7 +114,7 @@ class Workspace:
             lock.acquire()
         except filelock.Timeout as error:
             raise SweepRunning(
-                printable(str(self.home)),
+                str(self.home),
                 "another process is sweeping, restoring or changing the archive of this home",
                 consequence="nothing was changed",
                 cure="Try again when it has finished.",
@@ -124,7 +126,7 @@ class Workspace:
 
 def _unusable(path: Path, error: OSError) -> RetentionError:
     return RetentionError(
-        printable(str(path)),
+        str(path),
         f"it cannot be made or opened ({words(error)})",
         consequence="nothing was changed",
         cure="Run as the user who owns the home, and check that the disk is not full or read-only.",

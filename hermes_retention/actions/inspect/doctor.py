@@ -18,7 +18,7 @@ from hermes_retention.home.find import VARIABLE, oddity_of_variable
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.workspace import free_bytes
-from hermes_retention.model.errors import ExitCode, RetentionError, VaultDamaged
+from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError, VaultDamaged
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_duration, format_size
 from hermes_retention.settings.forms import Mode
@@ -33,9 +33,9 @@ _SHARED_BITS = stat.S_IRWXG | stat.S_IRWXO
 Examine = Callable[[Home], Iterator[Finding]]
 
 
-def examine(site: Home, *, now: float) -> Iterator[Finding]:
+def examine(home: Home, *, now: float) -> Iterator[Finding]:
     """Look at everything, in an order that goes from causes to consequences."""
-    mode = site.mode
+    mode = home.mode
     checks: tuple[tuple[str, Examine], ...] = (
         ("mode", lambda it: _mode(it, now=now)),
         ("rights", _rights),
@@ -50,7 +50,7 @@ def examine(site: Home, *, now: float) -> Iterator[Finding]:
     )
     for name, check in checks:
         try:
-            yield from check(site)
+            yield from check(home)
         except (RetentionError, OSError, sqlite3.Error) as error:
             yield failed(name, error)
 
@@ -67,6 +67,8 @@ def failed(check: str, error: Exception) -> Finding:
     """The finding for a check that met an error."""
     if isinstance(error, RetentionError):
         what = f"{error.what}: {error.why}" + (f"; {error.consequence}" if error.consequence else "")
+        if not isinstance(error, SettingsError):  # only its lines are meant as lines
+            what = printable(what)
         return Finding(check, Level.ERROR, what, error.cure)
     said = error.strerror if isinstance(error, OSError) else str(error)
     return Finding(check, Level.ERROR, f"it cannot be looked at ({printable(str(said)).lower()})")
@@ -85,43 +87,43 @@ def exit_code(findings: list[Finding]) -> ExitCode:
     return ExitCode.SOME_FAILED if bad else ExitCode.DONE
 
 
-def _mode(site: Home, *, now: float) -> Iterator[Finding]:
+def _mode(home: Home, *, now: float) -> Iterator[Finding]:
     try:
-        mode = sweep_mode(site, now=now)
+        mode = sweep_mode(home, now=now)
     except RetentionError:  # the check of the ledger tells of it
-        mode = SweepMode(site.mode)
+        mode = SweepMode(home.mode)
     what = "; ".join(filter(None, (mode.words(now=now), mode.next_words(now=now))))
-    if site.mode in (Mode.OFF, Mode.OBSERVE):
+    if home.mode in (Mode.OFF, Mode.OBSERVE):
         yield Finding("mode", Level.NOTE, what, "Set it to enforce when you are sure.")
-    elif site.mode is Mode.ENFORCE or mode.swept_before:
+    elif home.mode is Mode.ENFORCE or mode.swept_before:
         yield Finding("mode", Level.GOOD, what)
     else:
         yield Finding("mode", Level.NOTE, what, "Run 'hermes-retention sweep' once, or set it to enforce.")
 
 
-def _rights(site: Home) -> Iterator[Finding]:
-    home, me = site.path, os.geteuid()
-    owner = home.stat().st_uid
+def _rights(home: Home) -> Iterator[Finding]:
+    path, me = home.path, os.geteuid()
+    owner = path.stat().st_uid
     if me != owner:
         yield Finding(
             "rights",
             Level.WARNING,
-            f"{printable(str(home))} belongs to another user (id {owner}, this is {me})",
+            f"{printable(str(path))} belongs to another user (id {owner}, this is {me})",
             "Run hermes-retention as the user that the host runs as: its files must be readable by the host.",
         )
-    if not os.access(home, os.W_OK | os.X_OK):
-        what = f"{printable(str(home))} cannot be written"
+    if not os.access(path, os.W_OK | os.X_OK):
+        what = f"{printable(str(path))} cannot be written"
         yield Finding("rights", Level.ERROR, what, "Run it as the user who owns the home.")
-    open_ones = [path for path in _own_paths(site) if stat.S_IMODE(path.lstat().st_mode) & _SHARED_BITS]
+    open_ones = [own for own in _own_paths(home) if stat.S_IMODE(own.lstat().st_mode) & _SHARED_BITS]
     if open_ones:
         what = f"{printable(str(open_ones[0]))} and what is below may be read by others"
-        yield Finding("rights", Level.WARNING, what, f"chmod -R go= {printable(str(site.workspace.root))}")
+        yield Finding("rights", Level.WARNING, what, f"chmod -R go= {printable(str(home.workspace.root))}")
     elif me == owner:
         yield Finding("rights", Level.GOOD, "the home is yours, and nobody else may read the archive")
 
 
-def _own_paths(site: Home) -> Iterator[Path]:
-    workspace = site.workspace
+def _own_paths(home: Home) -> Iterator[Path]:
+    workspace = home.workspace
     for path in (
         workspace.root,
         workspace.vault.root,
@@ -132,8 +134,8 @@ def _own_paths(site: Home) -> Iterator[Path]:
             yield path
 
 
-def _disk(site: Home) -> Iterator[Finding]:
-    free, wanted = free_bytes(site.path), site.policy.keep_free or _LITTLE_FREE_BYTES
+def _disk(home: Home) -> Iterator[Finding]:
+    free, wanted = free_bytes(home.path), home.policy.keep_free or _LITTLE_FREE_BYTES
     if free is None:
         yield Finding("disk", Level.NOTE, "nobody can tell how much of the disk is free")
     elif free < wanted:
@@ -147,12 +149,12 @@ def _disk(site: Home) -> Iterator[Finding]:
         yield Finding("disk", Level.GOOD, f"{format_size(free)} are free")
 
 
-def _store(site: Home, *, now: float) -> Iterator[Finding]:
-    scan = site.store.scan(now=now)
+def _store(home: Home, *, now: float) -> Iterator[Finding]:
+    scan = home.store.scan(now=now)
     yield Finding("store", Level.GOOD, f"{len(scan.sessions):,} sessions can be read")
     for warning in scan.warnings:
         yield Finding("store", Level.WARNING, warning)
-    space = site.store.database_space()
+    space = home.store.database_space()
     if space is not None and space.free_share >= 0.5:  # noqa: PLR2004 - half of it
         what = (
             f"{space.free_share:.0%} of the host's database ({format_size(space.file_bytes)}) is free pages"
@@ -161,20 +163,20 @@ def _store(site: Home, *, now: float) -> Iterator[Finding]:
         yield Finding("database", Level.NOTE, what, cure)
 
 
-def _host(site: Home) -> Iterator[Finding]:
-    yield from site.store.checkup()
+def _host(home: Home) -> Iterator[Finding]:
+    yield from home.store.checkup()
 
 
-def _lock(site: Home) -> Iterator[Finding]:
-    in_use = site.workspace.is_in_use()
+def _lock(home: Home) -> Iterator[Finding]:
+    in_use = home.workspace.is_in_use()
     if in_use:
         yield Finding("lock", Level.NOTE, "a sweep or another change of this home runs just now")
     elif in_use is not None:
         yield Finding("lock", Level.GOOD, "nobody else changes this home just now")
 
 
-def _ledger(site: Home, mode: Mode | None, *, now: float) -> Iterator[Finding]:
-    ledger = site.workspace.ledger_if_any()
+def _ledger(home: Home, mode: Mode | None, *, now: float) -> Iterator[Finding]:
+    ledger = home.workspace.ledger_if_any()
     if ledger is None:
         yield Finding("ledger", Level.NOTE, "no sweep has changed anything here yet")
         return
@@ -207,19 +209,19 @@ def _last_sweep(last: SweepRow, mode: Mode | None, *, now: float) -> Iterator[Fi
         yield Finding("last sweep", Level.GOOD, when)
 
 
-def _archive(site: Home) -> Iterator[Finding]:
-    site.workspace.check()
+def _archive(home: Home) -> Iterator[Finding]:
+    home.workspace.check()
     damages: list[VaultDamaged] = []
-    sessions = sum(1 for _ in site.workspace.vault.from_readable(damages, Partition.sessions))
+    sessions = sum(1 for _ in home.workspace.vault.from_readable(damages, Partition.sessions))
     yield from (failed("archive", damage) for damage in damages)
     if not damages:
-        months = len(site.workspace.vault.partition_paths())
+        months = len(home.workspace.vault.partition_paths())
         what = f"sessions: {sessions:,}, partitions: {months:,}; 'archive verify' reads every byte back"
         yield Finding("archive", Level.GOOD, what if months else "it is empty")
 
 
-def _left_over(site: Home) -> Iterator[Finding]:
-    root = site.workspace.root
+def _left_over(home: Home) -> Iterator[Finding]:
+    root = home.workspace.root
     for below, what in (
         ("aside", "files that a sweep took aside when it died"),
         ("compact", "copies of the host's database that a compaction left when it died"),
@@ -229,12 +231,12 @@ def _left_over(site: Home) -> Iterator[Finding]:
         if left:
             found = f"{what}: {len(left):,}, such as {printable(left[0].name)}"
             yield Finding("left over", Level.WARNING, found, "Run 'hermes-retention sweep': it settles them.")
-    unfinished = pending(site)
+    unfinished = pending(home)
     if unfinished:
         what = f"'forget' was interrupted: {len(unfinished):,} sessions may not be gone yet"
         yield Finding("left over", Level.WARNING, what, "Run the same 'hermes-retention forget' again.")
 
 
-def _holds(site: Home) -> Iterator[Finding]:
-    holds = site.workspace.holds.load()
+def _holds(home: Home) -> Iterator[Finding]:
+    holds = home.workspace.holds.load()
     yield Finding("holds", Level.GOOD, f"sessions held: {len(holds):,}")

@@ -33,20 +33,20 @@ class Metric(msgspec.Struct, frozen=True):
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
-def measure(site: Home, *, now: float) -> list[Metric]:
+def measure(home: Home, *, now: float) -> list[Metric]:
     """Everything that is measured of a home. Reads only.
 
     Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
     """
-    inventory = site.take_inventory(now=now)
+    inventory = home.take_inventory(now=now)
     return [
         _one("info", "Always 1; the label names the version.", 1, version=__version__),
         _one("measured_timestamp_seconds", "When this was measured.", now),
-        *_store(site, inventory, now=now),
-        *_vault(site),
-        *_ledger(site),
+        *_store(home, inventory, now=now),
+        *_vault(home),
+        *_ledger(home),
         _one("held_sessions", "Sessions that a person holds.", len(inventory.holds)),
-        _one("unfinished_forget_sessions", "What an interrupted 'forget' left to do.", len(pending(site))),
+        _one("unfinished_forget_sessions", "What an interrupted 'forget' left to do.", len(pending(home))),
     ]
 
 
@@ -63,17 +63,17 @@ def text_of(metrics: Iterable[Metric], home: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def write_metrics(site: Home, path: Path, *, now: float) -> None:
+def write_metrics(home: Home, path: Path, *, now: float) -> None:
     """Put the metrics into ``path``, all at once or not at all; everybody may read the file.
 
     Raises ``RetentionError`` when they cannot be measured or written; the file is as it was then.
     """
-    text = text_of(measure(site, now=now), site.path)
+    text = text_of(measure(home, now=now), home.path)
     try:
         replace_public_file(path, text.encode())
     except OSError as error:
         raise RetentionError(
-            printable(str(path)),
+            str(path),
             f"the metrics cannot be written there ({words(error)})",
             consequence="the file is as it was",
             cure="METRICS_FILE has to name a file in a directory that exists and that you may write to.",
@@ -84,8 +84,8 @@ def _one(name: str, about: str, value: float, **labels: str) -> Metric:
     return Metric(name, about, ((labels, value),))
 
 
-def _store(site: Home, inventory: Inventory, *, now: float) -> Iterator[Metric]:
-    plan = decide(inventory, site.policy, now=now)
+def _store(home: Home, inventory: Inventory, *, now: float) -> Iterator[Metric]:
+    plan = decide(inventory, home.policy, now=now)
     there: dict[str, tuple[str, str]] = {}
     due: Counter[str] = Counter()
     for step in plan.steps:
@@ -111,15 +111,15 @@ def _store(site: Home, inventory: Inventory, *, now: float) -> Iterator[Metric]:
     yield Metric("used_bytes", "What is stored, as the file system allocates it.", used)
     if usage.free_bytes is not None:
         yield _one("free_bytes", "What is free on the file system of the home.", usage.free_bytes)
-    space = site.store.database_space()
+    space = home.store.database_space()
     if space is not None:
         yield _one("database_file_bytes", "The file of the host's database.", space.file_bytes)
         yield _one("database_free_page_bytes", "Free pages in that file.", space.free_bytes)
 
 
-def _vault(site: Home) -> Iterator[Metric]:
+def _vault(home: Home) -> Iterator[Metric]:
     try:
-        summary = site.workspace.vault.summary()
+        summary = home.workspace.vault.summary()
     except VaultDamaged:
         yield _one("archive_readable", "Whether every partition of the archive can be opened.", 0)
         return
@@ -128,8 +128,8 @@ def _vault(site: Home) -> Iterator[Metric]:
     yield _one("archived_original_bytes", "What archived things took before.", summary.original_bytes)
 
 
-def _ledger(site: Home) -> Iterator[Metric]:
-    ledger = site.workspace.ledger_if_any()
+def _ledger(home: Home) -> Iterator[Metric]:
+    ledger = home.workspace.ledger_if_any()
     if ledger is None:
         return
     with ledger:

@@ -71,56 +71,56 @@ class Status(msgspec.Struct, frozen=True):
     """What hooks announced and no sweep has seen to yet, oldest first."""
 
 
-def take_status(site: Home, *, now: float, large: int = LARGE) -> Status:
-    """The state of ``site``. Reads only.
+def take_status(home: Home, *, now: float, large: int = LARGE) -> Status:
+    """The state of ``home``. Reads only.
 
     A home of at least ``large`` sessions is shown as the last sweep left it, if one kept a picture. Raises
     ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
     """
-    site.workspace.check()
-    look = look_into_ledger(site, now=now)
+    home.workspace.check()
+    look = look_into_ledger(home, now=now)
     newest = look.newest
     is_fresh = newest is None or newest.sessions < large
-    picture = newest if newest is not None and not is_fresh else _fresh_picture(site, now=now)
-    usage = picture.usage if is_fresh else site.usage(sessions_bytes=picture.usage.sessions_bytes)
-    vault, damage = _vault(site)
+    picture = newest if newest is not None and not is_fresh else _fresh_picture(home, now=now)
+    usage = picture.usage if is_fresh else home.usage(sessions_bytes=picture.usage.sessions_bytes)
+    vault, damage = _vault(home)
     return Status(
-        home=str(site.path),
-        store=site.store.name,
+        home=str(home.path),
+        store=home.store.name,
         picture=picture,
         is_fresh=is_fresh,
         mode=look.mode,
         usage=usage,
-        growth=growth_of(site, look, picture, usage, now=now),
+        growth=growth_of(home, look, picture, usage, now=now),
         vault=vault,
         vault_damage=damage,
         sweeps=look.sweeps[:_LAST_SWEEPS],
         pending=look.pending,
         holds=picture.holds,
         drill=look.drill,
-        database=site.store.database_space(),
-        host_settings=tuple(site.store.host_settings()),
-        warnings=(*picture.warnings, *site.store.host_warnings()),
+        database=home.store.database_space(),
+        host_settings=tuple(home.store.host_settings()),
+        warnings=(*picture.warnings, *home.store.host_warnings()),
     )
 
 
-def growth_of(site: Home, look: Look, picture: Picture, usage: Usage, *, now: float) -> Growth:
+def growth_of(home: Home, look: Look, picture: Picture, usage: Usage, *, now: float) -> Growth:
     """How fast the home grew over the last 30 days, archived things included."""
-    archived = site.workspace.vault.written(days=WINDOW_DAYS, now=now)
+    archived = home.workspace.vault.written(days=WINDOW_DAYS, now=now)
     written = [sum(sizes) for sizes in zip(picture.written, archived, strict=True)]
     return measure_growth(look.sweeps, look.pictures, written, usage, now=now)
 
 
-def look_into_ledger(site: Home, *, now: float, days: float = WINDOW_DAYS) -> Look:
+def look_into_ledger(home: Home, *, now: float, days: float = WINDOW_DAYS) -> Look:
     """What the ledger remembers, with the pictures of the last ``days``."""
-    ledger = site.workspace.ledger_if_any()
+    ledger = home.workspace.ledger_if_any()
     if ledger is None:
-        return Look(mode=SweepMode(site.mode))
+        return Look(mode=SweepMode(home.mode))
     with ledger:
         newest = ledger.newest_picture()
         return Look(
             sweeps=tuple(ledger.sweeps()),
-            mode=noted_mode(ledger, site.mode, now=now),
+            mode=noted_mode(ledger, home.mode, now=now),
             pictures=_decoded(ledger.pictures(since=now - days * 86400)),
             pending=tuple(ledger.queue.lines()),
             drill=noted_drill(ledger.fact(LAST_DRILL)),
@@ -140,13 +140,13 @@ def _decoded(contents: Sequence[str]) -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def _fresh_picture(site: Home, *, now: float) -> Picture:
-    inventory = site.take_inventory(now=now)
-    return take_picture(inventory, decide(inventory, site.policy, now=now))
+def _fresh_picture(home: Home, *, now: float) -> Picture:
+    inventory = home.take_inventory(now=now)
+    return take_picture(inventory, decide(inventory, home.policy, now=now))
 
 
-def _vault(site: Home) -> tuple[VaultSummary | None, VaultDamaged | None]:
+def _vault(home: Home) -> tuple[VaultSummary | None, VaultDamaged | None]:
     try:
-        return site.workspace.vault.summary(), None
+        return home.workspace.vault.summary(), None
     except VaultDamaged as error:
         return None, error

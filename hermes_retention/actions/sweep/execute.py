@@ -21,7 +21,6 @@ from hermes_retention.home.workspace import free_bytes
 from hermes_retention.model.errors import ArtifactChanged, RetentionError, VaultUnwritable
 from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.stop import Stop, never
-from hermes_retention.model.text import printable
 from hermes_retention.stores.base import Store, StoreFiles
 
 ROOMY_BYTES = 256 * 2**20
@@ -110,7 +109,7 @@ def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
 
 def _stays(step: Step) -> ArtifactChanged:
     return ArtifactChanged(
-        f"record of {printable(step.session_id)}",
+        f"record of {step.session_id}",
         "something else of the session could not be removed",
         consequence="it was kept",
     )

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hermes_retention.actions.upkeep import compact
 from hermes_retention.archive.vault import Vault
 from hermes_retention.disk import moving, originals
 from hermes_retention.disk.directories import Directory
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import FIRST_REMOVAL, RebuiltSweep
-from hermes_retention.home.workspace import ASIDE, FOLDER
+from hermes_retention.home.workspace import ASIDE, COMPACT, FOLDER
 from hermes_retention.model.errors import CompactionRefused, LedgerDamaged
 from hermes_retention.model.session import ArtifactKind, ClockMemory
-from hermes_retention.model.text import printable
 from hermes_retention.stores.base import Folder
 
 _COUNTED_AS = {
@@ -27,14 +25,19 @@ _COUNTED_AS = {
 }
 
 
-def recover(site: Home) -> list[str]:
+def recover(home: Home) -> list[str]:
     """Put right what a dead process left half done; a line for each thing that a person must settle."""
-    return [*_recover_ledger(site), *_recover_files(site), *_recover_database(site)]
+    told = [*_recover_ledger(home), *_recover_files(home)]
+    try:
+        recover_database(home)
+    except CompactionRefused as error:
+        told.append(str(error))
+    return told
 
 
-def _recover_ledger(site: Home) -> list[str]:
+def _recover_ledger(home: Home) -> list[str]:
     """A damaged ledger is set aside, and what the vault knows of sweeps is the beginning of a new one."""
-    workspace = site.workspace
+    workspace = home.workspace
     try:
         ledger = workspace.ledger_if_any()
         if ledger is None:
@@ -51,7 +54,7 @@ def _recover_ledger(site: Home) -> list[str]:
                 fresh.rebuild(sweeps, clock=ClockMemory(last=latest, latest=latest))
                 fresh.remember(FIRST_REMOVAL, sweeps[0].id)
         told = (
-            f"{error.what}: {error.why}; it is kept as {printable(kept.name)}. A new one knows the sweeps "
+            f"{error.what}: {error.why}; it is kept as {kept.name}. A new one knows the sweeps "
             "that the archive tells of. Holds are not affected; what was put back lately counts as old again."
         )
         return [told]
@@ -69,27 +72,34 @@ def sweeps_in(vault: Vault) -> list[RebuiltSweep]:
     return [RebuiltSweep(sweep, started[sweep], dict(totals[sweep])) for sweep in order]
 
 
-def _recover_database(site: Home) -> list[str]:
-    """A compaction that died leaves copies as large as the database: they must not wait for the next one."""
+def recover_database(home: Home) -> None:
+    """Clear up what a killed compaction left; the lock of the home is held.
+
+    Its copies are as large as the database, so no sweep lets them wait for the next compaction. Raises
+    ``CompactionRefused`` when a person must settle which database is the right one.
+    """
     try:
-        compact.recover(site)
-    except CompactionRefused as error:
-        return [str(error)]
-    return []
+        folder = Directory.open(home.path, *COMPACT)
+    except FileNotFoundError:
+        return
+    with folder:
+        compactor = home.store.compactor({})
+        if compactor is not None:
+            compactor.recover(folder)
 
 
-def _recover_files(site: Home) -> list[str]:
+def _recover_files(home: Home) -> list[str]:
     for below in (FOLDER,), (FOLDER, "archive"):
-        with Directory.open(site.path, *below) as own:
+        with Directory.open(home.path, *below) as own:
             moving.sweep_temporaries(own)
-    return [line for folder in site.store.folders() for line in _recover_folder(site, folder)]
+    return [line for folder in home.store.folders() for line in _recover_folder(home, folder)]
 
 
-def _recover_folder(site: Home, folder: Folder) -> list[str]:
+def _recover_folder(home: Home, folder: Folder) -> list[str]:
     try:
-        files = Directory.open(site.path, *folder.below)
+        files = Directory.open(home.path, *folder.below)
     except FileNotFoundError:
         return []
-    with files, Directory.create(site.path, *ASIDE, *folder.aside) as aside:
+    with files, Directory.create(home.path, *ASIDE, *folder.aside) as aside:
         moving.sweep_temporaries(files)
         return originals.recover(files, aside)

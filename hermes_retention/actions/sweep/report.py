@@ -201,8 +201,8 @@ class Silent:
 class TellingPlugins:
     """An observer that also tells plugins what went to the archive."""
 
-    def __init__(self, observer: Observer, site: Home, inventory: Inventory) -> None:
-        self._observer, self._site = observer, site
+    def __init__(self, observer: Observer, home: Home, inventory: Inventory) -> None:
+        self._observer, self._home = observer, home
         self._sessions: dict[str, Session] = {session.id: session for session in inventory.sessions}
 
     def planned(self, inventory: Inventory, plan: Plan) -> None:
@@ -214,6 +214,6 @@ class TellingPlugins:
         step = outcome.step
         session = self._sessions.get(step.session_id)
         if step.action is Action.ARCHIVE and not outcome.errors and not outcome.idle and session is not None:
-            path = self._site.workspace.vault.partition_path(partition_name(step.last_activity))
-            self._site.extensions.archived(session, Location(path, str(step.tier)))
+            path = self._home.workspace.vault.partition_path(partition_name(step.last_activity))
+            self._home.extensions.archived(session, Location(path, str(step.tier)))
         self._observer.done(outcome)

@@ -49,10 +49,10 @@ class _Stopwatch:
         return round(time.perf_counter() - self._start, 3)
 
 
-def preview(site: Home, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
+def preview(home: Home, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
     """What ``sweep`` would do now. Changes nothing, makes no folder, takes no lock."""
     watch, now = _Stopwatch(), clock()
-    inventory, plan = _plan(site, now=now)
+    inventory, plan = _plan(home, now=now)
     observer = observer or Silent()
     observer.planned(inventory, plan)
     outcomes = _carry_out(plan.removals(), NoEffects(), observer)
@@ -61,19 +61,19 @@ def preview(site: Home, *, clock: Clock, observer: Observer | None = None) -> Sw
     return report_on(
         plan,
         inventory,
-        site.policy,
+        home.policy,
         outcomes,
         sweep=None,
         dry_run=True,
         after=after,
-        database=site.store.database_space(),
+        database=home.store.database_space(),
         seconds=watch.seconds(),
         routes_dropped=len(dead_routes(inventory, plan)),
     )
 
 
 def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
-    site: Home,
+    home: Home,
     *,
     clock: Clock,
     origin: str,
@@ -92,15 +92,15 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
     not an error. If the process dies, the next sweep completes the work.
     """
     watch, observer = _Stopwatch(), observer or Silent()
-    site.workspace.check()
-    with site.workspace.locked(), SweepNotes(site.workspace) as notes:
-        stuck = recover(site)
+    home.workspace.check()
+    with home.workspace.locked(), SweepNotes(home.workspace) as notes:
+        stuck = recover(home)
         now = clock()
-        inventory, plan = _plan(site, now=now)
+        inventory, plan = _plan(home, now=now)
         observer.planned(inventory, plan)
-        run = Run(site, inventory, plan, notes, origin, observer, index, stop)
+        run = Run(home, inventory, plan, notes, origin, observer, index, stop)
         chance = random.Random()  # noqa: S311 - chooses a sample, keeps no secret
-        drilled = drill(site.workspace.vault, site.policy.drill_sample, chance=chance, now=now)
+        drilled = drill(home.workspace.vault, home.policy.drill_sample, chance=chance, now=now)
         report = _swept(run, stuck)
         known = check_clock(inventory.clock, (it.last_activity for it in inventory.sessions), now=now)
         notes.write(lambda ledger: ledger.remember_clock(known.memory))
@@ -113,7 +113,7 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
         warnings = (*stuck, *report.warnings, *map(_of_drill, damages), *notes.complaints())
         seconds = watch.seconds()
     if not stop():
-        warnings = (*warnings, *_write_metrics(site.regular or site, clock))
+        warnings = (*warnings, *_write_metrics(home.regular or home, clock))
     return msgspec.structs.replace(report, warnings=warnings, drill=drilled, seconds=seconds)
 
 
@@ -139,7 +139,7 @@ def _of_drill(damage: str) -> str:
 class Run(msgspec.Struct, frozen=True):
     """What a sweep is made of, once its plan stands."""
 
-    site: Home
+    home: Home
     inventory: Inventory
     plan: Plan
     notes: SweepNotes
@@ -151,25 +151,25 @@ class Run(msgspec.Struct, frozen=True):
 
 def _swept(run: Run, stuck: list[str]) -> SweepReport:
     """Carry the plan out and measure what is left; without removals nothing is touched."""
-    site, inventory, plan = run.site, run.inventory, run.plan
+    home, inventory, plan = run.home, run.inventory, run.plan
     sweep_id, outcomes = None, tuple[Outcome, ...]()
     if plan.removals():
         sweep_id = run.notes.begin(started_at=plan.now, origin=run.origin)
         outcomes = _removed(run, sweep_id)
-    settle_time = site.policy.settle_time
+    settle_time = home.policy.settle_time
     run.notes.write(lambda ledger: settle(ledger.queue, plan, outcomes, settle_time=settle_time))
     forgotten = 0 if run.stop() else _forget_routes(run.index, inventory, plan, stuck)
     if outcomes:
         # Once before measuring, so that the ledger has the room for it, and once more with the figures.
         _keep_picture(run, inventory, outcomes)
-        usage, space = _measured(site, inventory, outcomes)
+        usage, space = _measured(home, inventory, outcomes)
     else:
-        usage, space = inventory.usage, site.store.database_space()
+        usage, space = inventory.usage, home.store.database_space()
     _keep_picture(run, msgspec.structs.replace(inventory, usage=usage), outcomes)
     return report_on(
         _without_what_was_left(plan, outcomes),
         inventory,
-        site.policy,
+        home.policy,
         outcomes,
         sweep=sweep_id,
         dry_run=False,
@@ -181,27 +181,27 @@ def _swept(run: Run, stuck: list[str]) -> SweepReport:
 
 
 def _removed(run: Run, sweep_id: str) -> tuple[Outcome, ...]:
-    site, notes, plan = run.site, run.notes, run.plan
+    home, notes, plan = run.home, run.notes, run.plan
     if notes.fact(FIRST_REMOVAL) is None:
         notes.write(lambda ledger: ledger.remember(FIRST_REMOVAL, sweep_id))
-    if notes.fact(STORE) != site.store.name:
-        notes.write(lambda ledger: ledger.remember(STORE, site.store.name))
-    with site.store.moving_files(*ASIDE) as files:
+    if notes.fact(STORE) != home.store.name:
+        notes.write(lambda ledger: ledger.remember(STORE, home.store.name))
+    with home.store.moving_files(*ASIDE) as files:
         effects = StoreEffects(
-            site.store,
-            site.workspace.vault,
+            home.store,
+            home.workspace.vault,
             files,
-            tool_output_above=site.policy.tool_output_above,
+            tool_output_above=home.policy.tool_output_above,
             changed_rows=int(notes.fact(CHANGED_ROWS) or 0),
             sweep=sweep_id,
             now=plan.now,
             archived_at=stamp(run.inventory.clock, now=plan.now),
             stop=run.stop,
         )
-        observer = TellingPlugins(run.observer, site, run.inventory)
+        observer = TellingPlugins(run.observer, home, run.inventory)
         outcomes = _carry_out(plan.removals(), effects, observer, notes, sweep_id)
     notes.write(lambda ledger: ledger.remember(CHANGED_ROWS, str(effects.changed_rows)))
-    looked = tuple(looked_through(outcomes, site.policy.tool_output_above))
+    looked = tuple(looked_through(outcomes, home.policy.tool_output_above))
     notes.write(lambda ledger: ledger.note_looked_through(looked))
     return outcomes
 
@@ -219,9 +219,9 @@ def _without_what_was_left(plan: Plan, outcomes: Sequence[Outcome]) -> Plan:
     return msgspec.structs.replace(plan, steps=tuple(it for it in plan.steps if id(it) not in left))
 
 
-def _plan(site: Home, *, now: float) -> tuple[Inventory, Plan]:
-    inventory = site.take_inventory(now=now)
-    return inventory, decide(inventory, site.policy, now=now)
+def _plan(home: Home, *, now: float) -> tuple[Inventory, Plan]:
+    inventory = home.take_inventory(now=now)
+    return inventory, decide(inventory, home.policy, now=now)
 
 
 def _carry_out(
@@ -261,11 +261,11 @@ def _forget_routes(index: RouteIndex | None, inventory: Inventory, plan: Plan, c
 
 
 def _measured(
-    site: Home, inventory: Inventory, outcomes: Sequence[Outcome]
+    home: Home, inventory: Inventory, outcomes: Sequence[Outcome]
 ) -> tuple[Usage, DatabaseSpace | None]:
     """What is stored after a sweep. A database that is locked just now must not hide what was done."""
     try:
-        return site.usage(), site.store.database_space()
+        return home.usage(), home.store.database_space()
     except StoreUnreadable:
         freed = sum(outcome.freed_bytes for outcome in outcomes)
         before = inventory.usage
@@ -278,9 +278,9 @@ def _keep_picture(run: Run, inventory: Inventory, outcomes: Sequence[Outcome]) -
     Whose policy or store was that of one run has not seen the home as it is: it is looked at once more.
     """
     plan = run.plan
-    if run.site.regular is not None:
+    if run.home.regular is not None:
         try:
-            inventory, plan = _plan(run.site.regular, now=plan.now)
+            inventory, plan = _plan(run.home.regular, now=plan.now)
         except StoreUnreadable:
             return  # what was done must not be hidden, and the picture of another sweep does for now
         outcomes = ()

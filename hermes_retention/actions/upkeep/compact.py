@@ -14,16 +14,16 @@ from pathlib import Path
 
 import msgspec
 
+from hermes_retention.actions.sweep.recovery import recover_database
 from hermes_retention.disk.directories import Directory
 from hermes_retention.home.home import Home
-from hermes_retention.home.workspace import FOLDER, free_bytes
+from hermes_retention.home.workspace import COMPACT, free_bytes
 from hermes_retention.model.errors import CompactionRefused
 from hermes_retention.model.text import words
 from hermes_retention.stores.base import CompactObserver, Compactor, DatabaseSpace
 
 COMPACT_ABOVE = 0.25
 """The free share from which compacting is worth it."""
-_PART = "compact"
 NOTHING = "nothing was changed"
 
 
@@ -95,34 +95,19 @@ def compact(
 def _compact(
     site: Home, compactor: Compactor, above: float, environ: Mapping[str, str], observer: CompactObserver
 ) -> CompactReport:
-    if not (site.workspace.root / _PART).exists():  # else something may be left to clear up
+    if not site.path.joinpath(*COMPACT).exists():  # else something may be left to clear up
         first_look = preview(site, above=above, environ=environ)
         if not first_look.worthwhile:
             return first_look
     site.workspace.check()
     with site.workspace.locked(), _system_errors_told(compactor.database):
-        recover(site)
+        recover_database(site)
         report = preview(site, above=above, environ=environ)
         if report.worthwhile:
             with _folder(site, compactor.database) as folder:
                 compactor.rewrite(folder, free_bytes(site.path), observer)
             report = msgspec.structs.replace(report, compacted=True, bytes_after=compactor.size_bytes())
     return report
-
-
-def recover(site: Home) -> None:
-    """Clear up what a killed ``compact`` left; the lock of the home is held.
-
-    Raises ``CompactionRefused`` when a person must settle which database is the right one.
-    """
-    try:
-        folder = Directory.open(site.path, FOLDER, _PART)
-    except FileNotFoundError:
-        return
-    with folder:
-        compactor = site.store.compactor({})
-        if compactor is not None:
-            compactor.recover(folder)
 
 
 def _compactor(site: Home, environ: Mapping[str, str]) -> Compactor:
@@ -147,7 +132,7 @@ def _space(compactor: Compactor, site: Home) -> DatabaseSpace:
 @contextlib.contextmanager
 def _folder(site: Home, path: Path) -> Iterator[Directory]:
     """Where the copies lie."""
-    with Directory.create(site.path, FOLDER, _PART) as folder:
+    with Directory.create(site.path, *COMPACT) as folder:
         if os.fstat(folder.descriptor).st_dev != path.lstat().st_dev:
             raise CompactionRefused(
                 str(folder.path),

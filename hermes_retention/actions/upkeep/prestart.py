@@ -50,18 +50,18 @@ class PrestartReport(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.swept.exit_code, self.dropped.exit_code)
 
 
-def prestart(site: Home, store: StartingStore, *, limits: ResumeLimits, clock: Clock) -> PrestartReport:
+def prestart(home: Home, store: StartingStore, *, limits: ResumeLimits, clock: Clock) -> PrestartReport:
     """Do all of it. Raises as ``sweep`` does; what was done until then stays done.
 
-    ``store`` is that of ``site`` with other eyes.
+    ``store`` is that of ``home`` with other eyes.
     """
-    swept = sweep(site, clock=clock, origin=ORIGIN)
-    dropped = sweep(_narrowed(site, store), clock=clock, origin=ORIGIN)
-    with site.workspace.locked():
+    swept = sweep(home, clock=clock, origin=ORIGIN)
+    dropped = sweep(_narrowed(home, store), clock=clock, origin=ORIGIN)
+    with home.workspace.locked():
         resumed, surplus = _chosen(store.interrupted(now=clock()), limits, now=clock())
         cleared = store.clear_resume_marks(surplus) if surplus else []
     return PrestartReport(
-        home=str(site.path),
+        home=str(home.path),
         dry_run=False,
         swept=swept,
         dropped=dropped,
@@ -71,16 +71,16 @@ def prestart(site: Home, store: StartingStore, *, limits: ResumeLimits, clock: C
 
 
 def preview_prestart(
-    site: Home, store: StartingStore, *, limits: ResumeLimits, clock: Clock
+    home: Home, store: StartingStore, *, limits: ResumeLimits, clock: Clock
 ) -> PrestartReport:
     """What ``prestart`` would do now. Changes nothing."""
-    swept = preview(site, clock=clock)
-    dropped = preview(_narrowed(site, store), clock=clock)
+    swept = preview(home, clock=clock)
+    dropped = preview(_narrowed(home, store), clock=clock)
     gone = {step.session_id for report in (swept, dropped) for step in report.steps if step.artifacts}
     left = [it for it in store.interrupted(now=clock()) if it.candidate.session_id not in gone]
     resumed, surplus = _chosen(left, limits, now=clock())
     return PrestartReport(
-        home=str(site.path),
+        home=str(home.path),
         dry_run=True,
         swept=swept,
         dropped=dropped,
@@ -89,11 +89,11 @@ def preview_prestart(
     )
 
 
-def _narrowed(site: Home, store: StartingStore) -> Home:
+def _narrowed(home: Home, store: StartingStore) -> Home:
     """The same home, of which ``store`` shows only what goes at once, into the archive whatever its class."""
     lifecycle = Lifecycle(files_after=0, idle_after=None, keep_failed=0)
     policy = Policy(dict.fromkeys(SessionClass, lifecycle), min_age=MIN_AGE_FLOOR, leftovers_after=None)
-    return site.for_one_run(policy, store=store)
+    return home.for_one_run(policy, store=store)
 
 
 def _chosen(

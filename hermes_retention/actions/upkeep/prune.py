@@ -15,7 +15,6 @@ from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import UsageError
 from hermes_retention.model.plan import Action, Liveness, Rule, Step
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.text import printable
 from hermes_retention.policy.lifecycle import OnReset, Policy
 
 REMOVAL = "archive remove"
@@ -53,40 +52,40 @@ def prune_policy(policy: Policy, classes: Collection[SessionClass], *, older_tha
     )
 
 
-def discard(site: Home, session_ids: Sequence[str], *, now: float) -> int:
+def discard(home: Home, session_ids: Sequence[str], *, now: float) -> int:
     """Remove every archived copy of these sessions. Returns the stored bytes that they took.
 
     Raises ``UsageError`` when one of them is held, ``SweepRunning`` when the home is busy, ``VaultDamaged``
     when a partition cannot be read; nothing has been removed then.
     """
-    site.workspace.check()
-    with site.workspace.locked():
-        require_not_held(site, session_ids)
+    home.workspace.check()
+    with home.workspace.locked():
+        require_not_held(home, session_ids)
         outcomes = []
         for session_id in session_ids:
-            copies, damages = archived_copies(site, session_id)
+            copies, damages = archived_copies(home, session_id)
             if damages:
                 raise damages[0]
             outcomes += [Outcome(_step(session_id, one)) for one in copies]
-        with site.workspace.ledger() as ledger:
-            before = site.usage().total_bytes
+        with home.workspace.ledger() as ledger:
+            before = home.usage().total_bytes
             entry = ledger.begin_sweep(started_at=now, origin=REMOVAL)
-            site.workspace.vault.remove_sessions(session_ids)
+            home.workspace.vault.remove_sessions(session_ids)
             ledger.note(entry, outcomes)
-            after = site.usage().total_bytes
+            after = home.usage().total_bytes
             totals = {"expired": len(outcomes), "bytes_before": before, "bytes_after": after}
             ledger.finish_sweep(entry, finished_at=now, totals=totals)
     return sum(outcome.step.bytes for outcome in outcomes)
 
 
-def require_not_held(site: Home, session_ids: Sequence[str]) -> None:
+def require_not_held(home: Home, session_ids: Sequence[str]) -> None:
     """Raise ``UsageError`` when a person holds one of these sessions."""
-    holds = site.workspace.holds.load()
+    holds = home.workspace.holds.load()
     for session_id in session_ids:
         if session_id in holds:
-            reason = printable(holds[session_id].reason)
+            reason = holds[session_id].reason
             raise UsageError(
-                f"session {printable(session_id)}",
+                f"session {session_id}",
                 f"it is held{f' ({reason})' if reason else ''}",
                 consequence="nothing was removed",
                 cure="'hermes-retention hold remove' lets go of it.",

@@ -57,7 +57,6 @@ there is none.""",
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Sweep, or say why not."""
-    from hermes_retention.actions.sweep.mode import may_remove
     from hermes_retention.cli.output.progress import Found
     from hermes_retention.settings.forms import Mode
 
@@ -72,9 +71,15 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         return _preview(context, arguments, why=DRY_RUN)
     if mode is Mode.OBSERVE:
         return _preview(context, arguments, why=OBSERVING)
-    if arguments.yes or may_remove(home):
+    if arguments.yes or _is_agreed(home):
         return _sweep(context, arguments)
     return _first_sweep(context, arguments)
+
+
+def _is_agreed(home: Home) -> bool:
+    from hermes_retention.actions.sweep.mode import may_remove
+
+    return may_remove(home)
 
 
 def watched(context: Context) -> Watch:

@@ -57,28 +57,28 @@ def run_demo(page: Page, *, clock: Clock, keep: bool = False) -> int:
     return ExitCode.DONE if is_proved else ExitCode.SOME_FAILED
 
 
-def _tour(page: Page, site: Home, made: Made, clock: Clock) -> bool:
-    files = site.store.files_directory
-    with site.workspace.locked():
-        site.workspace.holds.add(made.to_hold, Hold(_HELD_BECAUSE, since=clock()))
-    usage, before = site.usage(), prints_of_files(files)
-    report = sweep(site, clock=clock, origin="demo")
-    after, archived = prints_of_files(files), prints_in_vault(site.workspace.vault)
+def _tour(page: Page, home: Home, made: Made, clock: Clock) -> bool:
+    files = home.store.files_directory
+    with home.workspace.locked():
+        home.workspace.holds.add(made.to_hold, Hold(_HELD_BECAUSE, since=clock()))
+    usage, before = home.usage(), prints_of_files(files)
+    report = sweep(home, clock=clock, origin="demo")
+    after, archived = prints_of_files(files), prints_in_vault(home.workspace.vault)
     comparison = compare(before, after, archived)
-    show_balance(page, report, Balance(len(before), len(after), len(archived), usage, site.usage()))
+    show_balance(page, report, Balance(len(before), len(after), len(archived), usage, home.usage()))
     show_reasons(page, report.steps)
-    is_same = _restore_one(page, site, report, before, now=clock())
+    is_same = _restore_one(page, home, report, before, now=clock())
     show_proof(page, comparison)
     return is_same and not comparison.lost and comparison.in_vault > 0 and report.exit_code is ExitCode.DONE
 
 
 def _restore_one(
-    page: Page, site: Home, report: SweepReport, before: Mapping[str, Print], *, now: float
+    page: Page, home: Home, report: SweepReport, before: Mapping[str, Print], *, now: float
 ) -> bool:
     """Put a chat back and show its files as they were and as they are; whether they are the same."""
     chosen = max(filter(_is_archived_chat, report.steps), key=_has_a_transcript)
-    restore_sessions(site, [chosen.session_id], now=now)
-    back = prints_of_files(site.store.files_directory)
+    restore_sessions(home, [chosen.session_id], now=now)
+    back = prints_of_files(home.store.files_directory)
     show_restored(page, chosen, before, back)
     return all(back.get(artifact.name) == before[artifact.name] for artifact in chosen.artifacts)
 
