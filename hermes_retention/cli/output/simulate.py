@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from hermes_retention.actions.inspect.simulate import Course, Simulation
-from hermes_retention.cli.output.layout import bar
-from hermes_retention.cli.output.page import Column, Page, Style, Table
+from hermes_retention.cli.output.page import Column, Page, Style, Table, bar
 from hermes_retention.model.session import Usage
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size, format_time

@@ -15,8 +15,7 @@ from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.upkeep.prune import REMOVAL
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.cli.output.json_output import space_object
-from hermes_retention.cli.output.layout import bar
-from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table, bar
 from hermes_retention.cli.output.words import TO_DO
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Occasion

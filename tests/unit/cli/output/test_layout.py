@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.cli.output.layout import (
+from hermes_retention.cli.output.page import (
     Column,
     Fit,
+    PlainPage,
     Table,
-    aligned,
     bar,
     cells,
-    column_widths,
     cut_end,
     cut_middle,
 )
@@ -53,21 +55,33 @@ TABLE = Table(
 )
 
 
+def shown(width: int | None) -> list[str]:
+    stream = io.StringIO()
+    PlainPage(stream, width).table(TABLE)
+    return stream.getvalue().splitlines()
+
+
 def test_columns_are_as_wide_as_their_widest_text_without_a_limit() -> None:
-    widths = column_widths(TABLE, None)
-    assert widths == [28, 5, 24]
-    assert aligned(TABLE, TABLE.rows[1], widths) == "日本" + " " * 26 + "10 KB  new"
+    assert shown(None)[1] == "  session_20261010_080000.json    1 B  because it is old enough"
+    assert shown(None)[2] == "  日本" + " " * 26 + "10 KB  new"
+    assert shown(100) == shown(None)
 
 
 def test_the_widest_column_gives_way_first() -> None:
-    widths = column_widths(TABLE, 40)
-    assert sum(widths) + 4 == 40
-    assert widths[1] == 5
-    assert abs(widths[0] - widths[2]) <= 1
+    name, size, why = (part.strip() for part in re.split(r"  +", shown(42)[1].strip(), maxsplit=2))
+    assert cells(shown(42)[1]) <= 42
+    assert size == "1 B"
+    assert "…" in name
+    assert "…" in why
+    assert abs(cells(name) - cells(why)) <= 2  # a blank before the … goes too
 
 
 def test_a_column_never_becomes_too_narrow_to_tell_apart() -> None:
-    assert column_widths(TABLE, 5) == [10, 5, 10]
+    assert shown(7) == [
+        "  name         size  why",
+        "  sessi…json    1 B  because i…",
+        "  日本        10 KB  new",
+    ]
 
 
 @pytest.mark.parametrize(
