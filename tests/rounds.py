@@ -8,7 +8,7 @@ from pathlib import Path
 
 from homes import NOW, HomeBuilder
 
-from hermes_retention.gateway.sweep_job import Chore, Rounds
+from hermes_retention.gateway.sweep_job import Chore, SweepJob
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.plugins import Extensions
 
@@ -41,9 +41,9 @@ def rounds_of(
     extensions: Callable[[], Extensions] = Extensions,
     chores: Sequence[Chore] = (),
     **settings: str,
-) -> Rounds:
-    """Rounds over ``home`` under these settings (``MODE="enforce"``)."""
-    return Rounds(
+) -> SweepJob:
+    """The work of a gateway on ``home`` under these settings (``MODE="enforce"``)."""
+    return SweepJob(
         home.path if isinstance(home, HomeBuilder) else home,
         environ={f"HERMES_RETENTION_{name}": text for name, text in settings.items()},
         clock=clocks.wall,
@@ -55,7 +55,7 @@ def rounds_of(
     )
 
 
-def pass_until_next(rounds: Rounds, clocks: Clocks) -> None:
+def pass_until_next(rounds: SweepJob, clocks: Clocks) -> None:
     """Sleep until the next regular sweep, and let it come."""
     left = rounds.schedule.seconds_left(tick=clocks.tick)
     assert left is not None

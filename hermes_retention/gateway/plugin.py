@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hermes_retention.gateway.cap_watch import CapWork
     from hermes_retention.gateway.host import HostGateway
-    from hermes_retention.gateway.sweep_job import Chore, Rounds
+    from hermes_retention.gateway.sweep_job import Chore, SweepJob
     from hermes_retention.gateway.worker import Work
     from hermes_retention.model.stop import Stop
     from hermes_retention.plugins import Extensions
@@ -63,7 +63,7 @@ class RetentionPlugin:
         """Told of each call of the model by a host that can, and asked whether a session may go on."""
         self._plugins = plugins
         self._chores = chores
-        self._rounds: Rounds | None = None
+        self._sweep_job: SweepJob | None = None
         self._is_up = False
         atexit.register(self.worker.stop)
         atexit.register(self.caps.stop)
@@ -152,11 +152,11 @@ class RetentionPlugin:
     # -- on the worker's thread ----------------------------------------------------------------------
 
     def _open_work(self, stop: Stop) -> Work:
-        from hermes_retention.gateway.sweep_job import Rounds
+        from hermes_retention.gateway.sweep_job import SweepJob
 
         if self.home is None:
             raise LookupError("no home")
-        self._rounds = Rounds(
+        self._sweep_job = SweepJob(
             self.home,
             environ=self.environ,
             clock=self.clock,
@@ -166,11 +166,11 @@ class RetentionPlugin:
             index=self.host,
             chores=self._chores,
         )
-        return self._rounds
+        return self._sweep_job
 
     def _begin(self) -> None:
-        if self._rounds is not None:
-            self._rounds.begin()
+        if self._sweep_job is not None:
+            self._sweep_job.begin()
 
     def _extensions(self) -> Extensions:
         from hermes_retention.plugins import Extensions, plugin_manager

@@ -66,7 +66,7 @@ Chore: TypeAlias = Callable[[Swept], object]
 """Something to do on the worker's thread after each sweep. It may raise: that costs one warning."""
 
 
-class Rounds:
+class SweepJob:
     """The work of one home. All methods are called on one thread, but for ``keep`` at the end."""
 
     def __init__(  # noqa: PLR0913 - one home, its clocks, and who else has a say

@@ -14,7 +14,7 @@ from sites import site_of
 
 from hermes_retention.actions.inspect.status import take_status
 from hermes_retention.actions.sweep.mode import may_remove
-from hermes_retention.gateway.sweep_job import Rounds, Swept
+from hermes_retention.gateway.sweep_job import SweepJob, Swept
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.home.workspace import Workspace
 
@@ -60,7 +60,7 @@ def queue(home: HomeBuilder, *pending: Pending) -> None:
         ledger.queue.add(pending)
 
 
-def began(rounds: Rounds) -> Rounds:
+def began(rounds: SweepJob) -> SweepJob:
     rounds.begin()
     return rounds
 
