@@ -58,18 +58,10 @@ def _duration(text: str, *, form: str = DURATION_FORM) -> int:
         raise ValueError(_wrong(text, form)) from None
 
 
-def _minimum_age(text: str) -> int:
-    form = f"{DURATION_FORM}; at least {MIN_AGE_FLOOR}s"
+def _long_duration(text: str, *, floor: int) -> int:
+    form = f"{DURATION_FORM}; at least {floor}s"
     seconds = _duration(text, form=form)
-    if seconds < MIN_AGE_FLOOR:
-        raise ValueError(f"too short; write {form}")
-    return seconds
-
-
-def _interval(text: str) -> int:
-    form = f"{DURATION_FORM}; at least {SHORTEST_INTERVAL}s"
-    seconds = _duration(text, form=form)
-    if seconds < SHORTEST_INTERVAL:
+    if seconds < floor:
         raise ValueError(f"too short; write {form}")
     return seconds
 
@@ -226,25 +218,21 @@ def _wrong(text: str, form: str) -> str:
     return f"write {form}"
 
 
+_ShownDuration = PlainSerializer(format_setting_duration, when_used="json")
+_ShownSize = PlainSerializer(_show_size, when_used="json")
+_ShownNumber = PlainSerializer(_show_number, when_used="json")
+
 MinimumAge = Annotated[
-    int, BeforeValidator(_minimum_age), PlainSerializer(format_setting_duration, when_used="json")
-]
-Duration = Annotated[
-    int, BeforeValidator(_duration), PlainSerializer(format_setting_duration, when_used="json")
+    int, BeforeValidator(functools.partial(_long_duration, floor=MIN_AGE_FLOOR)), _ShownDuration
 ]
 Interval = Annotated[
-    int, BeforeValidator(_interval), PlainSerializer(format_setting_duration, when_used="json")
+    int, BeforeValidator(functools.partial(_long_duration, floor=SHORTEST_INTERVAL)), _ShownDuration
 ]
-DurationOrNever = Annotated[
-    int | None,
-    BeforeValidator(_duration_or_never),
-    PlainSerializer(format_setting_duration, when_used="json"),
-]
-SizeOrOff = Annotated[
-    int | None, BeforeValidator(_size_or_off), PlainSerializer(_show_size, when_used="json")
-]
-Budget = Annotated[int | None, BeforeValidator(_budget), PlainSerializer(_show_size, when_used="json")]
-OutputSize = Annotated[int, BeforeValidator(_output_size), PlainSerializer(_show_size, when_used="json")]
+Duration = Annotated[int, BeforeValidator(_duration), _ShownDuration]
+DurationOrNever = Annotated[int | None, BeforeValidator(_duration_or_never), _ShownDuration]
+SizeOrOff = Annotated[int | None, BeforeValidator(_size_or_off), _ShownSize]
+Budget = Annotated[int | None, BeforeValidator(_budget), _ShownSize]
+OutputSize = Annotated[int, BeforeValidator(_output_size), _ShownSize]
 Share = Annotated[float, BeforeValidator(_share), PlainSerializer(_show_share, when_used="json")]
 Count = Annotated[int, BeforeValidator(_count), PlainSerializer(str, when_used="json")]
 ByteLimit = Annotated[int, BeforeValidator(_byte_limit), PlainSerializer(str, when_used="json")]
@@ -252,12 +240,8 @@ Flag = Annotated[bool, BeforeValidator(_flag), PlainSerializer(_show_flag, when_
 FileOrUnset = Annotated[Path | None, BeforeValidator(_file), PlainSerializer(_show_file, when_used="json")]
 ModeOrUnset = Annotated[Mode | None, BeforeValidator(_mode)]
 ResetAction = Annotated[OnReset, BeforeValidator(functools.partial(_choice, of=OnReset))]
-LimitOrOff = Annotated[
-    int | None, BeforeValidator(_limit_or_off), PlainSerializer(_show_number, when_used="json")
-]
-DollarsOrOff = Annotated[
-    float | None, BeforeValidator(_dollars_or_off), PlainSerializer(_show_number, when_used="json")
-]
+LimitOrOff = Annotated[int | None, BeforeValidator(_limit_or_off), _ShownNumber]
+DollarsOrOff = Annotated[float | None, BeforeValidator(_dollars_or_off), _ShownNumber]
 AnyAction = Annotated[Reaction, BeforeValidator(functools.partial(_choice, of=Reaction))]
 ActionOfOneRun = Annotated[
     Reaction,

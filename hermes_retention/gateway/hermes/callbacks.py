@@ -215,10 +215,13 @@ def notice_as_answer(text: str) -> SimpleNamespace:
 
 def _route_key(platform: str | None) -> str:
     """The key of the chat in which this thread works, as the gateway itself told it; empty without one."""
+    return "" if (platform or "") in _WITHOUT_ROUTE else said_by_gateway("HERMES_SESSION_KEY")
+
+
+def said_by_gateway(name: str) -> str:
+    """What the gateway says of the message that this thread works on; empty without a gateway."""
     context = sys.modules.get("gateway.session_context")
-    if context is None or (platform or "") in _WITHOUT_ROUTE:
-        return ""
-    return str(context.get_session_env("HERMES_SESSION_KEY", "") or "")
+    return "" if context is None else str(context.get_session_env(name, "") or "")
 
 
 def _tokens(usage: Mapping[str, object]) -> float:

@@ -8,8 +8,9 @@ is heavy is loaded when the tool is called. What must not live here: searching.
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Protocol
+
+from hermes_retention.gateway.hermes.callbacks import said_by_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -164,7 +165,7 @@ def who_asks(session: SessionMetadata | None) -> Asker | None:
     """
     if session is None or not session.user_id or not session.source:
         return None
-    said = {name: _said_by_gateway(f"HERMES_SESSION_{name}") for name in ("USER_ID", "PLATFORM", "KEY")}
+    said = {name: said_by_gateway(f"HERMES_SESSION_{name}") for name in ("USER_ID", "PLATFORM", "KEY")}
     if said["USER_ID"] not in ("", session.user_id) or said["PLATFORM"] not in ("", session.source):
         return None
     route = session.route_key or said["KEY"]
@@ -177,12 +178,6 @@ def _is_private(route: str) -> bool:
     """``agent:main:telegram:dm:…``: the fourth part says what kind of a chat it is."""
     parts = route.split(":")
     return len(parts) > 3 and parts[0] == "agent" and parts[3] == "dm"  # noqa: PLR2004 - the fourth
-
-
-def _said_by_gateway(name: str) -> str:
-    """What the gateway says of the message that this thread works on; empty without a gateway."""
-    context = sys.modules.get("gateway.session_context")
-    return "" if context is None else str(context.get_session_env(name, "") or "")
 
 
 def _object(found: FoundSession) -> dict[str, Any]:
