@@ -34,10 +34,9 @@ def test_design_names_modules_that_there_are(figures: house.House) -> None:
     design = (ROOT / "docs" / "design.md").read_text("utf-8")
     section = design.partition("\n### Inside the rooms\n")[2].partition("\n#")[0]
     modules = {module.name for module in figures.modules}
-    for paragraph in section.strip().split("\n\n"):
-        room, *named = re.findall(r"`([a-z_/.]+)`", paragraph)
-        assert paragraph.startswith(f"In `{room}`, ")
-        for name in named:
+    _, *told = re.split(r"(?:^|\s)In `([a-z_/]+)`, ", section)
+    for room, text in zip(told[::2], told[1::2], strict=True):
+        for name in re.findall(r"`([a-z_/.]+)`", text):
             inside = name.replace("/", ".") if "/" in name else f"{room.replace('/', '.')}.{name}"
             assert {inside, f"{inside}.__init__"} & modules, f"{room} has no {name}"
 
