@@ -14,13 +14,12 @@ from operator import attrgetter
 import msgspec
 
 from hermes_retention.model.plan import Action, Liveness, Plan, Rule, Step, Tier
-from hermes_retention.model.session import Inventory, Session, SessionClass
+from hermes_retention.model.session import ArchivedSession, Inventory, Session, SessionClass
 from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_duration
 from hermes_retention.policy.budget import needs, reclaim, thin_out
 from hermes_retention.policy.case import Because, Case, World, has_messages
 from hermes_retention.policy.clock import SETTLED_SECONDS, check_clock
-from hermes_retention.policy.expiry import expiring
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.policy.liveness import assess, families
 from hermes_retention.policy.records import RecordUnit, leaving_together
@@ -226,18 +225,46 @@ def _in_order(steps: Iterable[Step]) -> list[Step]:
 
 
 def _expired(cases: Iterable[Case], inventory: Inventory, policy: Policy, *, now: float) -> list[Step]:
-    """What becomes of the archived copies."""
+    """A step for each archived copy whose time is over, partition by partition.
+
+    An expired copy is gone for good, so everything that keeps a session in the store keeps its copy as well.
+    """
     if not inventory.archived:
         return []
-    live: set[str] = set()
+    protected = {*inventory.holds}
     restored: dict[str, float] = {}
     for case in cases:
         if case.assessment.liveness is Liveness.LIVE:
-            live.add(case.session.id)
+            protected.add(case.session.id)
         if case.session.restored_at is not None:
             restored[case.session.id] = case.session.restored_at
-    protected = {*inventory.holds, *live}
-    return expiring(inventory.archived, policy, protected=protected, restored=restored, now=now)
+    steps = [
+        step
+        for copy in inventory.archived
+        if copy.id not in protected
+        and (step := _expiry(copy, policy, restored.get(copy.id, 0.0), now=now)) is not None
+    ]
+    return sorted(steps, key=attrgetter("partition", "session_id"))
+
+
+def _expiry(copy: ArchivedSession, policy: Policy, restored_at: float, *, now: float) -> Step | None:
+    after = policy.lifecycles[copy.session_class].archive_after
+    # What a person put back starts its time anew, in the vault as well.
+    old = now - max(copy.archived_at, restored_at)
+    # A time that is no time says nothing about an age.
+    if after is None or not (copy.archived_at > 0 and old >= max(after, policy.settle_time)):
+        return None
+    return Step(
+        session_id=copy.id,
+        session_class=copy.session_class,
+        liveness=Liveness.ARCHIVED,
+        action=Action.EXPIRE,
+        tier=None,
+        rule=Rule.ARCHIVE_AFTER,
+        reason=f"archived {format_duration(old)} ago, expires after {format_duration(after)}",
+        bytes=copy.stored_bytes,
+        partition=copy.partition,
+    )
 
 
 def _clock_warnings(assessed: Assessed, policy: Policy, *, now: float) -> Iterator[str]:

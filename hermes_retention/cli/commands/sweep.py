@@ -155,8 +155,7 @@ def _finish(
     """Show the report; ``why`` says why nothing was removed."""
     import msgspec
 
-    from hermes_retention.cli.output.sweep import Details, show_sweep
-    from hermes_retention.cli.output.sweep_json import sweep_object
+    from hermes_retention.cli.output.sweep import Details, show_sweep, sweep_object
 
     warnings = [*report.warnings, *context.store.host_warnings()]
     if context.json:

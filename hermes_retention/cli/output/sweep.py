@@ -1,20 +1,28 @@
-"""A sweep on one screen: what was found, what happened and why, before and after, and how to undo it."""
+"""A sweep on one screen: what was found, what happened and why, before and after, and how to undo it.
+
+And the same as the one JSON object that ``docs/reference/sweep-json.md`` describes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from hermes_retention.actions.sweep.report import Counts, SweepReport
+from hermes_retention.actions.sweep.spot_check import Drill
+from hermes_retention.cli.output.json_output import space_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
 from hermes_retention.home.ledger import Outcome
-from hermes_retention.model.plan import Action, Tier
+from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.text import counted, printable
 from hermes_retention.model.units import format_size
 
+FORMAT = 1
+"""Of the JSON object."""
 FEW = 10
 """How many lines of a kind are shown without ``-v``."""
 _COUNTED = "Session files, the used part of state.db, archive and ledger"
@@ -186,3 +194,50 @@ def _freed(report: SweepReport) -> str:
     if report.bytes_freed < 0:
         return f"{format_size(-report.bytes_freed)} more"
     return f"{format_size(report.bytes_freed)} freed"
+
+
+def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable[str] = ()) -> dict[str, Any]:
+    """``report`` as plain JSON data; every text in it is valid Unicode on one line."""
+    return {
+        "format": FORMAT,
+        "sweep": report.sweep,
+        "dry_run": report.dry_run,
+        "home": printable(report.home),
+        "seconds": report.seconds,
+        "sessions": report.sessions,
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "bytes_freed": report.bytes_freed,
+        "drill": None if report.drill is None else _drill_object(report.drill),
+        "database": space_object(report.database),
+        "routes_dropped": report.routes_dropped,
+        "counts": msgspec.structs.asdict(report.counts),
+        "steps": [_step_object(step) for step in report.steps if kept_too or step.action is not Action.KEEP],
+        "failures": [
+            {"session_id": printable(outcome.step.session_id), "error": printable(str(error))}
+            for outcome in report.failures
+            for error in outcome.errors
+        ],
+        "unknown": [{"name": printable(one.name), "why": printable(one.why)} for one in report.unknown],
+        "warnings": [printable(warning) for warning in (*report.warnings, *more_warnings)],
+    }
+
+
+def _drill_object(drill: Drill) -> dict[str, Any]:
+    return {
+        "sessions": drill.sessions,
+        "bytes": drill.bytes,
+        "damages": [printable(line) for line in drill.damages],
+    }
+
+
+def _step_object(step: Step) -> dict[str, Any]:
+    return {
+        "session_id": printable(step.session_id),
+        "class": step.session_class.value,
+        "liveness": step.liveness.value,
+        "verdict": step.verdict,
+        "rule": step.rule,
+        "reason": printable(step.reason),
+        "bytes": step.bytes,
+    }
