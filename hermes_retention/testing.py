@@ -285,12 +285,12 @@ class StoreContract:
         if not chosen:  # this host has no index
             return
         session, entry = chosen[0], _entry_of(chosen[0])
-        files = [it for _, it in _files([session])]
-        kept = {it.name: (_path(store, session, it), _path(store, session, it).read_bytes()) for it in files}
+        paths = [_path(store, session, artifact) for _, artifact in _files([session])]
+        kept = {path: path.read_bytes() for path in paths}
         with store.moving_files(*ASIDE) as moving:
             content = b"" if entry is None else b"".join(moving.read(session.id, entry))
         self._take_away(store, [session])
-        for path, text in kept.values():
+        for path, text in kept.items():
             path.write_bytes(text)
         told = store.put_entries_back({session.id: content})[session.id]
         _require(told.error is None and not told.already_there, f"the entry comes back: {told}")
@@ -463,7 +463,7 @@ def _with_files(scan: Scan) -> list[Session]:
 
 
 def _entry_of(session: Session) -> Artifact | None:
-    return next((it for it in session.artifacts if it.kind is ArtifactKind.ENTRY), None)
+    return next((one for one in session.artifacts if one.kind is ArtifactKind.ENTRY), None)
 
 
 def _path(store: Store, session: Session, artifact: Artifact) -> Path:

@@ -126,7 +126,7 @@ def checkup(home: Path) -> Iterator[Finding]:
     version = _installed(HOST)
     yield _version(version)
     yield _configuration(home)
-    if version is not None and any(it.name == PLUGIN for it in metadata.entry_points(group=_GROUP)):
+    if version is not None and any(point.name == PLUGIN for point in metadata.entry_points(group=_GROUP)):
         for one in (home, *_profiles(home)):
             yield _plugin(one)
 

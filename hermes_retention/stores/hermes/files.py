@@ -143,7 +143,7 @@ def take(files: FilesBySession, key: str) -> tuple[Artifact, ...]:
     found = files.pop(key, None)
     if found is None:
         return ()
-    return tuple(sorted(found, key=lambda it: it.name)) if isinstance(found, list) else (found,)
+    return tuple(sorted(found, key=lambda artifact: artifact.name)) if isinstance(found, list) else (found,)
 
 
 class Ownership(msgspec.Struct, frozen=True, gc=False):

@@ -227,7 +227,7 @@ def _is_resting(path: Path) -> bool:
     """Whether nothing beside the database says that somebody works with it, or did not finish."""
     # The index of a log (-shm) says nothing: SQLite has just tried to make one.
     sides = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
-    return not any(it.exists() and it.stat().st_size for it in sides)
+    return not any(side.exists() and side.stat().st_size for side in sides)
 
 
 def _require_untouched(path: Path, database: sqlite3.Connection) -> None:

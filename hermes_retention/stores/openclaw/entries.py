@@ -131,7 +131,7 @@ def read_entry(key: str, value: bytes) -> IndexEntry | None:
     if facts is None or not isinstance(facts.session_id, str) or not facts.session_id:
         return None
     updated = _seconds(facts.updated_at)
-    used = [it for it in (updated, _seconds(facts.last_interaction_at)) if it is not None]
+    used = [time for time in (updated, _seconds(facts.last_interaction_at)) if time is not None]
     status = _status(facts)
     return IndexEntry(
         key,
@@ -151,8 +151,8 @@ def read_entry(key: str, value: bytes) -> IndexEntry | None:
 def metadata_of(key: str, value: bytes) -> SessionMetadata:
     """What a listing of the archive shows of an entry."""
     facts = _facts(value) or _Facts()
-    title = next((it for it in (facts.display_name, facts.label, facts.subject) if _is_name(it)), None)
-    channel = next((it for it in (facts.channel, facts.last_channel) if _is_name(it)), None)
+    title = next((name for name in (facts.display_name, facts.label, facts.subject) if _is_name(name)), None)
+    channel = next((name for name in (facts.channel, facts.last_channel) if _is_name(name)), None)
     return SessionMetadata(
         source=channel or read_key(key).source,
         title=title,

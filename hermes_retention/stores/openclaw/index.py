@@ -90,7 +90,7 @@ class SessionIndex:
     def excerpt(self, keys: Iterable[str]) -> bytes:
         """An index of these entries only, each as it stands in this one."""
         chosen = (self.members[key] for key in keys)
-        return b"{" + b",".join(self.content[it.start : it.end] for it in chosen) + _END
+        return b"{" + b",".join(self.content[span.start : span.end] for span in chosen) + _END
 
     def changed(self, changes: Mapping[str, bytes | None]) -> SessionIndex:
         """The index with other entries, as ``rewritten`` tells, in memory of its own."""

@@ -80,7 +80,7 @@ class _AgentMover:
                 error = self._why_it_stays(session_id, artifacts, index, known, now=now)
                 if error is not None:
                     needed[session_id] = error
-                elif any(it.kind is ArtifactKind.ENTRY for it in artifacts):
+                elif any(artifact.kind is ArtifactKind.ENTRY for artifact in artifacts):
                     gone.update(dict.fromkeys(known))
             return gone
 
@@ -118,7 +118,8 @@ class _AgentMover:
         members = self._seen().index.members
         if self._keys[0] is members:
             return
-        left = {it: keys for it, keys in self._keys[1].items() if it not in gone or keys[0] in members}
+        known = self._keys[1].items()
+        left = {own: keys for own, keys in known if own not in gone or keys[0] in members}
         self._keys = members, left
 
     def _why_it_stays(
@@ -130,13 +131,14 @@ class _AgentMover:
         *,
         now: float,
     ) -> RetentionError | None:
-        entry = next((it for it in artifacts if it.kind is ArtifactKind.ENTRY), None)
+        entry = next((artifact for artifact in artifacts if artifact.kind is ArtifactKind.ENTRY), None)
         # The archive has the bytes that the scan saw. Whatever the host wrote since is in no copy.
         if entry is not None and (not keys or fingerprint(index.excerpt(keys)) != entry.inode):
             why = "its entry changed since the scan" if keys else "its entry is gone since the scan"
             return ArtifactChanged(f"session {session_id}", why, consequence=_KEPT)
         # It was an orphan when it was archived; by now the host has taken its files up again.
-        if entry is None and keys and any(it.kind is not ArtifactKind.LEFTOVER for it in artifacts):
+        has_files = any(artifact.kind is not ArtifactKind.LEFTOVER for artifact in artifacts)
+        if entry is None and keys and has_files:
             why = "the index leads to it now"
             return ArtifactChanged(f"session {session_id}", why, consequence=_KEPT)
         # A transcript that somebody has locked is about to be written to, though nothing changed yet.

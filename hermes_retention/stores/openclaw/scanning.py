@@ -145,21 +145,21 @@ class _AgentScanner:
 
     def _session(self, session_id: str, files: list[Artifact]) -> Session:
         entries = self._entries.get(session_id, [])
-        files.sort(key=lambda it: it.name)
+        files.sort(key=lambda file: file.name)
         if not entries:
             return self._orphan(session_id, files)
-        entry = max(entries, key=lambda it: (it.key.is_main, it.key.session_class is SessionClass.CHAT))
+        entry = max(entries, key=lambda one: (one.key.is_main, one.key.session_class is SessionClass.CHAT))
         kind = entry.key.session_class
-        updated = max((it.updated_at for it in entries if it.updated_at is not None), default=None)
-        known = (entry_artifact(session_id, self._index, (it.text for it in entries), updated), *files)
+        updated = max((one.updated_at for one in entries if one.updated_at is not None), default=None)
+        known = (entry_artifact(session_id, self._index, (one.text for one in entries), updated), *files)
         return Session(
             joined(self._agent, session_id),
             kind,
             known,
             self._record(session_id, entries, entry, files),
-            tuple(Route(it.text, it.active_at, leaves_along=not it.key.is_main) for it in entries),
+            tuple(Route(one.text, one.active_at, leaves_along=not one.key.is_main) for one in entries),
             group=None if entry.key.series is None else f"{self._agent}:{entry.key.series}",
-            failed=any(it.failed for it in entries),
+            failed=any(one.failed for one in entries),
             scope=self._agent,
         )
 
@@ -174,10 +174,10 @@ class _AgentScanner:
     def _record(
         self, session_id: str, entries: list[IndexEntry], entry: IndexEntry, files: list[Artifact]
     ) -> Record:
-        started = [it.started_at for it in entries if it.started_at > 0]
-        ends = [it.ended_at for it in entries if it.ended_at is not None]
+        started = [one.started_at for one in entries if one.started_at > 0]
+        ends = [one.ended_at for one in entries if one.ended_at is not None]
         ended = max(ends) if len(ends) == len(entries) and entry.key.session_class in _ENDING else None
-        if any(it.status == RUNNING for it in entries):
+        if any(one.status == RUNNING for one in entries):
             ended = None
         return Record(
             source=entry.key.source,
@@ -196,10 +196,10 @@ class _AgentScanner:
         held = self._lock_on(files)
         if held is not None:
             return held
-        if not any(it.status == RUNNING for it in entries):
+        if not any(one.status == RUNNING for one in entries):
             return None
-        signs = [it.active_at for it in entries if it.active_at is not None]
-        signs += [it.mtime_ns / 1e9 for it in files if it.kind is not ArtifactKind.LEFTOVER]
+        signs = [one.active_at for one in entries if one.active_at is not None]
+        signs += [file.mtime_ns / 1e9 for file in files if file.kind is not ArtifactKind.LEFTOVER]
         seen = max(signs, default=0.0)
         return SHOWING_ACTIVITY if self._now - seen < SHOWS_ACTIVITY else None
 

@@ -96,10 +96,10 @@ class OpenClawStore(Store):
             unknown += found.unknown
             warnings += found.warnings
             other_bytes += found.other_bytes
-        sessions.sort(key=lambda it: it.id)
+        sessions.sort(key=lambda session: session.id)
         return Scan(
             sessions=tuple(sessions),
-            unknown=tuple(sorted(unknown, key=lambda it: it.name)),
+            unknown=tuple(sorted(unknown, key=lambda one: one.name)),
             other_bytes=other_bytes,
             warnings=(*warnings, *self._cache.warnings()),
         )
@@ -130,7 +130,7 @@ class OpenClawStore(Store):
         if self._moving is not None:
             return _described(self._moving, session_ids)
         agents = frozenset(find_agents(self._home)[0])
-        wanted = [it for it in session_ids if parted(it)[0] in agents]
+        wanted = [session_id for session_id in session_ids if parted(session_id)[0] in agents]
         if not wanted:
             return {}
         with moving(self._home, (), self._cache, self.waiting) as files:
@@ -192,7 +192,7 @@ class StartingOpenClawStore(OpenClawStore, StartingStore):
         sessions are read, all others are not.
         """
         found = super().scan(now=now)
-        interrupted = {it.candidate.session_id: it for it in self.interrupted(now=now)}
+        interrupted = {one.candidate.session_id: one for one in self.interrupted(now=now)}
         warnings = list(found.warnings)
         sessions = []
         for session in found.sessions:
@@ -213,7 +213,7 @@ class StartingOpenClawStore(OpenClawStore, StartingStore):
         found: list[InterruptedSession] = []
         for agent in find_agents(self.home)[0]:
             entries = [
-                it for it in self.scan_agent(agent, now=now).entries if it.resumable and it.doubt is None
+                one for one in self.scan_agent(agent, now=now).entries if one.resumable and one.doubt is None
             ]
             with Directory.open(self.home, *folder_of(agent).below) as directory:
                 found += [interrupted_session(agent, entry, directory) for entry in entries]

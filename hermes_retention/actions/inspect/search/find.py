@@ -79,7 +79,7 @@ def search(site: Home, request: SearchRequest, *, now: float) -> SearchReport:
         for session_id, place in _in_vault(site, request, damages).items()
         if session_id not in live.places
     }
-    order = sorted(places, key=lambda it: (-places[it].last_activity, it))
+    order = sorted(places, key=lambda session_id: (-places[session_id].last_activity, session_id))
     hits = {session_id: live.hits.get(session_id) or _hits(request) for session_id in order[: request.limit]}
     archived = take_hits(site.workspace.vault, hits, damages)
     return SearchReport(

@@ -32,7 +32,7 @@ def matching_sessions(
     """
     seen: set[str] = set()
     for path in reversed(vault.partition_paths()):
-        for entry in _in_partition(path, query, lambda it: it.id not in seen and wanted(it), damages):
+        for entry in _in_partition(path, query, lambda one: one.id not in seen and wanted(one), damages):
             seen.add(entry.id)
             yield entry
 
@@ -43,8 +43,8 @@ def _in_partition(
     try:
         with Partition.open(path) as partition:
             entries = {entry.id: entry for entry in partition.sessions() if wanted(entry)}
-            artifacts = [it for it in partition.artifacts() if it.session_id in entries]
-            artifacts.sort(key=lambda it: (-entries[it.session_id].last_activity, it.session_id, it.id))
+            artifacts = [one for one in partition.artifacts() if one.session_id in entries]
+            artifacts.sort(key=lambda one: (-entries[one.session_id].last_activity, one.session_id, one.id))
             yield from _matching(partition, artifacts, entries, query, damages)
     except VaultDamaged as error:
         damages.append(error)
