@@ -28,11 +28,10 @@ from typing import Any, Protocol, Self
 
 import pytest
 
-from hermes_retention.actions.sweep import archive_files as archiving
-from hermes_retention.actions.sweep import archive_rows, sweep
+from hermes_retention.actions.sweep import archive_files, archive_rows, sweep
 from hermes_retention.disk import effects
 from hermes_retention.model.errors import RetentionError
-from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows import pacing
 
 SYSTEM = (
     *("open_file", "read", "write", "fsync", "mkdir", "makedirs", "link", "rename", "unlink"),
@@ -147,12 +146,12 @@ class Faults:
         for name in SYSTEM:
             self._patch.setattr(effects, name, self._counted(name, getattr(effects, name)))
         self._patch.setattr(effects, "connect", self._connecting(effects.connect))
-        for module in (archiving, archive_rows):
+        for module in (archive_files, archive_rows):
             self._patch.setattr(module, "ThreadPoolExecutor", AtOnce)
         self._patch.setattr(sweep, "_NOTED_EVERY", float("inf"))
         ticks = iter(range(10**9))
-        self._patch.setattr(turns, "_clock", lambda: next(ticks) * 1e-4)
-        self._patch.setattr(turns, "_sleep", lambda _: None)
+        self._patch.setattr(pacing, "_clock", lambda: next(ticks) * 1e-4)
+        self._patch.setattr(pacing, "_sleep", lambda _: None)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -26,8 +26,7 @@ import msgspec
 import pytest
 from faults import AtOnce
 
-from hermes_retention.actions.sweep import archive_files as archiving
-from hermes_retention.actions.sweep import archive_rows
+from hermes_retention.actions.sweep import archive_files, archive_rows
 from hermes_retention.disk import effects
 
 HOST_DATABASE = "state.db"
@@ -86,7 +85,7 @@ class Recorder:
         for name in ("write", "fsync", "mkdir", "link", "rename", "unlink", "open_file"):
             self._patch.setattr(effects, name, self._wrapped(name, getattr(effects, name)))
         self._patch.setattr(effects, "connect", self._connecting(effects.connect))
-        for module in (archiving, archive_rows):
+        for module in (archive_files, archive_rows):
             self._patch.setattr(module, "ThreadPoolExecutor", AtOnce)
         return self
 

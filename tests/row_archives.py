@@ -21,8 +21,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import read as rows
-from hermes_retention.stores.hermes.rows import tables
+from hermes_retention.stores.hermes.rows import read, tables
 from hermes_retention.stores.hermes.rows.read import RecordUnit, find_unit, read_unit
 from hermes_retention.stores.hermes.rows.turn_machine import State
 from hermes_retention.stores.rows import Header, Row, encode
@@ -37,13 +36,13 @@ class RowArchive:
         self.sweep = "s1"
         self.month = MONTH
 
-    def copy_messages(self, session_id: str) -> rows.Seen:
+    def copy_messages(self, session_id: str) -> read.Seen:
         """Archive all messages with the record; they stay where they are, as after a death before removal."""
-        seen = rows.Seen(session_id)
+        seen = read.Seen(session_id)
         with state_db.reading(self._database.path) as connection:
             assert connection is not None
-            record = list(rows.read_record(connection, [session_id]))
-            self.put(session_id, ArtifactKind.MESSAGES, [*record, *rows.read_messages(connection, seen)])
+            record = list(read.read_record(connection, [session_id]))
+            self.put(session_id, ArtifactKind.MESSAGES, [*record, *read.read_messages(connection, seen)])
         return seen
 
     def messages(self, session_id: str) -> None:
@@ -64,10 +63,10 @@ class RowArchive:
 
     def tool_output(self, session_id: str, *, longer_than_bytes: int = 100) -> None:
         """Archive bodies of tool output and put markers in their place."""
-        seen = rows.Seen(session_id)
+        seen = read.Seen(session_id)
         with state_db.reading(self._database.path) as connection:
             assert connection is not None
-            found = rows.read_tool_output(connection, seen, longer_than_bytes=longer_than_bytes)
+            found = read.read_tool_output(connection, seen, longer_than_bytes=longer_than_bytes)
             self.put(session_id, ArtifactKind.TOOL_OUTPUT, found)
         with state_db.writing(self._database.path) as connection:
             assert [it.state for it in replacement_of_output(connection, [seen])] == [State.DONE]
@@ -111,7 +110,7 @@ class RowArchive:
 
 
 def _record(connection: sqlite3.Connection, session_id: str, unit: Sequence[str]) -> Iterable[Header | Row]:
-    yield from rows.read_record(connection, [session_id])
+    yield from read.read_record(connection, [session_id])
     pair = Header(tables.SESSIONS, tables.CHILDREN.columns)
     children = tables.select(connection, pair, "parent_session_id", [session_id])
     lost = [row for row in children if row[0] not in unit]

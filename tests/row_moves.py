@@ -16,8 +16,7 @@ from typing import Protocol
 
 from host_databases import HostDatabase
 
-from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes import rows, state_db
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import WAIT_SECONDS, Turns
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
@@ -60,20 +59,20 @@ def database_at(path: Path, *, journal: str = "wal") -> HostDatabase:
     return database
 
 
-def read_messages(path: Path, names: Iterable[str]) -> tuple[list[rows.Seen], Items]:
+def read_messages(path: Path, names: Iterable[str]) -> tuple[list[rows.read.Seen], Items]:
     """All messages, and what removing them takes."""
-    seen = [rows.Seen(name) for name in names]
+    seen = [rows.read.Seen(name) for name in names]
     with state_db.reading(path) as connection:
         assert connection is not None
-        return seen, [item for one in seen for item in rows.read_messages(connection, one)]
+        return seen, [item for one in seen for item in rows.read.read_messages(connection, one)]
 
 
-def read_output(path: Path, names: Iterable[str]) -> tuple[list[rows.Seen], Items]:
+def read_output(path: Path, names: Iterable[str]) -> tuple[list[rows.read.Seen], Items]:
     """Bodies of tool output, and what replacing them takes."""
-    seen = [rows.Seen(name) for name in names]
+    seen = [rows.read.Seen(name) for name in names]
     with state_db.reading(path) as connection:
         assert connection is not None
-        found = (rows.read_tool_output(connection, one, longer_than_bytes=1000) for one in seen)
+        found = (rows.read.read_tool_output(connection, one, longer_than_bytes=1000) for one in seen)
         return seen, [item for items in found for item in items]
 
 
@@ -87,13 +86,13 @@ def read_units(path: Path, names: Iterable[str]) -> tuple[list[RecordUnit], Item
 
 
 def removal_of_messages(
-    connection: sqlite3.Connection, seen: Iterable[rows.Seen], turns: Turns | None = None
+    connection: sqlite3.Connection, seen: Iterable[rows.read.Seen], turns: Turns | None = None
 ) -> Iterator[Change]:
     return TurnMachine(connection, turns).run(MessageRemoval(connection, seen))
 
 
 def replacement_of_output(
-    connection: sqlite3.Connection, seen: Iterable[rows.Seen], turns: Turns | None = None
+    connection: sqlite3.Connection, seen: Iterable[rows.read.Seen], turns: Turns | None = None
 ) -> Iterator[Change]:
     return TurnMachine(connection, turns).run(ToolOutputReplacement(connection, seen))
 

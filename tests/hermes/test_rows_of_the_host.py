@@ -11,8 +11,7 @@ from hermes_state import SessionDB  # type: ignore[import-not-found]  # only in 
 from host_rows import check, dump, found
 from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 
-from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes import rows, state_db
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
@@ -37,11 +36,11 @@ def path(tmp_path: Path) -> Iterator[Path]:
     check(made)
 
 
-def read(path: Path, session_id: str) -> tuple[rows.Seen, list[Header | Row]]:
-    seen = rows.Seen(session_id)
+def read(path: Path, session_id: str) -> tuple[rows.read.Seen, list[Header | Row]]:
+    seen = rows.read.Seen(session_id)
     with state_db.reading(path) as database:
         assert database is not None
-        items = list(rows.read_messages(database, seen))
+        items = list(rows.read.read_messages(database, seen))
     return seen, list(decode(encode(items)))
 
 
@@ -70,10 +69,10 @@ def test_messages_leave_and_come_back(path: Path) -> None:
 
 def test_tool_output_leaves_and_comes_back(path: Path) -> None:
     before = dump(path)
-    seen = rows.Seen("s1")
+    seen = rows.read.Seen("s1")
     with state_db.reading(path) as database:
         assert database is not None
-        header, *bodies = rows.read_tool_output(database, seen, longer_than_bytes=1024)
+        header, *bodies = rows.read.read_tool_output(database, seen, longer_than_bytes=1024)
     with state_db.writing(path) as database:
         assert [it.rows for it in replacement_of_output(database, [seen])] == [1]
         check(path)

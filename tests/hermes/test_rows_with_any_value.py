@@ -13,7 +13,7 @@ from host_rows import check, dump, found_rows
 from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes.rows import read
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
@@ -145,21 +145,21 @@ class Tiers:
         self._records: dict[str, Items] = {}
 
     def replace_tool_output(self) -> list[Change]:
-        seen = [rows.Seen(one) for one in self._sessions]
+        seen = [read.Seen(one) for one in self._sessions]
         with state_db.reading(self._path) as database:
             assert database is not None
             for one in seen:
-                found = rows.read_tool_output(database, one, longer_than_bytes=1000)
+                found = read.read_tool_output(database, one, longer_than_bytes=1000)
                 self._output[one.session_id] = copied(found)
         with state_db.writing(self._path) as database:
             return list(replacement_of_output(database, seen))
 
     def remove_messages(self) -> list[Change]:
-        seen = [rows.Seen(one) for one in self._sessions]
+        seen = [read.Seen(one) for one in self._sessions]
         with state_db.reading(self._path) as database:
             assert database is not None
             for one in seen:
-                self._messages[one.session_id] = copied(rows.read_messages(database, one))
+                self._messages[one.session_id] = copied(read.read_messages(database, one))
         with state_db.writing(self._path) as database:
             return list(removal_of_messages(database, seen))
 

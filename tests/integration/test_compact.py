@@ -23,8 +23,8 @@ from databases import RARE, facts, thinned_home
 from homes import HomeBuilder
 from sites import clock, site_of, snapshot_of
 
+from hermes_retention.actions import upkeep
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.actions.upkeep import compact as compacting
 from hermes_retention.actions.upkeep.compact import CompactReport, compact, preview
 from hermes_retention.disk import effects
 from hermes_retention.disk.moving import take_place
@@ -36,8 +36,7 @@ from hermes_retention.model.errors import (
     SweepRunning,
 )
 from hermes_retention.stores.base import CompactStage
-from hermes_retention.stores.hermes.compact import compaction, preconditions
-from hermes_retention.stores.hermes.compact import swap as swapping
+from hermes_retention.stores.hermes.compact import compaction, preconditions, swap
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def refused(home: HomeBuilder, error: type[RetentionError], *words: str) -> Iter
         name: it for name, it in snapshot_of(home.path).items() if not name.endswith((b"-wal", b"-shm"))
     }
     assert changed == {name: it for name, it in before.items() if not name.endswith((b"-wal", b"-shm"))}
-    assert [name for name in leftovers(home) if name != swapping.OLD] == []
+    assert [name for name in leftovers(home) if name != swap.OLD] == []
 
 
 @contextlib.contextmanager
@@ -272,7 +271,7 @@ def test_process_that_only_opened_the_file_under_another_name_is_seen(
 def test_process_that_cannot_be_seen_shows_by_its_lock(
     home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swapping, "occupants", lambda _: [])
+    monkeypatch.setattr(swap, "occupants", lambda _: [])
     code = "database = sqlite3.connect(sys.argv[1]); database.execute('SELECT * FROM sessions').fetchall()"
     with other_process(code, database_of(home)), refused(home, DatabaseInUse, "cannot be seen"):
         run(home)
@@ -342,7 +341,7 @@ def test_litestream_of_another_database_does_not_matter(home: HomeBuilder, tmp_p
 
 
 def test_too_little_room(home: HomeBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compacting, "free_bytes", lambda _: 10_000_000)
+    monkeypatch.setattr(upkeep.compact, "free_bytes", lambda _: 10_000_000)
     with refused(home, CompactionRefused, "10.0 MB free", "may need 1"):
         run(home)
 
@@ -351,7 +350,7 @@ def test_room_for_one_copy_leaves_the_indexes_as_they_are(
     home: HomeBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = preview(site_of(home), environ={}).bytes_after
-    monkeypatch.setattr(compacting, "free_bytes", lambda _: int(used * 1.1) + 16 * 2**20)
+    monkeypatch.setattr(upkeep.compact, "free_bytes", lambda _: int(used * 1.1) + 16 * 2**20)
     before = facts(database_of(home))
     report = run(home)
     assert (report.compacted, len(report.warnings)) == (True, 1)
@@ -485,7 +484,7 @@ def test_process_that_opens_the_old_file_at_the_last_moment(
     """It waits for our lock, so it can be kept from working on a file that has no name any more."""
     before, inode = facts(database_of(home)), database_of(home).stat().st_ino
     opened: list[object] = []
-    monkeypatch.setattr(swapping, "_PATIENCE", 0.2)
+    monkeypatch.setattr(swap, "_PATIENCE", 0.2)
     with contextlib.ExitStack() as stack:
 
         def open_and_take(*arguments: object) -> None:
@@ -493,7 +492,7 @@ def test_process_that_opens_the_old_file_at_the_last_moment(
                 opened.append(stack.enter_context(other_process(OPENER, database_of(home))))
             take_place(*arguments)  # type: ignore[arg-type]  # handed on
 
-        monkeypatch.setattr(swapping, "take_place", open_and_take)
+        monkeypatch.setattr(swap, "take_place", open_and_take)
         with refused(home, DatabaseInUse, "at the last moment"):
             run(home)
     assert database_of(home).stat().st_ino == inode
@@ -510,7 +509,7 @@ def test_process_that_gives_up_soon_is_waited_for(home: HomeBuilder, monkeypatch
             take_place(*arguments)  # type: ignore[arg-type]  # handed on
             process.kill()
 
-        monkeypatch.setattr(swapping, "take_place", open_and_take)
+        monkeypatch.setattr(swap, "take_place", open_and_take)
         assert run(home).compacted
     assert facts(database_of(home)) == before
 
@@ -532,7 +531,7 @@ def test_nobody_gets_in_during_the_exchange(home: HomeBuilder, monkeypatch: pyte
         take_place(*arguments)  # type: ignore[arg-type]  # handed on
         try_to_write()
 
-    monkeypatch.setattr(swapping, "take_place", watched)
+    monkeypatch.setattr(swap, "take_place", watched)
     assert run(home).compacted
     assert ["database is locked" in it for it in seen] == [True, True]
 
@@ -588,7 +587,7 @@ def test_database_that_is_unreadable_in_its_place_keeps_the_old_one(
         raise StoreUnreadable(str(path), "it is damaged", consequence="nothing was changed")
 
     monkeypatch.setattr(compaction, "require_in_place", fail)
-    monkeypatch.setattr(swapping, "require_in_place", fail)
+    monkeypatch.setattr(swap, "require_in_place", fail)
     with pytest.raises(RetentionError, match=r"old\.db"):
         run(home)
     assert leftovers(home) == ["old.db"]

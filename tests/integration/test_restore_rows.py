@@ -26,7 +26,7 @@ from hermes_retention.actions.restore.restore import (
 from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode, FrameCorrupt, RestoreConflict, StoreUnreadable, UsageError
 from hermes_retention.model.session import ArtifactKind
-from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows import pacing
 from hermes_retention.stores.rows import MARKER, Header, decode, encode
 
 LONG = "the quick brown fox " * 100
@@ -442,9 +442,9 @@ def test_restore_that_dies_is_completed_by_the_next(  # noqa: PLR0917 - fixtures
     archive.tool_output("s1")
     archive.all_of("s1")
     count = 0
-    begin = turns.Turns._begin  # noqa: SLF001 - a death at any transaction
+    begin = pacing.Turns._begin  # noqa: SLF001 - a death at any transaction
 
-    def mortal(self: turns.Turns) -> None:
+    def mortal(self: pacing.Turns) -> None:
         nonlocal count
         count += 1
         if count == at:
@@ -452,7 +452,7 @@ def test_restore_that_dies_is_completed_by_the_next(  # noqa: PLR0917 - fixtures
         begin(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(turns.Turns, "_begin", mortal)
+        patch.setattr(pacing.Turns, "_begin", mortal)
         try:
             restore(site, "s1")
         except Death:
@@ -471,7 +471,7 @@ def test_locked_database_is_an_error_and_files_come_back(
     archive: RowArchive,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns.Turns.__init__, "__kwdefaults__", {"wait_seconds": 0.1})
+    monkeypatch.setattr(pacing.Turns.__init__, "__kwdefaults__", {"wait_seconds": 0.1})
     database.session("s1", ["alpha"]).session("s2", ["beta"])
     archive.put_bytes("s1", ArtifactKind.SNAPSHOT, b"{}")
     archive.all_of("s1", "s2")

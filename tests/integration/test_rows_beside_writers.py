@@ -27,7 +27,7 @@ from row_moves import (
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows import pacing
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 
 WRITER = """
@@ -179,20 +179,20 @@ def test_lock_that_is_held_for_30_seconds_is_waited_for(
     """By a clock that runs 1000 times as fast, for nobody wants to wait that long for a test."""
     database = database_at(tmp_path / "state.db")
     move = MOVES["remove_messages"](database)
-    real_clock, real_sleep = turns._clock, turns._sleep  # noqa: SLF001 - what is replaced
+    real_clock, real_sleep = pacing._clock, pacing._sleep  # noqa: SLF001 - what is replaced
     start = real_clock()
-    monkeypatch.setattr(turns, "_clock", lambda: start + 1000 * (real_clock() - start))
+    monkeypatch.setattr(pacing, "_clock", lambda: start + 1000 * (real_clock() - start))
     waited: list[float] = []
     with locked(database.path) as process:
 
         def sleep(seconds: float) -> None:
             real_sleep(seconds / 1000)
-            waited.append(turns._clock() - start)  # noqa: SLF001
+            waited.append(pacing._clock() - start)  # noqa: SLF001
             if waited[-1] > 30 and not process.stdin.closed:  # type: ignore[union-attr]  # it is a pipe
                 process.stdin.close()  # type: ignore[union-attr]
                 process.wait()
 
-        monkeypatch.setattr(turns, "_sleep", sleep)
+        monkeypatch.setattr(pacing, "_sleep", sleep)
         outcomes = move(database.path)
     assert {it.state for it in outcomes} == {State.DONE}
     assert waited[-1] > 30
@@ -207,7 +207,7 @@ def test_what_was_told_before_the_lock_was_lost_is_gone_and_the_rest_is_not(tmp_
 
         def act() -> None:
             with state_db.writing(database.path) as connection:
-                patient = turns.Turns(connection, wait_seconds=0.1)
+                patient = pacing.Turns(connection, wait_seconds=0.1)
                 for change in removal_of_messages(connection, seen, patient):
                     told.append(change)
                     if not other.in_transaction:

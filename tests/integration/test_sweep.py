@@ -16,7 +16,7 @@ from pytest_mock import MockerFixture
 from sites import DAY, clock, policy_of, site_of, snapshot_of
 from verdicts import Verdict
 
-from hermes_retention.actions.sweep import archive_files as archiving
+from hermes_retention.actions.sweep import archive_files
 from hermes_retention.actions.sweep.mode import may_remove
 from hermes_retention.actions.sweep.report import Observer, SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
@@ -307,7 +307,7 @@ def test_sweep_that_dies_before_a_removal_is_finished_by_the_next(
         removed.append(artifact.name)
 
     mocker.patch.object(Remover, "remove", die_after_two)
-    mocker.patch.object(archiving, "_REMOVERS", 1)
+    mocker.patch.object(archive_files, "_REMOVERS", 1)
     site = site_of(home)
     with pytest.raises(Killed):
         run(site)
@@ -407,11 +407,11 @@ def test_title_that_is_no_text_is_archived_escaped(home: HomeBuilder) -> None:
 
 
 def test_file_larger_than_a_batch_is_streamed(home: HomeBuilder, mocker: MockerFixture) -> None:
-    mocker.patch.object(archiving, "BATCH_BYTES", 2**20)
+    mocker.patch.object(archive_files, "BATCH_BYTES", 2**20)
     large = b"a large transcript line\n" * 400_000
     home.file("session_20260901_080000_ffffffff.json", large, age=60 * DAY)
     site = site_of(home)
-    packed = mocker.spy(archiving, "pack_large")
+    packed = mocker.spy(archive_files, "pack_large")
     assert run(site).counts.failed == 0
     assert packed.call_count == 1
     assert archived(site, "20260901_080000_ffffffff") == [large]
@@ -420,7 +420,7 @@ def test_file_larger_than_a_batch_is_streamed(home: HomeBuilder, mocker: MockerF
 def test_large_file_that_changes_between_its_two_readings_stays(
     home: HomeBuilder, mocker: MockerFixture
 ) -> None:
-    mocker.patch.object(archiving, "BATCH_BYTES", 2**20)
+    mocker.patch.object(archive_files, "BATCH_BYTES", 2**20)
     path = home.files / "session_20260901_080000_ffffffff.json"
     home.file(path.name, b"x" * 2_000_000, age=60 * DAY)
 
@@ -431,7 +431,7 @@ def test_large_file_that_changes_between_its_two_readings_stays(
         path.write_bytes(b"y" * 2_000_000)
         return answer
 
-    mocker.patch.object(archiving, "pack_large", touch_between)
+    mocker.patch.object(archive_files, "pack_large", touch_between)
     site = site_of(home)
     report = run(site)
     assert report.counts.failed == 1

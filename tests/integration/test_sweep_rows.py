@@ -21,7 +21,7 @@ from hermes_retention.model.errors import ArtifactUnreadable, ExitCode
 from hermes_retention.model.plan import Rule
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.stores.hermes.rows import pacing as turns
+from hermes_retention.stores.hermes.rows import pacing
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.store import HermesStore
 
@@ -191,11 +191,11 @@ def test_search_tables_are_left_to_a_later_sweep_while_somebody_writes(
         home.database.execute("UPDATE sessions SET message_count = message_count + 1")
 
     monkeypatch.setattr(SearchTables, "condense", lambda _, __, stop: not stop())
-    monkeypatch.setattr(turns, "_sleep", somebody_writes)
+    monkeypatch.setattr(pacing, "_sleep", somebody_writes)
     with home.site().store.removing_rows() as remover:
         somebody_writes()
         assert not remover.tidy(10**9)
         seconds = itertools.count(time.perf_counter() + 60)  # by each look at the clock
-        monkeypatch.setattr(turns, "_sleep", lambda _: None)
-        monkeypatch.setattr(turns, "_clock", lambda: next(seconds))
+        monkeypatch.setattr(pacing, "_sleep", lambda _: None)
+        monkeypatch.setattr(pacing, "_clock", lambda: next(seconds))
         assert remover.tidy(10**9)

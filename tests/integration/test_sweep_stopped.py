@@ -10,8 +10,7 @@ from homes import NOW, HomeBuilder
 from sites import DAY, clock, policy_of, site_of, snapshot_of
 from verdicts import Verdict
 
-from hermes_retention.actions.sweep import archive_files as archiving
-from hermes_retention.actions.sweep import archive_rows, execute
+from hermes_retention.actions.sweep import archive_files, archive_rows, execute
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.home.home import Home
@@ -43,8 +42,8 @@ class StopAfter:
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archiving, "BATCH_STEPS", 4)
-    monkeypatch.setattr(archiving, "LEAVE_BYTES", 1)
+    monkeypatch.setattr(archive_files, "BATCH_STEPS", 4)
+    monkeypatch.setattr(archive_files, "LEAVE_BYTES", 1)
     monkeypatch.setattr(archive_rows, "BATCH_STEPS", 4)
 
 

@@ -16,8 +16,7 @@ from hermes_retention.disk.moving import remove_own_entry
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
 from hermes_retention.model.text import words
 from hermes_retention.stores.base import CompactObserver, Compactor, CompactStage
-from hermes_retention.stores.hermes.compact import compaction, preconditions
-from hermes_retention.stores.hermes.compact import swap as swapping
+from hermes_retention.stores.hermes.compact import compaction, preconditions, swap
 from hermes_retention.stores.hermes.compact.compaction import NOTHING, Figures
 
 
@@ -62,12 +61,12 @@ class HermesCompactor(Compactor):
             _finish(self._path, folder)
         finally:
             with contextlib.suppress(OSError):  # the next run removes it
-                swapping.clear(folder)
+                swap.clear(folder)
 
     def recover(self, folder: Directory) -> None:
         """Clear up what a killed run left. Raises ``CompactionRefused`` when a person must settle it."""
         with Directory.open(self._path.parent) as home:
-            swapping.recover(home, folder)
+            swap.recover(home, folder)
 
     def _job(self, free_bytes: int | None) -> _Job:
         figures = compaction.figures(self._path)
@@ -81,40 +80,40 @@ class HermesCompactor(Compactor):
 def _replace(job: _Job, home: Directory, folder: Directory, observer: CompactObserver) -> None:
     seen = _write_copy(job, folder, observer)
     observer(CompactStage.SWAP)
-    swapping.seal(folder, swapping.NEW, job.path.lstat())
-    swapping.swap(home, folder, seen)
+    swap.seal(folder, swap.NEW, job.path.lstat())
+    swap.swap(home, folder, seen)
 
 
-def _write_copy(job: _Job, folder: Directory, observer: CompactObserver) -> swapping.Stamp:
+def _write_copy(job: _Job, folder: Directory, observer: CompactObserver) -> swap.Stamp:
     """Make ``NEW`` and prove it; returns what the database looked like meanwhile."""
     observer(CompactStage.CHECK)
     with compaction.opened(job.path) as database:
         compaction.settle(database, job.path)
         compaction.require_sound(database, job.path)
-        seen, version = swapping.stamp(job.path), compaction.pragma(database, "data_version")
+        seen, version = swap.stamp(job.path), compaction.pragma(database, "data_version")
         mode = str(compaction.pragma(database, "journal_mode"))
         contents = compaction.read_contents(database)
         observer(CompactStage.COPY)
-        first = swapping.SCRATCH if job.merge else swapping.NEW
-        compaction.copy_into(database, swapping.make_private_file(folder, first))
+        first = swap.SCRATCH if job.merge else swap.NEW
+        compaction.copy_into(database, swap.make_private_file(folder, first))
         if compaction.pragma(database, "data_version") != version:
             raise compaction.in_use(job.path, "another process wrote to it while it was copied")
     if job.merge:
         observer(CompactStage.MERGE)
         _merge(job, folder)
     observer(CompactStage.VERIFY)
-    new = folder.path / swapping.NEW
+    new = folder.path / swap.NEW
     compaction.prove_same(new, contents, journal_mode=mode, of=job.path)
     return seen
 
 
 def _merge(job: _Job, folder: Directory) -> None:
     """From ``SCRATCH`` to ``NEW``, with the full-text indexes merged."""
-    scratch = folder.path / swapping.SCRATCH
+    scratch = folder.path / swap.SCRATCH
     compaction.merge_indexes(scratch, of=job.path)
     with compaction.opened(scratch, of=job.path) as database:
-        compaction.copy_into(database, swapping.make_private_file(folder, swapping.NEW))
-    remove_own_entry(folder, swapping.SCRATCH)
+        compaction.copy_into(database, swap.make_private_file(folder, swap.NEW))
+    remove_own_entry(folder, swap.SCRATCH)
 
 
 def _finish(path: Path, folder: Directory) -> None:
@@ -122,7 +121,7 @@ def _finish(path: Path, folder: Directory) -> None:
     try:
         compaction.require_in_place(path)
     except RetentionError as error:
-        kept = str(folder.path / swapping.OLD)
+        kept = str(folder.path / swap.OLD)
         raise CompactionFailed(
             str(path),
             f"compacted, it cannot be read ({error.why})",
@@ -130,10 +129,10 @@ def _finish(path: Path, folder: Directory) -> None:
             cure="Stop the host and move that one back.",
         ) from error
     try:
-        remove_own_entry(folder, swapping.OLD)
+        remove_own_entry(folder, swap.OLD)
     except OSError as error:
         raise CompactionFailed(
-            str(folder.path / swapping.OLD),
+            str(folder.path / swap.OLD),
             f"it cannot be removed ({words(error)})",
             consequence="the database is compacted; the one from before takes space until the next run",
         ) from error

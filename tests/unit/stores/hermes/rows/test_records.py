@@ -12,10 +12,8 @@ from host_databases import HOSTS, SEARCH_TABLES, HostDatabase
 from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 
 from hermes_retention.model.errors import RestoreConflict
-from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import fts, tables
-from hermes_retention.stores.hermes.rows import insert as row_insert
-from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes import rows, state_db
+from hermes_retention.stores.hermes.rows import fts, insert, tables
 from hermes_retention.stores.hermes.rows.insert import Inserted, RowInserter
 from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
@@ -51,11 +49,11 @@ def read(database: HostDatabase, session_id: str) -> tuple[RecordUnit, Items]:
     return unit, items
 
 
-def read_messages(database: HostDatabase, session_id: str) -> tuple[rows.Seen, Items]:
-    seen = rows.Seen(session_id)
+def read_messages(database: HostDatabase, session_id: str) -> tuple[rows.read.Seen, Items]:
+    seen = rows.read.Seen(session_id)
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        return seen, list(rows.read_messages(connection, seen))
+        return seen, list(rows.read.read_messages(connection, seen))
 
 
 def remove(database: HostDatabase, *units: RecordUnit) -> list[Change]:
@@ -63,7 +61,7 @@ def remove(database: HostDatabase, *units: RecordUnit) -> list[Change]:
         return list(removal_of_records(connection, units))
 
 
-def remove_messages(database: HostDatabase, seen: rows.Seen) -> None:
+def remove_messages(database: HostDatabase, seen: rows.read.Seen) -> None:
     with state_db.writing(database.path) as connection:
         assert [it.state for it in removal_of_messages(connection, [seen])] == [State.DONE]
 
@@ -233,10 +231,10 @@ def test_messages_come_back_below_a_record_that_is_still_there(database: HostDat
 def test_message_counts_as_there_whether_it_or_the_archive_has_a_marker(database: HostDatabase) -> None:
     database.session("s1", ["question", LONG])
     whole = read_messages(database, "s1")[1]
-    output = rows.Seen("s1")
+    output = rows.read.Seen("s1")
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        header, *bodies = rows.read_tool_output(connection, output, longer_than_bytes=9)
+        header, *bodies = rows.read.read_tool_output(connection, output, longer_than_bytes=9)
     with state_db.writing(database.path) as connection:
         list(replacement_of_output(connection, [output]))
     assert restore(database, whole) == Inserted(0, 0, 2, ())
@@ -410,19 +408,19 @@ def test_restore_that_dies_at_any_statement_is_completed_by_doing_it_again(tmp_p
 def test_messages_that_do_not_fit_into_memory_come_back_all_the_same(
     newest: HostDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_insert, "_WINDOW_BYTES", 7 * len(LONG))
+    monkeypatch.setattr(insert, "_WINDOW_BYTES", 7 * len(LONG))
     before = newest.session("s1", [LONG] * 40).session("s2", ["short"] * 3).dump()
     (one, first), (two, second) = read_messages(newest, "s1"), read_messages(newest, "s2")
     remove_messages(newest, one)
     remove_messages(newest, two)
     asked: list[int] = []
-    compare = row_insert.Insertion._compare_batch  # noqa: SLF001 - how much is compared at a time
+    compare = insert.Insertion._compare_batch  # noqa: SLF001 - how much is compared at a time
 
     def counted(self: object, fit: object, batch: Sequence[Row]) -> None:
         asked.append(len(batch))
         compare(self, fit, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(row_insert.Insertion, "_compare_batch", counted)
+    monkeypatch.setattr(insert.Insertion, "_compare_batch", counted)
     assert restore(newest, [*first, *second]) == Inserted(0, 43, 0, ())
     assert newest.dump() == before
     assert restore(newest, [*first, *second]) == Inserted(0, 0, 43, ())

@@ -17,10 +17,8 @@ from host_databases import HOSTS, HostDatabase
 from row_moves import removal_of_messages, replacement_of_output
 
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows import fts
-from hermes_retention.stores.hermes.rows import pacing as turns
-from hermes_retention.stores.hermes.rows import read as rows
+from hermes_retention.stores.hermes import rows, state_db
+from hermes_retention.stores.hermes.rows import fts, pacing
 from hermes_retention.stores.hermes.rows.read import Seen
 from hermes_retention.stores.hermes.rows.remove import MessageRemoval
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
@@ -41,14 +39,14 @@ def read(database: HostDatabase, session_id: str) -> tuple[Seen, list[Header | R
     seen = Seen(session_id)
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        return seen, list(rows.read_messages(connection, seen))
+        return seen, list(rows.read.read_messages(connection, seen))
 
 
 def read_output(database: HostDatabase, session_id: str, size: int = 100) -> tuple[Seen, list[Header | Row]]:
     seen = Seen(session_id)
     with state_db.reading(database.path) as connection:
         assert connection is not None
-        found = rows.read_tool_output(connection, seen, longer_than_bytes=size)
+        found = rows.read.read_tool_output(connection, seen, longer_than_bytes=size)
         return seen, list(found)
 
 
@@ -306,7 +304,7 @@ def test_database_locked_for_a_while_is_waited_for(database: HostDatabase) -> No
 def test_database_that_stays_locked_is_an_error_and_nothing_changed(
     database: HostDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns.Turns.__init__, "__kwdefaults__", {"wait_seconds": 0.1})
+    monkeypatch.setattr(pacing.Turns.__init__, "__kwdefaults__", {"wait_seconds": 0.1})
     seen = read(database.session("s1", ["alpha"]), "s1")[0]
     with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -382,8 +380,8 @@ def test_merges_are_done_in_pieces_and_none_is_left_to_the_host(
     settled: list[str] = []
     real = fts.SearchTable.settle
 
-    def noting(self: fts.SearchTable, turns_: turns.Turns) -> None:
-        real(self, turns_)
+    def noting(self: fts.SearchTable, turns: pacing.Turns) -> None:
+        real(self, turns)
         structure = self.structure()
         assert structure is not None
         assert not structure.is_merge_due
