@@ -139,7 +139,7 @@ def _refusal(problems: list[str]) -> SettingsError:
 def _wrong_value(error: ErrorDetails, sources: tuple[SettingsSource, ...]) -> str:
     path = tuple(str(part) for part in error["loc"])
     given = next(source.given[path] for source in sources if path in source.given)
-    shown = printable(given.text)
+    shown = given.text
     if len(shown) > _LONGEST_SHOWN:
         shown = f"{shown[:_LONGEST_SHOWN]}…"
     why = error.get("ctx", {}).get("error", error["msg"])

@@ -17,7 +17,6 @@ import yaml
 from dotenv.parser import parse_stream
 from pydantic_settings import PydanticBaseSettingsSource
 
-from hermes_retention.model.text import printable
 from hermes_retention.settings.fields import (
     DESCRIPTIONS,
     GROUPS,
@@ -97,7 +96,7 @@ def environment(environ: Mapping[str, str]) -> SettingsSource:
 
 def dotenv(path: Path) -> SettingsSource:
     """The same variables in a ``.env`` file, in its usual syntax; ``${…}`` in a value has no meaning."""
-    origin = printable(str(path))
+    origin = str(path)
     try:
         # Lines of other programs need not be UTF-8.
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
@@ -134,7 +133,7 @@ def _variables(texts: Mapping[str, str | None], origin: str) -> SettingsSource:
 
 def config(path: Path) -> SettingsSource:
     """Our entry of the plugins in a ``config.yaml``: the same names in lower case, classes as mappings."""
-    origin = printable(str(path))
+    origin = str(path)
     try:
         section = _section(_read_yaml(path))
     except FileNotFoundError:
