@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from hermes_retention.model.errors import RetentionError
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import words
 
 _STATE = (
     "nothing leaves the store before its archived copy is verified, and the next sweep completes the rest"
@@ -26,9 +26,9 @@ def refusal(error: OSError | sqlite3.Error) -> RetentionError:
     cure = "With -v you see where it happened."
     if isinstance(error, sqlite3.Error):
         full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-        said = printable(str(error)).lower()
+        said = str(error).lower()
         return RetentionError("a database", said, consequence=_STATE, cure=_SPACE if full else cure)
-    what = printable(str(error.filename)) if error.filename is not None else "the operating system"
+    what = str(error.filename) if error.filename is not None else "the operating system"
     said = words(error)
     return RetentionError(what, said, consequence=_STATE, cure=_CURES.get(error.errno or 0, cure))
 

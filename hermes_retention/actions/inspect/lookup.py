@@ -88,7 +88,7 @@ def resolve(wanted: str, known: Collection[str], *, where: str) -> str:
     if begins:
         some = _joined(sorted(begins)[:_NEAREST]) + (" …" if len(begins) > _NEAREST else "")
         raise UsageError(
-            f"session {printable(wanted)}",
+            f"session {wanted}",
             f"{len(begins)} ids begin like that",
             consequence="nothing was done",
             cure=f"Write more of it: {some}",
@@ -216,11 +216,11 @@ def _exact(wanted: str, known: Collection[str]) -> str | None:
 def _unknown(wanted: str, known: Collection[str], where: str) -> UsageError:
     if len(wanted) < SHORTEST_PREFIX and any(one.startswith(wanted) for one in known):
         cure = f"Write at least the first {SHORTEST_PREFIX} characters of an id."
-        return UsageError(f"session {printable(wanted)}", where, consequence="nothing was done", cure=cure)
+        return UsageError(f"session {wanted}", where, consequence="nothing was done", cure=cure)
     alike = sorted(one for one in known if one[:4] == wanted[:4]) or known
     near = difflib.get_close_matches(wanted, list(islice(alike, _COMPARED)), n=_NEAREST)
     return UsageError(
-        f"session {printable(wanted)}",
+        f"session {wanted}",
         where,
         consequence="nothing was done",
         cure=f"The nearest: {_joined(near)}" if near else "",

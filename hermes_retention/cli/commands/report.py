@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.cli.options import Commands, add_days, command
 from hermes_retention.model.errors import ExitCode, UsageError
-from hermes_retention.model.text import printable
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
@@ -42,7 +41,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     overview = take_overview(context.home, days=arguments.days, now=now)
     if path.is_dir():
         raise UsageError(
-            f"--html {printable(str(path))}",
+            f"--html {path}",
             "it is a directory",
             consequence="nothing was written",
             cure="Name a file in it, such as report.html.",

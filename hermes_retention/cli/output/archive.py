@@ -10,7 +10,7 @@ from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.cli.output.words import KINDS, files_counted
 from hermes_retention.model.session import ROW_KINDS
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size, format_time, minute
 from hermes_retention.stores.base import SessionMetadata
 
@@ -30,12 +30,12 @@ def show_entries(page: Page, entries: Sequence[ArchiveEntry]) -> None:
     )
     rows = [
         (
-            printable(entry.session_id),
+            entry.session_id,
             entry.session_class.value,
             minute(entry.last_activity),
             format_size(entry.size_bytes),
             format_size(entry.stored_bytes),
-            printable(entry.title or ""),
+            entry.title or "",
         )
         for entry in entries
     ]
@@ -47,9 +47,9 @@ def show_entries(page: Page, entries: Sequence[ArchiveEntry]) -> None:
 def entry_object(entry: ArchiveEntry) -> dict[str, Any]:
     """A line of the listing as data."""
     return {
-        "session_id": printable(entry.session_id),
+        "session_id": entry.session_id,
         "class": entry.session_class.value,
-        "title": None if entry.title is None else printable(entry.title),
+        "title": entry.title,
         "last_activity": entry.last_activity,
         "size": entry.size_bytes,
         "stored": entry.stored_bytes,
@@ -60,7 +60,7 @@ def entry_object(entry: ArchiveEntry) -> dict[str, Any]:
 def show_copies(page: Page, session_id: str, copies: Sequence[Copies]) -> None:
     """A session with what is known of it and every artifact that the archive has."""
     newest = copies[-1]
-    page.line(f"{printable(session_id)} ({newest.session_class})", Style.TITLE)
+    page.line(f"{session_id} ({newest.session_class})", Style.TITLE)
     for line in metadata_lines(newest.metadata):
         page.line(f"  {line}")
     page.line(f"  last activity: {format_time(newest.last_activity)}")
@@ -94,7 +94,7 @@ def show_artifacts(page: Page, copies: Sequence[Copies]) -> None:
 
 def _what(artifact: ArchivedArtifact) -> str:
     """A file by its name; rows have none that says anything to a person."""
-    return KINDS[artifact.kind] if artifact.kind in ROW_KINDS else printable(artifact.name)
+    return KINDS[artifact.kind] if artifact.kind in ROW_KINDS else artifact.name
 
 
 def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
@@ -124,7 +124,7 @@ def metadata_lines(metadata: SessionMetadata) -> list[str]:
         ("started", None if metadata.started_at is None else format_time(metadata.started_at)),
         ("ended", _ended(metadata)),
     ]
-    return [f"{name}: {printable(str(value))}" for name, value in facts if value not in (None, "")]
+    return [f"{name}: {value}" for name, value in facts if value not in (None, "")]
 
 
 def _ended(metadata: SessionMetadata) -> str | None:

@@ -21,7 +21,7 @@ from hermes_retention.cli.output.words import because
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.plan import KEEPING, Step, Tier
 from hermes_retention.model.session import Record, Session
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration, format_size, format_time, minute
 from hermes_retention.policy.explain import Coming
 from hermes_retention.policy.liveness import Answer
@@ -32,7 +32,7 @@ def show_explanation(
 ) -> None:
     """The whole screen. ``more_facts`` are names and texts that stand beside those of the explanation."""
     kind = explanation.session_class or "no longer in store or archive"
-    page.line(f"{printable(explanation.session_id)} ({kind})", Style.TITLE)
+    page.line(f"{explanation.session_id} ({kind})", Style.TITLE)
     for line in metadata_lines(explanation.metadata):
         page.line(f"  {line}")
     for name, text in (*_facts(explanation), *more_facts):
@@ -57,7 +57,7 @@ def _facts(explanation: Explanation) -> list[tuple[str, str]]:
     if session is not None and session.restored_at is not None:
         facts.append(("put back", format_time(session.restored_at)))
     if explanation.hold is not None:
-        since, reason = format_time(explanation.hold.since), printable(explanation.hold.reason)
+        since, reason = format_time(explanation.hold.since), explanation.hold.reason
         facts.append(("held", f"since {since}{f': {reason}' if reason else ''}"))
     if explanation.steps:
         facts.append(("liveness", str(explanation.steps[0].liveness)))
@@ -74,7 +74,7 @@ def _in_store(session: Session | None) -> str:
     if session is None:
         return "nothing"
     record = _in_database(session.record)
-    routes = ", ".join(printable(route.key) for route in session.routes)
+    routes = ", ".join(route.key for route in session.routes)
     size = format_size(session.allocated_bytes)
     files = f"{counted(len(session.artifacts), 'file')}, {size}" if session.artifacts else "no files"
     return f"{files}; {record}; {f'routed from {routes}' if routes else 'no route leads to it'}"
@@ -164,7 +164,7 @@ def _files(session: Session) -> Table:
     )
     rows = [
         (
-            printable(artifact.name),
+            artifact.name,
             artifact.kind.value.replace("_", " "),
             format_size(artifact.size_bytes),
             minute(artifact.mtime_ns / 1e9),
@@ -188,7 +188,7 @@ def _history(history: tuple[StepRow, ...]) -> Table:
             minute(row.started_at),
             row.verdict.replace("_", " ") if row.error is None else "failed",
             format_size(row.bytes),
-            printable(row.reason if row.error is None else row.error),
+            row.reason if row.error is None else row.error,
         )
         for row in history
     ]
@@ -199,20 +199,17 @@ def explanation_object(explanation: Explanation) -> dict[str, Any]:
     """The explanation as plain JSON data. Times are Unix seconds."""
     session, steps, hold = explanation.session, explanation.steps, explanation.hold
     outlook = explanation.outlook
-    metadata = msgspec.structs.asdict(explanation.metadata)
     return {
-        "session_id": printable(explanation.session_id),
+        "session_id": explanation.session_id,
         "class": None if explanation.session_class is None else explanation.session_class.value,
-        "record": {
-            name: printable(value) if isinstance(value, str) else value for name, value in metadata.items()
-        },
+        "record": msgspec.structs.asdict(explanation.metadata),
         "has_record": session is not None and session.record is not None,
         "messages": 0 if session is None else _messages(session.record),
-        "routes": [] if session is None else [printable(route.key) for route in session.routes],
+        "routes": [] if session is None else [route.key for route in session.routes],
         "files": [] if session is None else _file_objects(session),
         "copies": [describe(artifact) for one in explanation.copies for artifact in one.artifacts],
         "restored_at": None if session is None else session.restored_at,
-        "hold": None if hold is None else {"reason": printable(hold.reason), "since": hold.since},
+        "hold": None if hold is None else {"reason": hold.reason, "since": hold.since},
         "liveness": steps[0].liveness.value if steps else None,
         "next": [_step_object(step) for step in steps],
         "due": _coming_object(outlook.files),
@@ -228,12 +225,12 @@ def explanation_object(explanation: Explanation) -> dict[str, Any]:
         "history": [
             {
                 **msgspec.structs.asdict(row),
-                "reason": printable(row.reason),
-                "error": None if row.error is None else printable(row.error),
+                "reason": row.reason,
+                "error": row.error,
             }
             for row in explanation.history
         ],
-        "warnings": [printable(str(damage)) for damage in explanation.damages],
+        "warnings": [str(damage) for damage in explanation.damages],
     }
 
 
@@ -245,7 +242,7 @@ def _step_object(step: Step) -> dict[str, Any]:
     return {
         "verdict": step.verdict,
         "rule": step.rule.value,
-        "reason": printable(step.reason),
+        "reason": step.reason,
         "bytes": step.bytes,
     }
 
@@ -266,7 +263,7 @@ def _file_objects(session: Session) -> list[dict[str, Any]]:
     return [
         {
             "kind": artifact.kind.value,
-            "name": printable(artifact.name),
+            "name": artifact.name,
             "size": artifact.size_bytes,
             "mtime_ns": artifact.mtime_ns,
             "mode": f"{artifact.mode:04o}",

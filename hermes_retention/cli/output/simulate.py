@@ -10,7 +10,7 @@ import msgspec
 from hermes_retention.actions.inspect.simulate import Course, Simulation
 from hermes_retention.cli.output.page import Column, Page, Style, Table, bar
 from hermes_retention.model.session import Usage
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size, format_time
 from hermes_retention.policy.replay import Point
 
@@ -27,14 +27,14 @@ def show_simulation(
     page: Page, simulation: Simulation, changes: Sequence[str], home: str, *, usage: Usage
 ) -> None:
     """The whole screen. ``changes`` are the settings that were proposed, ``usage`` what is really taken."""
-    page.line(f"Simulation of {printable(home)}", Style.TITLE)
+    page.line(f"Simulation of {home}", Style.TITLE)
     page.line(
         f"  {counted(simulation.days, 'day')} back, and {simulation.days} ahead if the same comes again"
     )
     if simulation.step_days > 1:
         page.line(f"  a sweep every {simulation.step_days:.1f} days; in truth they come more often")
     for change in changes:
-        page.line(f"  proposed: {printable(change)}")
+        page.line(f"  proposed: {change}")
     page.line()
     page.table(_drawing(simulation, with_bars=page.width is not None))
     page.line()
@@ -112,11 +112,11 @@ def _summary(simulation: Simulation) -> Table:
 def simulation_object(simulation: Simulation, changes: Sequence[str], home: str) -> dict[str, Any]:
     """The courses as plain JSON data."""
     return {
-        "home": printable(home),
+        "home": home,
         "now": simulation.now,
         "days": simulation.days,
         "step_days": simulation.step_days,
-        "changes": [printable(change) for change in changes],
+        "changes": list(changes),
         "capacity_bytes": simulation.capacity_bytes,
         "archived_share": simulation.scale.archived_share,
         "is_measured": simulation.scale.is_measured,

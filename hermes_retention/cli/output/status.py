@@ -21,7 +21,7 @@ from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Occasion
 from hermes_retention.model.plan import Liveness, Tier
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_duration, format_size, format_time
 from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
@@ -47,7 +47,7 @@ _FAR = 10 * 365 * 86400
 
 def show_status(page: Page, status: Status, *, compact_above: float, now: float) -> None:
     """The whole screen. ``compact_above`` is the share of free pages from which compacting is worth it."""
-    page.line(f"{printable(status.home)} ({status.store})", Style.TITLE)
+    page.line(f"{status.home} ({status.store})", Style.TITLE)
     if status.picture.groups:
         _show_sessions(page, status, now=now)
     else:
@@ -350,7 +350,7 @@ def status_object(status: Status) -> dict[str, Any]:
     """The state as plain JSON data: what ``docs/reference/status-json.md`` describes."""
     picture, growth, mode = status.picture, status.growth, status.mode
     return {
-        "home": printable(status.home),
+        "home": status.home,
         "store": status.store,
         "mode": None if mode.setting is None else mode.setting.value,
         "swept_before": mode.swept_before,
@@ -365,7 +365,7 @@ def status_object(status: Status) -> dict[str, Any]:
         "pending": [
             {
                 "occasion": str(line.occasion),
-                "session_id": printable(line.session_id),
+                "session_id": line.session_id,
                 "noted_at": line.noted_at,
                 "due_at": line.due_at,
             }
@@ -381,11 +381,8 @@ def status_object(status: Status) -> dict[str, Any]:
         "host_settings": [msgspec.structs.asdict(one) for one in status.host_settings],
         "sweeps": [_sweep_object(sweep) for sweep in status.sweeps],
         "warnings": [
-            printable(warning)
-            for warning in (
-                *status.warnings,
-                *([] if status.vault_damage is None else [str(status.vault_damage)]),
-            )
+            *status.warnings,
+            *([] if status.vault_damage is None else [str(status.vault_damage)]),
         ],
     }
 

@@ -18,7 +18,7 @@ from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.plan import Action, Step, Tier
-from hermes_retention.model.text import counted, printable
+from hermes_retention.model.text import counted
 from hermes_retention.model.units import format_size
 
 FORMAT = 1
@@ -51,7 +51,7 @@ def show_sweep(
 
 def show_totals(page: Page, report: SweepReport, found: Found) -> None:
     """What was found, the tables by class and by reason."""
-    page.line(f"{_title(report)} of {printable(report.home)}", Style.TITLE)
+    page.line(f"{_title(report)} of {report.home}", Style.TITLE)
     files = f"{counted(found.files, 'file')}, {format_size(found.bytes)}"
     database = f"; {format_size(found.database_bytes)} used in state.db" if found.database_bytes else ""
     page.line(f"{counted(found.sessions, 'session')} with {files}{database}")
@@ -101,7 +101,7 @@ def show_failures(page: Page, report: SweepReport, *, every: bool) -> None:
     sessions: dict[str, dict[str, None]] = {}
     for outcome in report.failures:
         for error in outcome.errors:
-            sessions.setdefault(printable(str(error)), {})[printable(outcome.step.session_id)] = None
+            sessions.setdefault(str(error), {})[outcome.step.session_id] = None
     lines = [
         f"{first}{f' and {len(more):,} more' if more else ''}: {error}"
         for error, (first, *more) in sessions.items()
@@ -123,7 +123,7 @@ def _show_unknown(page: Page, report: SweepReport, *, every: bool) -> None:
         f"{counted(len(report.unknown), 'unknown entry', 'unknown entries')} left alone ({size}):",
         Style.FAINT,
     )
-    show_some(page, [f"{printable(one.name)}: {one.why}" for one in report.unknown], every=every, few=3)
+    show_some(page, [f"{one.name}: {one.why}" for one in report.unknown], every=every, few=3)
 
 
 def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = FEW) -> None:
@@ -202,7 +202,7 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         "format": FORMAT,
         "sweep": report.sweep,
         "dry_run": report.dry_run,
-        "home": printable(report.home),
+        "home": report.home,
         "seconds": report.seconds,
         "sessions": report.sessions,
         "bytes_before": report.bytes_before,
@@ -214,12 +214,12 @@ def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable
         "counts": msgspec.structs.asdict(report.counts),
         "steps": [_step_object(step) for step in report.steps if kept_too or step.action is not Action.KEEP],
         "failures": [
-            {"session_id": printable(outcome.step.session_id), "error": printable(str(error))}
+            {"session_id": outcome.step.session_id, "error": str(error)}
             for outcome in report.failures
             for error in outcome.errors
         ],
-        "unknown": [{"name": printable(one.name), "why": printable(one.why)} for one in report.unknown],
-        "warnings": [printable(warning) for warning in (*report.warnings, *more_warnings)],
+        "unknown": [{"name": one.name, "why": one.why} for one in report.unknown],
+        "warnings": [*report.warnings, *more_warnings],
     }
 
 
@@ -227,17 +227,17 @@ def _drill_object(drill: Drill) -> dict[str, Any]:
     return {
         "sessions": drill.sessions,
         "bytes": drill.bytes,
-        "damages": [printable(line) for line in drill.damages],
+        "damages": list(drill.damages),
     }
 
 
 def _step_object(step: Step) -> dict[str, Any]:
     return {
-        "session_id": printable(step.session_id),
+        "session_id": step.session_id,
         "class": step.session_class.value,
         "liveness": step.liveness.value,
         "verdict": step.verdict,
         "rule": step.rule,
-        "reason": printable(step.reason),
+        "reason": step.reason,
         "bytes": step.bytes,
     }

@@ -15,7 +15,6 @@ from hermes_retention.cli.output.page import Column, Fit, Table
 from hermes_retention.cli.output.words import DONE, TO_DO, because
 from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.text import printable
 from hermes_retention.model.units import format_size
 
 _FAILED = "failed"
@@ -148,7 +147,7 @@ def step_by_step(report: SweepReport, *, kept_too: bool) -> Table:
     rows = [
         (
             ends.name(step),
-            printable(step.session_id),
+            step.session_id,
             step.session_class.value,
             _size(step.bytes),
             step.reason,
