@@ -22,7 +22,7 @@ from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.model.text import safe_name
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read, tables
-from hermes_retention.stores.hermes.rows.read import RecordUnit, find_unit, read_unit
+from hermes_retention.stores.hermes.rows.read import SeenUnit, find_unit, read_unit
 from hermes_retention.stores.hermes.rows.turn_machine import State
 from hermes_retention.stores.rows import Header, Row, encode
 
@@ -73,7 +73,7 @@ class RowArchive:
 
     def record(self, session_id: str) -> None:
         """Archive and remove the record with its unit, of which few messages are left."""
-        unit = RecordUnit(session_id)
+        unit = SeenUnit(session_id)
         with state_db.reading(self._database.path) as connection:
             assert connection is not None
             for _ in read_unit(connection, unit):

@@ -19,7 +19,7 @@ from host_databases import HostDatabase
 from hermes_retention.stores.hermes import rows, state_db
 from hermes_retention.stores.hermes.rows.insert import RowInserter
 from hermes_retention.stores.hermes.rows.pacing import WAIT_SECONDS, Turns
-from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.read import SeenUnit, read_unit
 from hermes_retention.stores.hermes.rows.remove import MessageRemoval, RecordRemoval, ToolOutputReplacement
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, TurnMachine
@@ -76,9 +76,9 @@ def read_output(path: Path, names: Iterable[str]) -> tuple[list[rows.read.Seen],
         return seen, [item for items in found for item in items]
 
 
-def read_units(path: Path, names: Iterable[str]) -> tuple[list[RecordUnit], Items]:
+def read_units(path: Path, names: Iterable[str]) -> tuple[list[SeenUnit], Items]:
     """Records with all that goes with them, and what removing them takes."""
-    units = [RecordUnit(name) for name in names]
+    units = [SeenUnit(name) for name in names]
     with state_db.reading(path) as connection:
         assert connection is not None
         items = [item for unit in units for item in read_unit(connection, unit)]
@@ -98,7 +98,7 @@ def replacement_of_output(
 
 
 def removal_of_records(
-    connection: sqlite3.Connection, units: Iterable[RecordUnit], turns: Turns | None = None
+    connection: sqlite3.Connection, units: Iterable[SeenUnit], turns: Turns | None = None
 ) -> Iterator[Change]:
     return TurnMachine(connection, turns).run(RecordRemoval(connection, units))
 

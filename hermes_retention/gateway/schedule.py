@@ -13,7 +13,7 @@ _SHARE = 20
 """A pause is at least so many times as long as the sweep before it."""
 
 
-class Schedule:
+class SweepTimes:
     """Sweeps of one process. ``tick`` is a monotonic time, ``now`` Unix seconds, which may jump."""
 
     def __init__(self, *, tick: float) -> None:

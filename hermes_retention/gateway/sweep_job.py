@@ -15,7 +15,7 @@ import msgspec
 from hermes_retention.actions.sweep.mode import NEXT_SWEEP, announce, announcement_words, may_remove
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.gateway.schedule import Schedule
+from hermes_retention.gateway.schedule import SweepTimes
 from hermes_retention.gateway.worker import WarnOnce, Yielding
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
@@ -91,7 +91,7 @@ class SweepJob:
         self._index = index
         self._make_extensions = extensions
         self._extensions: Extensions | None = None
-        self.schedule = Schedule(tick=monotonic())
+        self.schedule = SweepTimes(tick=monotonic())
         self._warnings = WarnOnce()
         self._announced_tick: float | None = None
         self._is_told = False

@@ -13,7 +13,7 @@ from row_moves import removal_of_messages, removal_of_records, replacement_of_ou
 
 from hermes_retention.stores.hermes import rows, state_db
 from hermes_retention.stores.hermes.rows.insert import RowInserter
-from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.read import SeenUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import State
 from hermes_retention.stores.rows import Header, Row, decode, encode
@@ -87,7 +87,7 @@ def test_record_leaves_and_comes_back(path: Path) -> None:
         host.create_session("child", "cron", model="x/y", parent_session_id="s1")
         host.set_meta("goal:s1", "win")
     before = dump(path)
-    unit = RecordUnit("s1")
+    unit = SeenUnit("s1")
     with state_db.reading(path) as database:
         assert database is not None
         items = list(decode(encode(read_unit(database, unit))))

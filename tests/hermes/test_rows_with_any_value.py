@@ -15,7 +15,7 @@ from row_moves import removal_of_messages, removal_of_records, replacement_of_ou
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows import read
 from hermes_retention.stores.hermes.rows.insert import RowInserter
-from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.read import SeenUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 from hermes_retention.stores.rows import Header, Row, decode, encode
@@ -164,7 +164,7 @@ class Tiers:
             return list(removal_of_messages(database, seen))
 
     def remove_records(self) -> list[Change]:
-        units = [RecordUnit(one) for one in self._sessions]
+        units = [SeenUnit(one) for one in self._sessions]
         with state_db.reading(self._path) as database:
             assert database is not None
             for unit in units:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hermes_retention.gateway.schedule import Schedule
+from hermes_retention.gateway.schedule import SweepTimes
 
 
 def test_nothing_comes_by_itself_before_it_begins() -> None:
-    schedule = Schedule(tick=0.0)
+    schedule = SweepTimes(tick=0.0)
     assert not schedule.is_regular
     assert not schedule.is_time(tick=1e9, now=1e9)
     assert schedule.seconds_left(tick=0.0) is None
@@ -14,7 +14,7 @@ def test_nothing_comes_by_itself_before_it_begins() -> None:
 
 
 def test_regular_sweeps_go_by_the_monotonic_clock() -> None:
-    schedule = Schedule(tick=0.0)
+    schedule = SweepTimes(tick=0.0)
     schedule.begin(tick=0.0, after=10.0)
     schedule.begin(tick=5.0, after=10.0)
     assert not schedule.is_time(tick=9.9, now=1e9)
@@ -26,7 +26,7 @@ def test_regular_sweeps_go_by_the_monotonic_clock() -> None:
 
 
 def test_what_is_pending_brings_a_sweep_on_but_not_right_after_another() -> None:
-    schedule = Schedule(tick=0.0)
+    schedule = SweepTimes(tick=0.0)
     schedule.pending_at(500.0)
     assert not schedule.is_time(tick=0.0, now=499.0)
     assert schedule.is_time(tick=0.0, now=500.0)
@@ -38,7 +38,7 @@ def test_what_is_pending_brings_a_sweep_on_but_not_right_after_another() -> None
 
 
 def test_sleep_is_short_enough_for_what_other_processes_announce() -> None:
-    schedule = Schedule(tick=0.0)
+    schedule = SweepTimes(tick=0.0)
     schedule.begin(tick=0.0, after=3600.0)
     assert schedule.pause(tick=0.0, now=0.0) == 60.0
     schedule.pending_at(30.0)

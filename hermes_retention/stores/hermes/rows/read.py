@@ -118,9 +118,9 @@ class HermesRowReader:
 
         return _reading(ArtifactKind.RECORD, session, items(), Seen(session.id))
 
-    def unit(self, session_id: str) -> tuple[tuple[str, ...], RecordUnit]:
+    def unit(self, session_id: str) -> tuple[tuple[str, ...], SeenUnit]:
         """The ids that leave together with this record, in order, and the ticket for ``remove_units``."""
-        unit = RecordUnit(session_id)
+        unit = SeenUnit(session_id)
         with self._translated():
             for _ in read_unit(self._database, unit):
                 pass
@@ -240,7 +240,7 @@ def read_record(database: sqlite3.Connection, session_ids: Sequence[str]) -> Ite
             yield from rows
 
 
-class RecordUnit:
+class SeenUnit:
     """The sessions that a record is removed with, and a digest of all that was read of them."""
 
     def __init__(self, session_id: str) -> None:
@@ -270,7 +270,7 @@ class RecordUnit:
         self.parents[row[own]] = row[at]
         return (*row[:at], None, *row[at + 1 :])
 
-    def why_changed(self, now: RecordUnit) -> str:
+    def why_changed(self, now: SeenUnit) -> str:
         """What is different in ``now``, read later; empty when only parents or children have left."""
         if now.children - self.children:
             return "it has other children now"
@@ -320,7 +320,7 @@ def _attached(database: sqlite3.Connection, own: Row) -> list[str]:
     return [str(child[0]) for child in children if lineage_of(own[2], child[3]) in kinds]
 
 
-def read_unit(database: sqlite3.Connection, unit: RecordUnit) -> Iterator[Header | Row]:
+def read_unit(database: sqlite3.Connection, unit: SeenUnit) -> Iterator[Header | Row]:
     """Everything that leaves with a unit, for the vault; ``unit`` is complete when this has come to its end.
 
     Records, what goes with them, the messages of each session, and children that lose their parent.

@@ -1,6 +1,6 @@
 """Rows that leave the host's database: messages, tool output, and records with all that goes with them.
 
-Each is a ``Work`` of the machine that takes turns (``turn_machine``): how it is cut, compared and changed.
+Each is a ``RowWork`` of the machine that takes turns (``turn_machine``): how it is cut, compared and changed.
 What somebody changed since it was read stays. The statements of the host's own triggers keep the search
 tables right, and they do so once per *statement*: FTS5 writes a segment for each, so a turn has exactly one
 for its messages, with its rows in ascending order. That is what makes it fast.
@@ -27,7 +27,7 @@ from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Turns
-from hermes_retention.stores.hermes.rows.read import RecordUnit, Seen, children_of, read_unit
+from hermes_retention.stores.hermes.rows.read import Seen, SeenUnit, children_of, read_unit
 from hermes_retention.stores.hermes.rows.tables import (
     MESSAGES,
     META,
@@ -48,7 +48,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     select,
     set_contents,
 )
-from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine, UseWatch, Work
+from hermes_retention.stores.hermes.rows.turn_machine import Change, RowWork, State, TurnMachine, UseWatch
 from hermes_retention.stores.rows import RowsChanged
 
 MOST_MESSAGES = 50
@@ -83,7 +83,7 @@ class HermesRowRemover:
         """Put a marker in the place of each body that ``tool_output`` read."""
         return self._told(self._machine.run(ToolOutputReplacement(self._database, tickets)))
 
-    def remove_units(self, tickets: Sequence[RecordUnit]) -> Iterator[RowsChanged]:
+    def remove_units(self, tickets: Sequence[SeenUnit]) -> Iterator[RowsChanged]:
         """Remove each unit with all that is left of its sessions, or nothing of it."""
         return self._told(self._machine.run(RecordRemoval(self._database, tickets)))
 
@@ -158,7 +158,7 @@ class MessagePiece(msgspec.Struct, frozen=True):
         return self.end == len(self.seen)
 
 
-class _MessageWork(Work[MessagePiece]):
+class _MessageWork(RowWork[MessagePiece]):
     """Messages that were read. A long session takes several turns."""
 
     most_rows = VARIABLES
@@ -301,22 +301,22 @@ def _cut(seen: Seen, start: int, room: int, rows: int) -> MessagePiece:
 # -- records ------------------------------------------------------------------------------------------------
 
 
-class RecordRemoval(Work[RecordUnit]):
+class RecordRemoval(RowWork[SeenUnit]):
     """Remove each unit that is still what was read: in one turn, with all that goes with it, or not at all.
 
     In its turn a unit is read again and compared as a whole. Messages go with it when they are few; otherwise
     remove them first.
     """
 
-    def __init__(self, database: sqlite3.Connection, units: Iterable[RecordUnit]) -> None:
+    def __init__(self, database: sqlite3.Connection, units: Iterable[SeenUnit]) -> None:
         self._database = database
         self._waiting = deque(units)
         self._rows: dict[str, int] = {}
         """How many rows went with the units of this turn."""
 
-    def next_pieces(self, room: int) -> list[RecordUnit]:
+    def next_pieces(self, room: int) -> list[SeenUnit]:
         """As many units as fit."""
-        units: list[RecordUnit] = []
+        units: list[SeenUnit] = []
         while self._waiting and (not units or _fits(self._waiting[0], units, room)):
             unit = self._waiting.popleft()
             if unit.digest is None:
@@ -325,21 +325,21 @@ class RecordRemoval(Work[RecordUnit]):
             units.append(unit)
         return units
 
-    def why_not(self, piece: RecordUnit, going: Sequence[RecordUnit]) -> str:
+    def why_not(self, piece: SeenUnit, going: Sequence[SeenUnit]) -> str:
         """It goes with another unit of this turn already, is large, or is not what was read."""
         taken = {one for unit in going for one in unit.session_ids}
         if not taken.isdisjoint(piece.session_ids):
             return "it leaves with another session of its unit"
         if piece.messages > MOST_MESSAGES:
             return f"it has {piece.messages} messages, and these have to go first"
-        now = RecordUnit(piece.session_id)
+        now = SeenUnit(piece.session_id)
         for number, _ in enumerate(read_unit(self._database, now)):
             # Known with the first row. What is much larger by now must not be read to its end under the lock.
             if number == 0 and (now.session_ids, now.messages) != (piece.session_ids, piece.messages):
                 return "it has other sessions or messages now"
         return piece.why_changed(now)
 
-    def change(self, pieces: Sequence[RecordUnit]) -> int:
+    def change(self, pieces: Sequence[SeenUnit]) -> int:
         """One statement takes the messages of all; then each unit, what refers to its sessions first."""
         # Rows of units refer to each other; only what is left at the end of the transaction counts.
         self._database.execute("PRAGMA defer_foreign_keys = ON")
@@ -361,16 +361,16 @@ class RecordRemoval(Work[RecordUnit]):
         clear_parents(self._database, [child for child, _ in children])
         return rows + delete_where(self._database, SESSIONS, "id", session_ids)
 
-    def done(self, piece: RecordUnit) -> Change:
+    def done(self, piece: SeenUnit) -> Change:
         """All of it is gone."""
         return Change(piece.session_id, State.DONE, self._rows[piece.session_id])
 
-    def kept(self, piece: RecordUnit, why: str) -> Change:
+    def kept(self, piece: SeenUnit, why: str) -> Change:
         """All of it is as it was."""
         return Change(piece.session_id, State.CHANGED, 0, why)
 
 
-def _fits(unit: RecordUnit, others: Sequence[RecordUnit], room: int) -> bool:
+def _fits(unit: SeenUnit, others: Sequence[SeenUnit], room: int) -> bool:
     """Whether one more unit makes a transaction neither too long nor its statements too wide."""
     together = [*others, unit]
     return (

@@ -11,8 +11,8 @@
 5. Without the lock: learn from how long that took, and do the merges of search tables that it made due.
 
 When the database refuses a turn because something refers to one of its rows, each of its pieces gets a turn
-of its own. ``Work`` is all that differs between messages, tool output and records. What must not live here:
-which rows those are, and SQL.
+of its own. ``RowWork`` is all that differs between messages, tool output and records. What must not live
+here: which rows those are, and SQL.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Piece(Protocol):
 _Piece = TypeVar("_Piece", bound=Piece)
 
 
-class Work(ABC, Generic[_Piece]):
+class RowWork(ABC, Generic[_Piece]):
     """Rows of one kind that are to be changed, and how far that has come. For one run of a machine."""
 
     @abstractmethod
@@ -161,7 +161,7 @@ class TurnMachine:
         """The turns at the lock."""
         return self._paced.turns
 
-    def run(self, work: Work[_Piece]) -> Iterator[Change]:
+    def run(self, work: RowWork[_Piece]) -> Iterator[Change]:
         """The outcomes of ``work``, each of which is final: it is committed.
 
         Raises ``ValueError`` for what was not read to its end, and ``sqlite3.Error`` when the database cannot
@@ -175,7 +175,7 @@ class TurnMachine:
             raise
         self.turns.finish()
 
-    def _carry_out(self, work: Work[_Piece], pieces: Sequence[_Piece]) -> Iterator[Change]:
+    def _carry_out(self, work: RowWork[_Piece], pieces: Sequence[_Piece]) -> Iterator[Change]:
         """One turn; or one for each piece, when something refers to a row of one of them."""
         waiting = deque([pieces])
         while waiting:
@@ -194,7 +194,7 @@ class TurnMachine:
             if turn.weight:
                 self._paced.settle(turn.weight)
 
-    def _take_turn(self, work: Work[_Piece], pieces: Sequence[_Piece]) -> _Turn:
+    def _take_turn(self, work: RowWork[_Piece], pieces: Sequence[_Piece]) -> _Turn:
         """One transaction. Raises ``sqlite3.IntegrityError`` when it was refused and rolled back."""
         self._watch.look()  # here nobody waits for it
         why_kept = [work.why_not_begun(piece) for piece in pieces]

@@ -15,7 +15,7 @@ from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.stores.hermes import rows, state_db
 from hermes_retention.stores.hermes.rows import fts, insert, tables
 from hermes_retention.stores.hermes.rows.insert import Inserted, RowInserter
-from hermes_retention.stores.hermes.rows.read import RecordUnit, read_unit
+from hermes_retention.stores.hermes.rows.read import SeenUnit, read_unit
 from hermes_retention.stores.hermes.rows.restore import ToolOutputRestorer
 from hermes_retention.stores.hermes.rows.turn_machine import Change, State
 from hermes_retention.stores.rows import Header, Row, decode, encode
@@ -40,8 +40,8 @@ def newest(tmp_path: Path) -> Iterator[HostDatabase]:
     made.check()
 
 
-def read(database: HostDatabase, session_id: str) -> tuple[RecordUnit, Items]:
-    unit = RecordUnit(session_id)
+def read(database: HostDatabase, session_id: str) -> tuple[SeenUnit, Items]:
+    unit = SeenUnit(session_id)
     with state_db.reading(database.path) as connection:
         assert connection is not None
         items = list(read_unit(connection, unit))
@@ -56,7 +56,7 @@ def read_messages(database: HostDatabase, session_id: str) -> tuple[rows.read.Se
         return seen, list(rows.read.read_messages(connection, seen))
 
 
-def remove(database: HostDatabase, *units: RecordUnit) -> list[Change]:
+def remove(database: HostDatabase, *units: SeenUnit) -> list[Change]:
     with state_db.writing(database.path) as connection:
         return list(removal_of_records(connection, units))
 
@@ -429,4 +429,4 @@ def test_messages_that_do_not_fit_into_memory_come_back_all_the_same(
 
 def test_unit_that_was_not_read_to_its_end_is_refused(database: HostDatabase) -> None:
     with pytest.raises(ValueError, match="s1"):
-        remove(database, RecordUnit("s1"))
+        remove(database, SeenUnit("s1"))

@@ -11,7 +11,7 @@ import pytest
 from host_databases import HostDatabase
 
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows.turn_machine import Change, State, TurnMachine, Work
+from hermes_retention.stores.hermes.rows.turn_machine import Change, RowWork, State, TurnMachine
 
 
 class Title(msgspec.Struct):
@@ -27,7 +27,7 @@ class Title(msgspec.Struct):
         return (self.session_id,)
 
 
-class Titles(Work[Title]):
+class Titles(RowWork[Title]):
     def __init__(self, database: sqlite3.Connection, titles: Sequence[Title]) -> None:
         self._database, self._waiting = database, list(titles)
         self.turns: list[list[str]] = []
