@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,30 @@ def test_nothing_is_imported_in_a_circle(figures: house.House) -> None:
     assert figures.circles == []
 
 
+def vocabulary() -> set[str]:
+    """The stem of every word of the section."""
+    design = (ROOT / "docs" / "design.md").read_text("utf-8")
+    section = design.partition("\n## Vocabulary\n")[2].partition("\n## ")[0]
+    return {stem(word) for word in re.findall(r"[a-z0-9]+", section.lower())}
+
+
+def stem(word: str) -> str:
+    """The same for singular and plural."""
+    return word.rstrip("eisy")
+
+
+def test_vocabulary_has_every_word_that_a_module_is_named_after(figures: house.House) -> None:
+    words = {
+        word: module.name
+        for module in figures.modules
+        for word in re.findall(r"[a-z0-9]+", module.name)
+        if word != "init"  # Python's
+    }
+    known = vocabulary()
+    missing = [f"{word} ({name})" for word, name in sorted(words.items()) if stem(word) not in known]
+    assert not missing, f"not in the vocabulary of docs/design.md: {', '.join(missing)}"
+
+
 def test_design_names_modules_that_there_are(figures: house.House) -> None:
     design = (ROOT / "docs" / "design.md").read_text("utf-8")
     section = design.partition("\n### Inside the rooms\n")[2].partition("\n#")[0]
@@ -39,6 +65,16 @@ def test_design_names_modules_that_there_are(figures: house.House) -> None:
         for name in re.findall(r"`([a-z_/.]+)`", text):
             inside = name.replace("/", ".") if "/" in name else f"{room.replace('/', '.')}.{name}"
             assert {inside, f"{inside}.__init__"} & modules, f"{room} has no {name}"
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places = defaultdict(list)
+    for path in sorted(house.PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path.relative_to(house.PACKAGE)))
+    several = [f"{name}: {', '.join(where)}" for name, where in sorted(places.items()) if len(where) > 1]
+    assert not several, "\n".join(several)
 
 
 # The figures themselves
