@@ -89,89 +89,63 @@ def replay(
     return tuple(world.at(time) for time in times)
 
 
-def repeated(past: Sequence[Past], *, window: float, times: int, now: float) -> Iterator[Past]:
-    """``past``, and what began in the ``window`` seconds before ``now`` that many ``times`` more after it.
-
-    Each repetition comes ``window`` later than the one before, under ids of its own; a route leads to the
-    newest.
-    """
-    again = {one.session.id for one in past if now - window < one.began <= now}
-    named = [again]
-    for _ in range(1, times):
-        named.append({_renamed(name) for name in named[-1]})
-    for one in past:
-        if one.session.id not in again:
-            yield one
-            continue
-        session, began = one.session, one.began
-        for names in named:
-            next_began = began + window
-            yield Past(session, began, one.messages, routed_until=min(one.routed_until, next_began))
-            session, began = _later(session, window, names), next_began
-        yield Past(session, began, one.messages)
-
-
-def _later(session: Session, seconds: float, again: set[str]) -> Session:
-    record = session.record
-    if record is not None:
-        parent = record.parent_id
-        record = msgspec.structs.replace(
-            record,
-            started_at=record.started_at + seconds,
-            ended_at=None if record.ended_at is None else record.ended_at + seconds,
-            last_message_at=None if record.last_message_at is None else record.last_message_at + seconds,
-            parent_id=_renamed(parent) if parent in again and parent is not None else parent,
-            busy=None,
-        )
-    artifacts = tuple(
-        msgspec.structs.replace(it, name=_renamed(it.name), mtime_ns=it.mtime_ns + round(seconds * 1e9))
-        for it in session.artifacts
-    )
-    routes = tuple(
-        msgspec.structs.replace(
-            route, updated_at=None if route.updated_at is None else route.updated_at + seconds
-        )
-        for route in session.routes
-    )
-    successor = session.successor
-    return msgspec.structs.replace(
-        session,
-        id=_renamed(session.id),
-        record=record,
-        artifacts=artifacts,
-        routes=routes,
-        successor=_renamed(successor) if successor in again and successor is not None else successor,
-        restored_at=None,
-    )
-
-
-def _renamed(name: str) -> str:
-    return f"{name} again"
-
-
-class _Kept(msgspec.Struct, gc=False):
-    """What the store still has of a session."""
+class _Rest(msgspec.Struct, gc=False):
+    """A session of which the store still has something: what it had, less what went."""
 
     past: Past
-    gone: set[str]
-    """Names of the files that went."""
     has_messages: bool
+    gone: set[str] = msgspec.field(default_factory=set)
+    """Names of the files that went."""
     tool_output_done: bool = False
     settled: Session | None = None
-    """As it is from its last activity on, until something goes."""
+    """How it looks from its last activity on, until something goes or its routes end. Nothing else changes
+    it, and there may be a thousand days to ask about."""
+
+    def as_of(self, now: float) -> Session:
+        """The session as a scan at ``now`` would have found it."""
+        if self.settled is not None and now < self.past.routed_until:
+            return self.settled
+        session, began, last = self.past.session, self.past.began, self.past.session.last_activity
+        # Before its last activity it had grown to a part of its size; without a length it has all at once.
+        grown = 1.0 if last <= now or last <= began else (now - began) / (last - began)
+        found = msgspec.structs.replace(
+            session,
+            artifacts=tuple(_files(session, self.gone, grown, now)),
+            record=_record(self, grown, now),
+            routes=_routes(self.past, now),
+            tool_output_done=self.tool_output_done,
+        )
+        if last <= now:
+            self.settled = found
+        return found
+
+    def lose(self, step: Step) -> None:
+        """Take from it what ``step`` takes. A record takes the messages along."""
+        self.settled = None
+        if step.tier is Tier.FILES:
+            self.gone.update(artifact.name for artifact in step.artifacts)
+        elif step.tier is Tier.TOOL_OUTPUT:
+            self.tool_output_done = True
+        else:
+            self.has_messages = False
 
 
 class _World:
-    """A home under one policy, as time goes by."""
+    """A home under one policy, as time goes by: at each time what began comes in, then a sweep takes some.
+
+    It stands beside the real effects of a sweep and repeats of them what moves bytes, and nothing else. The
+    decisions are those of ``decide``, which sees an inventory as a scan would have made it.
+    """
 
     def __init__(
         self, past: Sequence[Past], policy: Policy | None, scale: Scale, holds: Mapping[str, str]
     ) -> None:
         self._coming = list(reversed(past))
+        """What has not begun yet, the next one last."""
         self._policy, self._scale, self._holds = policy, scale, dict(holds)
-        self._store: dict[str, _Kept] = {}
+        self._store: dict[str, _Rest] = {}
         self._bare: int = 0
-        """Records of which nothing else is left and that nothing ever takes."""
+        """How many records are left of which nothing else is, and that nothing ever takes."""
         self._vault: dict[str, ArchivedSession] = {}
         self._vault_bytes = 0.0
 
@@ -179,81 +153,66 @@ class _World:
         """What is there at ``now``, after a sweep."""
         while self._coming and self._coming[-1].began <= now:
             past = self._coming.pop()
-            self._store[past.session.id] = _Kept(past, set(), has_messages=past.messages > 0)
-        sessions = {one_id: self._as_of(kept, now) for one_id, kept in self._store.items()}
+            self._store[past.session.id] = _Rest(past, has_messages=past.messages > 0)
+        found = {session_id: rest.as_of(now) for session_id, rest in self._store.items()}
         if self._policy is not None:
-            self._sweep(sessions, self._policy, now)
-        usage = self._usage(sessions.values())
+            self._sweep(found, self._policy, now)
+        usage = self._usage(found.values())
         return Point(
             now,
             usage.sessions_bytes,
             usage.database_bytes,
             usage.vault_bytes,
-            len(sessions) + self._bare,
+            len(found) + self._bare,
         )
 
-    def _sweep(self, sessions: dict[str, Session], policy: Policy, now: float) -> None:
+    def _sweep(self, found: dict[str, Session], policy: Policy, now: float) -> None:
+        """Decide about what was ``found``, do it, and leave there what is left."""
         inventory = Inventory(
             home="",
-            sessions=tuple(sessions.values()),
-            usage=self._usage(sessions.values()),
+            sessions=tuple(found.values()),
+            usage=self._usage(found.values()),
+            # Copies cost a decision as much as sessions do: only a policy that lets them go gets to see them.
             archived=tuple(self._vault.values()) if _expires(policy) else (),
             holds=self._holds,
             bytes_per_message=self._scale.bytes_per_message,
         )
-        touched = set()
+        touched: set[str] = set()
         for step in decide(inventory, policy, now=now).removals():
             if step.action is Action.EXPIRE:
                 self._vault_bytes -= self._vault.pop(step.session_id).stored_bytes
                 continue
-            self._carry_out(step, sessions[step.session_id], now)
+            self._store[step.session_id].lose(step)
+            if step.action is Action.ARCHIVE:
+                self._archive(step, now)
+            if step.tier is Tier.RECORD:  # the last of a session
+                del self._store[step.session_id]
             touched.add(step.session_id)
         for session_id in touched:
-            kept = self._store.get(session_id)
-            if kept is None:
-                del sessions[session_id]
-                continue
-            kept.settled = None
-            sessions[session_id] = session = self._as_of(kept, now)
-            if self._is_bare(session, policy):
-                del self._store[session_id], sessions[session_id]
-                self._bare += session.record is not None
+            self._look_again(session_id, found, policy, now)
 
-    def _is_bare(self, session: Session, policy: Policy) -> bool:
-        """Nothing but a record that stays for good. Of a series, it is none of those that are kept back:
-        these still have everything, so that it may be forgotten here.
-        """
-        if (
-            session.artifacts
-            or session.routes
-            or (session.record is not None and session.record.has_messages)
-        ):
-            return False
-        return session.record is None or all(it.record_after is None for it in policy.lifecycles.values())
-
-    def _carry_out(self, step: Step, session: Session, now: float) -> None:
-        kept = self._store[step.session_id]
-        tier = step.tier
-        size = float(step.bytes)
-        if tier is Tier.FILES:
-            kept.gone.update(artifact.name for artifact in step.artifacts)
-            size *= self._scale.archived_share
-        elif tier is Tier.TOOL_OUTPUT:
-            kept.tool_output_done = True
-            size = 0.0  # how long it is nobody knows before the messages go
-        else:
-            kept.has_messages = False
-            size *= self._scale.archived_share
-        if tier is Tier.RECORD:
-            del self._store[step.session_id]
-        if step.action is Action.DELETE:
-            return
+    def _archive(self, step: Step, now: float) -> None:
+        # How long tool output is nobody knows before the messages go: until then its copy takes nothing.
+        size = 0.0 if step.tier is Tier.TOOL_OUTPUT else step.bytes * self._scale.archived_share
         known = self._vault.get(step.session_id)
-        stored = size + (known.stored_bytes if known is not None else 0)
-        self._vault_bytes += round(stored) - (known.stored_bytes if known is not None else 0)
+        before = 0 if known is None else known.stored_bytes
+        stored = round(size + before)
+        self._vault_bytes += stored - before
         self._vault[step.session_id] = ArchivedSession(
-            step.session_id, session.session_class, now, round(stored), ""
+            step.session_id, step.session_class, now, stored, partition=""
         )
+
+    def _look_again(self, session_id: str, found: dict[str, Session], policy: Policy, now: float) -> None:
+        """What is left of a session that lost something."""
+        rest = self._store.get(session_id)
+        if rest is None:
+            del found[session_id]
+            return
+        found[session_id] = session = rest.as_of(now)
+        if _is_bare(session, policy):
+            # Never to be decided about again: homes of many years consist of such records.
+            del self._store[session_id], found[session_id]
+            self._bare += session.record is not None
 
     def _usage(self, sessions: Iterable[Session]) -> Usage:
         files = messages = records = 0
@@ -269,24 +228,19 @@ class _World:
         usage = Usage(files, vault_bytes=round(self._vault_bytes), database_bytes=round(rows))
         if scale.capacity_bytes is None:
             return usage
+        # ``keep_free`` is asked of a disk that holds nothing but this home.
         return msgspec.structs.replace(usage, free_bytes=max(0, scale.capacity_bytes - usage.total_bytes))
 
-    def _as_of(self, kept: _Kept, now: float) -> Session:
-        if kept.settled is not None and now < kept.past.routed_until:
-            return kept.settled
-        past = kept.past
-        session, last = past.session, past.session.last_activity
-        grown = 1.0 if last <= now or last <= past.began else (now - past.began) / (last - past.began)
-        found = msgspec.structs.replace(
-            session,
-            artifacts=tuple(_files(session, kept.gone, grown, now)),
-            record=_record(past, kept, grown, now),
-            routes=_routes(past, now),
-            tool_output_done=kept.tool_output_done,
-        )
-        if last <= now:
-            kept.settled = found
-        return found
+
+def _is_bare(session: Session, policy: Policy) -> bool:
+    """Whether nothing but a record is left, and it stays for good. Of a series it is none of those that are
+    kept back: these still have everything, so that it may be forgotten here.
+    """
+    record = session.record
+    if session.artifacts or session.routes or (record is not None and record.has_messages):
+        return False
+    # Any class that lets records go may take this one along: what belongs together leaves together.
+    return record is None or all(one.record_after is None for one in policy.lifecycles.values())
 
 
 def _files(session: Session, gone: set[str], grown: float, now: float) -> Iterator[Artifact]:
@@ -296,7 +250,7 @@ def _files(session: Session, gone: set[str], grown: float, now: float) -> Iterat
         changed = artifact.mtime_ns / 1e9
         if changed <= now:
             yield artifact
-        elif artifact.kind is not ArtifactKind.REQUEST_DUMP:  # those are written once
+        elif artifact.kind is not ArtifactKind.REQUEST_DUMP:  # those are written once: not there yet
             yield msgspec.structs.replace(
                 artifact,
                 size_bytes=round(artifact.size_bytes * grown),
@@ -305,12 +259,13 @@ def _files(session: Session, gone: set[str], grown: float, now: float) -> Iterat
             )
 
 
-def _record(past: Past, kept: _Kept, grown: float, now: float) -> Record | None:
+def _record(rest: _Rest, grown: float, now: float) -> Record | None:
+    past = rest.past
     record = past.session.record
     if record is None:
         return None
     last = None
-    if kept.has_messages:
+    if rest.has_messages:
         known = record.last_message_at
         last = min(past.session.last_activity if known is None else known, now)
     has_ended = record.ended_at is not None and record.ended_at <= now
@@ -319,7 +274,7 @@ def _record(past: Past, kept: _Kept, grown: float, now: float) -> Record | None:
         ended_at=record.ended_at if has_ended else None,
         end_reason=record.end_reason if has_ended else None,
         last_message_at=last,
-        message_count=max(1, round(past.messages * grown)) if kept.has_messages else 0,
+        message_count=max(1, round(past.messages * grown)) if rest.has_messages else 0,
     )
 
 

@@ -7,12 +7,14 @@ sweep; then it is taken to repeat itself. What must not live here: output, and h
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from hermes_retention.actions.inspect.history import History
+from hermes_retention.model.session import Session
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.policy.replay import Point, Scale, repeated, replay
+from hermes_retention.policy.replay import Past, Point, Scale, replay
 
 _DAY = 86400.0
 _SHARE_OF_WORK = 400_000
@@ -98,3 +100,65 @@ def _step_days(sessions: int, days: int) -> float:
     sweeps = max(1, min(days, _SHARE_OF_WORK // max(1, 2 * sessions)))
     sweeps = max(sweeps, -(-days // _LONGEST_STEP_DAYS))
     return days / sweeps
+
+
+def repeated(past: Sequence[Past], *, window: float, times: int, now: float) -> Iterator[Past]:
+    """``past``, and what began in the ``window`` seconds before ``now`` that many ``times`` more after it.
+
+    Each repetition comes ``window`` later than the one before, under ids of its own; a route leads to the
+    newest.
+    """
+    again = {one.session.id for one in past if now - window < one.began <= now}
+    named = [again]
+    for _ in range(1, times):
+        named.append({_renamed(name) for name in named[-1]})
+    for one in past:
+        if one.session.id not in again:
+            yield one
+            continue
+        session, began = one.session, one.began
+        for names in named:
+            next_began = began + window
+            yield Past(session, began, one.messages, routed_until=min(one.routed_until, next_began))
+            session, began = _later(session, window, names), next_began
+        yield Past(session, began, one.messages)
+
+
+def _later(session: Session, seconds: float, again: set[str]) -> Session:
+    record = session.record
+    if record is not None:
+        parent = record.parent_id
+        record = msgspec.structs.replace(
+            record,
+            started_at=record.started_at + seconds,
+            ended_at=None if record.ended_at is None else record.ended_at + seconds,
+            last_message_at=None if record.last_message_at is None else record.last_message_at + seconds,
+            parent_id=_renamed(parent) if parent in again and parent is not None else parent,
+            busy=None,
+        )
+    artifacts = tuple(
+        msgspec.structs.replace(
+            artifact, name=_renamed(artifact.name), mtime_ns=artifact.mtime_ns + round(seconds * 1e9)
+        )
+        for artifact in session.artifacts
+    )
+    routes = tuple(
+        msgspec.structs.replace(
+            route, updated_at=None if route.updated_at is None else route.updated_at + seconds
+        )
+        for route in session.routes
+    )
+    successor = session.successor
+    return msgspec.structs.replace(
+        session,
+        id=_renamed(session.id),
+        record=record,
+        artifacts=artifacts,
+        routes=routes,
+        successor=_renamed(successor) if successor in again and successor is not None else successor,
+        restored_at=None,
+    )
+
+
+def _renamed(name: str) -> str:
+    return f"{name} again"

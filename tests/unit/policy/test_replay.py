@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 from inventories import DAY, FILE_BYTES, HOUR, KEY, NOW, chat, cron, policy
 
+from hermes_retention.actions.inspect.simulate import repeated
 from hermes_retention.model.session import Session
 from hermes_retention.policy.lifecycle import Policy
-from hermes_retention.policy.replay import Past, Point, Scale, repeated, replay
+from hermes_retention.policy.replay import Past, Point, Scale, replay
 
 SCALE = Scale(
     bytes_per_message=1000.0,
