@@ -66,6 +66,12 @@ def global_options() -> argparse.ArgumentParser:
     return parser
 
 
+@functools.cache
+def _help_option() -> argparse.ArgumentParser:
+    """A parser of ``--help`` alone, for the same reason."""
+    return argparse.ArgumentParser()
+
+
 def command(  # noqa: PLR0913 - a command is all of these
     commands: Commands,
     name: str,
@@ -86,7 +92,8 @@ def command(  # noqa: PLR0913 - a command is all of these
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation in somebody's script breaks when a new option begins like it
-        parents=[global_options()],
+        add_help=False,
+        parents=[_help_option(), global_options()],
     )
     parser.set_defaults(retention_complain=parser.error)  # with the usage of this command, not of all
     if run is None:
