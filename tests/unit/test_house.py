@@ -67,6 +67,14 @@ def test_design_names_modules_that_there_are(figures: house.House) -> None:
             assert {inside, f"{inside}.__init__"} & modules, f"{room} has no {name}"
 
 
+def test_contributing_leads_to_files_that_there_are() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = page.partition("\n### Where does it live?\n")[2].partition("\n\nThe words")[0]
+    ways = [way for way in re.findall(r"`([\w/]+(?:/|\.py))`", section) if "/" in way]
+    assert len(ways) > 10
+    assert [way for way in ways if not (house.PACKAGE / way).exists()] == []
+
+
 def test_no_two_classes_have_one_name() -> None:
     places = defaultdict(list)
     for path in sorted(house.PACKAGE.rglob("*.py")):
