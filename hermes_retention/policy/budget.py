@@ -121,7 +121,9 @@ def reclaim(cases: Sequence[Case], asked: Sequence[Need]) -> Iterator[str]:
 def _waiting(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> Iterator[Case]:
     """Those that may go early; the cases come in the order of their ids, which decides between equals."""
     return iter(
-        sorted(filter(wanted, cases), key=lambda it: (it.assessment.liveness not in _SETTLED, it.activity))
+        sorted(
+            filter(wanted, cases), key=lambda case: (case.assessment.liveness not in _SETTLED, case.activity)
+        )
     )
 
 

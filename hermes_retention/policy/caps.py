@@ -150,15 +150,18 @@ def _findings(counts: Mapping[Cap, float], caps: Caps, since: Mapping[Cap, float
     for cap, limit in caps.limits.items():
         if cap not in counts:
             continue
+        # What was counted at a stop that is over does not count again: the next word would stop it anew.
         count = counts[cap] - since.get(cap, 0)
         if count >= limit.at:
             yield CapFinding(cap, CapStage.REACHED, count, limit.at, limit.action)
         elif count >= limit.at * caps.alert_at:
+            # Near a limit nothing happens yet, whatever happens at it.
             yield CapFinding(cap, CapStage.NEAR, count, limit.at, Reaction.ALERT)
 
 
 def possible(action: Reaction, session_class: str, abilities: Container[Reaction]) -> Reaction:
     """``action``, or the next weaker one that this class and a host with these abilities can do."""
+    # From the strongest down, so that what cannot be stopped is reset where that is possible.
     if action is Reaction.STOP and action not in abilities:
         action = Reaction.RESET
     if action is Reaction.RESET and (action not in abilities or session_class not in RESETTABLE):
@@ -169,7 +172,7 @@ def possible(action: Reaction, session_class: str, abilities: Container[Reaction
 def nearest(counts: Mapping[Cap, float], caps: Caps) -> tuple[Cap, float] | None:
     """The cap that the session is closest to, with the share of it that is used up."""
     shares = ((cap, counts[cap] / limit.at) for cap, limit in caps.limits.items() if cap in counts)
-    return max(shares, key=lambda it: it[1], default=None)
+    return max(shares, key=lambda pair: pair[1], default=None)
 
 
 _WITH_COMMAND = frozenset({"chat", "cli", "other"})

@@ -279,9 +279,11 @@ class Case(msgspec.Struct, gc=False, eq=False):
         if session.restored_at is not None and age(session.restored_at, now=world.now) < limit:
             return ()
         return tuple(
-            it
-            for it in session.artifacts
-            if it.kind is kind and it.mtime_ns > 0 and world.now - it.mtime_ns / 1e9 >= limit
+            artifact
+            for artifact in session.artifacts
+            if artifact.kind is kind
+            and artifact.mtime_ns > 0
+            and world.now - artifact.mtime_ns / 1e9 >= limit
         )
 
     def _removal(self) -> Action:

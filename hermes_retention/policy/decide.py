@@ -112,8 +112,8 @@ def assess_all(inventory: Inventory, policy: Policy, *, now: float) -> Assessed:
     world = World(policy, inventory.bytes_per_message, now=now, trusted=clock.doubt is None)
     table = schedules(policy, trusted=world.trusted)
     cases = [
-        Case(world, session, it, active, table[session.session_class, it.liveness], ranks.get(place))
-        for place, (session, it, active) in enumerate(zip(sessions, found, activity, strict=True))
+        Case(world, session, known, active, table[session.session_class, known.liveness], ranks.get(place))
+        for place, (session, known, active) in enumerate(zip(sessions, found, activity, strict=True))
     ]
     return Assessed(cases, related.continued, clock.doubt)
 
@@ -273,7 +273,7 @@ def _clock_warnings(assessed: Assessed, policy: Policy, *, now: float) -> Iterat
     """
     lifecycles = policy.lifecycles.values()
     is_final = policy.on_reset is OnReset.DELETE or any(
-        it.archive_after is not None or not it.archive for it in lifecycles
+        lifecycle.archive_after is not None or not lifecycle.archive for lifecycle in lifecycles
     )
     if assessed.doubt is not None and is_final:
         yield (

@@ -224,7 +224,7 @@ def _turning_points(
     for one in family:
         starts |= {one.last_activity, one.restored_at or 0.0}
         starts.add(one.record.started_at if one.record is not None else one.last_activity)
-        dumps = (it for it in one.artifacts if it.kind is ArtifactKind.REQUEST_DUMP)
+        dumps = (file for file in one.artifacts if file.kind is ArtifactKind.REQUEST_DUMP)
         starts |= {dump.mtime_ns / 1e9 for dump in dumps}
     for start in starts:
         yield from (start + max(limit, policy.settle_time) for limit in limits if limit is not None)

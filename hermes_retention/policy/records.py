@@ -85,7 +85,9 @@ class _Units:
             if name not in gone:
                 unit = self._below([name]) | {name}
                 gone |= unit
-                units.append(RecordUnit(name, sorted(place for it in unit for place in self._members(it))))
+                units.append(
+                    RecordUnit(name, sorted(place for below in unit for place in self._members(below)))
+                )
         return sorted(units, key=attrgetter("leader"))
 
     def _below(self, names: Iterable[int]) -> set[int]:

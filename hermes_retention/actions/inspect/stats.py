@@ -94,12 +94,12 @@ def take_picture(inventory: Inventory, plan: Plan, outcomes: Iterable[Outcome] =
         if step.tier is not None:
             gone.setdefault(step.session_id, []).append(step)
     left = {session.id: _Left(session, gone.get(session.id, ()), inventory) for session in inventory.sessions}
-    finished = {(step.session_id, step.verdict, step.partition) for step in done}
+    finished = {_key(step) for step in done}
     return Picture(
         taken_at=plan.now,
         sessions=sum(one.stage is not None for one in left.values()),
         groups=_groups(plan, left),
-        due=_due([it for it in plan.removals() if (it.session_id, it.verdict, it.partition) not in finished]),
+        due=_due(step for step in plan.removals() if _key(step) not in finished),
         unknown=len(inventory.unknown),
         unknown_bytes=sum(unknown.allocated_bytes for unknown in inventory.unknown),
         usage=inventory.usage,
@@ -107,6 +107,10 @@ def take_picture(inventory: Inventory, plan: Plan, outcomes: Iterable[Outcome] =
         holds=len(inventory.holds),
         warnings=plan.warnings,
     )
+
+
+def _key(step: Step) -> tuple[str, str, str | None]:
+    return step.session_id, step.verdict, step.partition
 
 
 class _Left:
@@ -121,7 +125,9 @@ class _Left:
         has_messages = record is not None and record.has_messages and Tier.MESSAGES not in tiers
         messages = max(record.message_count, 1) if record is not None and has_messages else 0
         self.session = session
-        self.files = [it for it in session.artifacts if it.name not in away] if away else session.artifacts
+        self.files = (
+            [file for file in session.artifacts if file.name not in away] if away else session.artifacts
+        )
         self.rows = messages + (record is not None)
         self.message_bytes = round(messages * inventory.bytes_per_message)
         self.stage: SessionStage | None = None
