@@ -15,7 +15,7 @@ sys.path.append(str(ROOT))  # last: the installed package is the one that is tes
 
 from benchmarks import house  # noqa: E402 - found by the line above
 
-AT_THE_ROOT = 6
+MODULES, AT_THE_ROOT, LINES, IMPORTS_PER_MODULE = 200, 6, 34_000, 5.8
 """More of any means that something wants to be thought over, not that the number wants to be raised."""
 
 
@@ -24,8 +24,23 @@ def figures() -> house.House:
     return house.measure()
 
 
+def test_modules_are_few(figures: house.House) -> None:
+    many = len(figures.modules)
+    assert many <= MODULES
+
+
 def test_only_public_faces_lie_at_the_root(figures: house.House) -> None:
     assert len(figures.at_the_root) <= AT_THE_ROOT, figures.at_the_root
+
+
+def test_lines_are_few(figures: house.House) -> None:
+    lines = figures.lines
+    assert lines <= LINES
+
+
+def test_a_module_needs_few_others(figures: house.House) -> None:
+    imports = figures.imports_per_module
+    assert imports <= IMPORTS_PER_MODULE
 
 
 def test_nothing_is_imported_in_a_circle(figures: house.House) -> None:
