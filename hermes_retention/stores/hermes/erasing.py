@@ -25,7 +25,6 @@ from hermes_retention.model.text import safe_name, words
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
 from hermes_retention.stores.files import decode, read_document, timestamp
 from hermes_retention.stores.hermes import config, files, state_db
-from hermes_retention.stores.hermes.compact.processes import occupants, running_gateway
 from hermes_retention.stores.hermes.records import columns_of
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Turns
@@ -61,6 +60,8 @@ class OfflineRoutes:
 
     def _is_served(self) -> bool:
         above = self._home.parent.parent if self._home.parent.name == "profiles" else None
+        from hermes_retention.stores.hermes.compact.processes import running_gateway
+
         return any(running_gateway(home) is not None for home in (self._home, above) if home is not None)
 
     def _drop_from_table(self, routes: Mapping[str, str]) -> set[str]:
@@ -124,6 +125,8 @@ _BESIDES = ("hook_outputs", "moa-traces", "session-exports", f"{files.DIRECTORY}
 
 def in_use_by(home: Path) -> str | None:
     """The gateway, or another process that has the database open; ``None`` when there is neither."""
+    from hermes_retention.stores.hermes.compact.processes import occupants, running_gateway
+
     homes = [home, *([home.parent.parent] if home.parent.name == "profiles" else [])]
     for one in homes:
         gateway = running_gateway(one)

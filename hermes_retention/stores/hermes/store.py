@@ -35,12 +35,10 @@ from hermes_retention.stores.base import (
 )
 from hermes_retention.stores.files import folder_files
 from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
-from hermes_retention.stores.hermes.counts import HermesCounter
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 from hermes_retention.stores.hermes.ids import Classifier, cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
-from hermes_retention.stores.hermes.rows import restore
 from hermes_retention.stores.hermes.rows.read import HermesRowReader, message_texts
 from hermes_retention.stores.hermes.rows.remove import HermesRowRemover
 from hermes_retention.stores.hermes.rows.turn_machine import UseWatch
@@ -187,10 +185,14 @@ class HermesStore(Store):
 
         Raises ``StoreUnreadable`` as the port says.
         """
+        from hermes_retention.stores.hermes.rows import restore
+
         return restore.restoring(self._home / state_db.DATABASE)
 
     def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
         """Versions of one kind of one session as one. Touches no database. Raises ``VaultDamaged``."""
+        from hermes_retention.stores.hermes.rows import restore
+
         return restore.joined(versions)
 
     def message_texts(self, run: str) -> Iterator[LiveMessage]:
@@ -203,6 +205,8 @@ class HermesStore(Store):
 
     def counter(self) -> SessionCounter:
         """For looking at single sessions while they grow. Opens nothing yet."""
+        from hermes_retention.stores.hermes.counts import HermesCounter
+
         return HermesCounter(self._home)
 
     def group_of(self, session_id: str) -> str | None:
