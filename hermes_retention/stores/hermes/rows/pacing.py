@@ -15,6 +15,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
+from hermes_retention.model.stop import Stop
+
 AIM_SECONDS = 0.010
 """How long a turn should hold the lock."""
 WAIT_SECONDS = 60.0
@@ -28,6 +30,8 @@ _CHECKPOINT_AFTER_SECONDS = 0.030
 """Held time between checkpoints: the WAL stays below the size at which the host's next commit pays for one.
 """
 _OTHER_WAIT_MS = 5000
+_PATIENCE_SECONDS = 5.0
+"""How long whoever can do without waits in all for moments in which nobody else writes."""
 _JITTER_SECONDS = (0.0005, 0.004)
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
@@ -136,6 +140,20 @@ class Turns:
 
     def _data_version(self) -> int:
         return int(self._database.execute("PRAGMA data_version").fetchone()[0])
+
+
+class Patience:
+    """Waits before each piece of work until nobody else writes; it is over when that took too long in all."""
+
+    def __init__(self, turns: Turns, stop: Stop) -> None:
+        self._turns, self._stop = turns, stop
+        self._left = _PATIENCE_SECONDS
+
+    def is_over(self) -> bool:
+        """Wait, and say whether to go on no longer: it took too long in all, or ``stop`` says so."""
+        while self._left > 0.0 and not self._stop() and self._turns.contended:
+            self._left -= self._turns.pause()
+        return self._left <= 0.0 or self._stop()
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -25,8 +25,6 @@ import msgspec
 from hermes_retention.model.errors import ArtifactChanged
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.hermes import state_db
-from hermes_retention.stores.hermes.rows.fts import SearchTables
-from hermes_retention.stores.hermes.rows.pacing import Turns
 from hermes_retention.stores.hermes.rows.read import Seen, SeenUnit, children_of, read_unit
 from hermes_retention.stores.hermes.rows.tables import (
     MESSAGES,
@@ -58,8 +56,6 @@ _MOST_SESSIONS = 100
 _ROWS_PER_UPDATE = 100
 _SESSION_WEIGHT = 500
 """What a session costs to check, at least, told in bytes of rows."""
-_PATIENCE_SECONDS = 5.0
-"""How long the search tables wait in all for moments in which nobody else writes."""
 _WORTH_CONDENSING = 0.1
 """Of the messages that are left, the share that must have gone: condensing reads all of the search tables."""
 
@@ -97,29 +93,12 @@ class HermesRowRemover:
         with state_db.write_errors(self._path):
             if self._stop() or changed_rows < _WORTH_CONDENSING * count_all_messages(self._database):
                 return False
-            turns = self._machine.turns
-            patience = _Patience(turns, self._stop)
-            done = SearchTables(self._database).condense(turns, patience.is_over)
-            turns.finish()
-            return done
+            return self._machine.paced.condense(self._stop)
 
     def _told(self, changes: Iterator[Change]) -> Iterator[RowsChanged]:
         with state_db.write_errors(self._path):
             for change in changes:
                 yield RowsChanged(change.session_id, change.rows, _why_not(change))
-
-
-class _Patience:
-    """Waits before each piece of work until nobody else writes; it is over when that took too long in all."""
-
-    def __init__(self, turns: Turns, stop: Stop) -> None:
-        self._turns, self._stop = turns, stop
-        self._left = _PATIENCE_SECONDS
-
-    def is_over(self) -> bool:
-        while self._left > 0.0 and not self._stop() and self._turns.contended:
-            self._left -= self._turns.pause()
-        return self._left <= 0.0 or self._stop()
 
 
 def _why_not(change: Change) -> ArtifactChanged | None:

@@ -31,7 +31,7 @@ import msgspec
 from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.hermes.records import claims, columns_of
 from hermes_retention.stores.hermes.rows.fts import SearchTables
-from hermes_retention.stores.hermes.rows.pacing import Pace, Turns
+from hermes_retention.stores.hermes.rows.pacing import Pace, Patience, Turns
 
 Routes: TypeAlias = Callable[[], Mapping[str, Collection[str]]]
 """Reads session id → the keys that lead to it now."""
@@ -133,6 +133,15 @@ class PacedTurns:
         self._pace.learn(weight, self.turns.held_seconds)
         self._search_tables.settle(self.turns, weight)
 
+    def condense(self, stop: Stop = never) -> bool:
+        """Let search tables give back the pages of what was removed; whether that came to its end.
+
+        It waits for moments in which nobody else writes, and ends when none comes.
+        """
+        done = self._search_tables.condense(self.turns, Patience(self.turns, stop).is_over)
+        self.turns.finish()
+        return done
+
 
 class _Turn(msgspec.Struct, frozen=True):
     """A turn that is committed."""
@@ -152,14 +161,9 @@ class TurnMachine:
         stop: Stop = never,
     ) -> None:
         """``stop`` ends a run between two turns; sessions of which a part is gone are not told then."""
-        self._paced = PacedTurns(database, turns)
+        self.paced = PacedTurns(database, turns)
         self._watch = watch or Unwatched()
         self._stop = stop
-
-    @property
-    def turns(self) -> Turns:
-        """The turns at the lock."""
-        return self._paced.turns
 
     def run(self, work: RowWork[_Piece]) -> Iterator[Change]:
         """The outcomes of ``work``, each of which is final: it is committed.
@@ -168,12 +172,12 @@ class TurnMachine:
         be written; sessions that were not told until then are as they were.
         """
         try:
-            while not self._stop() and (pieces := work.next_pieces(self._paced.room())):
+            while not self._stop() and (pieces := work.next_pieces(self.paced.room())):
                 yield from self._carry_out(work, pieces)
         except sqlite3.Error as error:
             yield from work.unfinished(f"the database failed ({error})")
             raise
-        self.turns.finish()
+        self.paced.turns.finish()
 
     def _carry_out(self, work: RowWork[_Piece], pieces: Sequence[_Piece]) -> Iterator[Change]:
         """One turn; or one for each piece, when something refers to a row of one of them."""
@@ -192,14 +196,14 @@ class TurnMachine:
             # Told before merging: what is committed is known even when that fails.
             yield from turn.changes
             if turn.weight:
-                self._paced.settle(turn.weight)
+                self.paced.settle(turn.weight)
 
     def _take_turn(self, work: RowWork[_Piece], pieces: Sequence[_Piece]) -> _Turn:
         """One transaction. Raises ``sqlite3.IntegrityError`` when it was refused and rolled back."""
         self._watch.look()  # here nobody waits for it
         why_kept = [work.why_not_begun(piece) for piece in pieces]
         going: list[_Piece] = []
-        with self.turns.turn():
+        with self.paced.turns.turn():
             self._watch.look()  # nobody writes from here on
             for number, piece in enumerate(pieces):
                 why_kept[number] = (
