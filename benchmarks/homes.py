@@ -18,8 +18,7 @@ from typing import Protocol
 import msgspec
 
 from hermes_retention.cli.demo.database import Row, StateDatabase
-from hermes_retention.cli.demo.snapshot import Message, Surroundings, conversation, dump_name, stamp
-from hermes_retention.cli.demo.words import Pen
+from hermes_retention.cli.demo.snapshot import Message, Pen, Surroundings, conversation, dump_name, stamp
 
 CRON_SHARE, OPEN_SHARE, DUMP_EVERY, JOBS = 0.735, 0.02, 20, 7
 """As reported of real homes: most sessions are runs of a few jobs, and some are never ended."""

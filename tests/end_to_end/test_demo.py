@@ -16,7 +16,7 @@ from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep as real_sweep
 from hermes_retention.cli.demo import tour
 from hermes_retention.cli.demo.home import build_home
-from hermes_retention.cli.demo.proof import Print, compare, prints_of_files
+from hermes_retention.cli.demo.tour import Print, compare, prints_of_files
 from hermes_retention.home.home import Home
 from hermes_retention.stores.hermes.store import HermesStore
 

@@ -1,7 +1,7 @@
 """A home as it leaks: a month of cron runs, chats, deliveries and helpers, with files and databases.
 
-``build_home`` is the door. What must not live here: words (``words``), forms of files (``snapshot``),
-tables (``database``), and anything that sweeps.
+``build_home`` is the door. What must not live here: talk and forms of files (``snapshot``), tables
+(``database``), and anything that sweeps.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from hermes_retention.cli.demo.database import Execution, Row, StateDatabase, write_executions
 from hermes_retention.cli.demo.snapshot import (
     Message,
+    Pen,
     Surroundings,
     conversation,
     dump_name,
@@ -23,7 +24,6 @@ from hermes_retention.cli.demo.snapshot import (
     run_of_job,
     stamp,
 )
-from hermes_retention.cli.demo.words import Pen
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DAYS = 30

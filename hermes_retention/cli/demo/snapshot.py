@@ -1,19 +1,23 @@
-"""Session files in the form in which the host writes them: JSON, indented, system prompt and tools in each.
+"""Session files in the form in which the host writes them, and the made-up talk in them.
 
-What must not live here: which sessions there are, and databases.
+All talk follows from a seed. Sentences are put together from the words and patterns in ``words.json``, so
+that no two messages are alike and an archive of them is not smaller than one of real talk would be. What must
+not live here: which sessions there are, and databases.
 """
 
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.resources import files
 from typing import Any, TypeAlias
-
-from hermes_retention.cli.demo.words import Entry, Pen
 
 Message: TypeAlias = dict[str, Any]
 """One message in the form of the chat completions API."""
+Entry: TypeAlias = dict[str, str | float]
+"""One thing that a search found."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -31,6 +35,11 @@ _PARAMETERS = _names(
     "query path limit mode target pattern timeout recipient title offset format language reason schedule"
 )
 _PLACE_OF_TOOLS = "\0tools\0"
+_WORDS = json.loads((files("hermes_retention.cli.demo") / "words.json").read_text("utf-8"))
+_TOPICS: list[tuple[list[str], list[str]]] = _WORDS["topics"]
+"""Things, and what is done with them."""
+_WHO, _WHERE, _WHEN, _HOW = (_WORDS[name] for name in ("who", "where", "when", "how"))
+_QUALITY, _BECAUSE, _ASK, _TELL = (_WORDS[name] for name in ("quality", "because", "ask", "tell"))
 
 
 def local_time(timestamp: float) -> datetime:
@@ -46,6 +55,98 @@ def stamp(timestamp: float) -> str:
 def dump_name(session_id: str, failed: float) -> str:
     """The file name of a request dump."""
     return f"request_dump_{session_id}_{local_time(failed):%Y%m%d_%H%M%S_%f}.json"
+
+
+class Pen:
+    """Writes; the same seed writes the same."""
+
+    def __init__(self, seed: int | str) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - it makes up texts, not secrets
+
+    def question(self) -> str:
+        """What somebody asks."""
+        return self._fill(_ASK, *self._topic())
+
+    def title(self) -> str:
+        """What a list of sessions shows."""
+        things, verbs = self._topic()
+        pick = self.random.choice
+        return (
+            f"{pick(verbs).capitalize()} the {pick(_QUALITY)} {pick(things)} {self.random.randrange(10**4)}"
+        )
+
+    def text(self, sentences: int) -> str:
+        """That many sentences on one thing."""
+        topic = self._topic()
+        return " ".join(self._fill(_TELL, *topic) for _ in range(sentences))
+
+    def page(self, paragraphs: int) -> str:
+        """Paragraphs below headings, as in a system prompt."""
+        pick = self.random.choice
+        return "\n\n".join(
+            f"## {pick(pick(_TOPICS)[0]).capitalize()}\n{self.text(self.random.randint(3, 6))}"
+            for _ in range(paragraphs)
+        )
+
+    def entries(self, count: int) -> list[Entry]:
+        """What a search finds."""
+        things, _ = self._topic()
+        pick, number = self.random.choice, self.random.randrange
+        return [
+            {
+                "ref": f"{number(2**40):010x}",
+                "item": f"{pick(_QUALITY)} {pick(things)}",
+                "contact": pick(_WHO),
+                "price": number(100, 99999) / 100,
+                "at": f"2026-{number(1, 13):02}-{number(1, 29):02}T{number(24):02}:{number(60):02}:00Z",
+                "note": self._fill(_TELL, things, ["see"]),
+            }
+            for _ in range(count)
+        ]
+
+    def report(self, entries: Sequence[Entry], sentences: int) -> str:
+        """An answer that repeats what was found, as answers do."""
+        quoted = (
+            f"- {entry['item']} ({entry['contact']}, {entry['price']}): {entry['note']}" for entry in entries
+        )
+        return "\n".join([*quoted, self.text(sentences)])
+
+    def call(self, tools: Sequence[str], query: str) -> dict[str, Any]:
+        """A tool call as an assistant makes it."""
+        arguments = {"query": query, "limit": self.random.randint(1, 40)}
+        name = self.random.choice(tools)
+        identity = f"call_{self.random.getrandbits(96):024x}"
+        return {
+            "id": identity,
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+
+    def _topic(self) -> tuple[list[str], list[str]]:
+        return self.random.choice(_TOPICS)
+
+    def _fill(self, patterns: Sequence[str], things: Sequence[str], verbs: Sequence[str]) -> str:
+        pick, number = self.random.choice, self.random.randrange
+        thing, who = pick(things), pick(_WHO)
+        because = pick(_BECAUSE).format(
+            who=who, n=number(2, 400), d=number(2, 9), thing=thing, quality=pick(_QUALITY)
+        )
+        filled = pick(patterns).format(
+            thing=thing,
+            thing2=pick(things),
+            do=pick(verbs),
+            do2=pick(verbs),
+            who=pick(_WHO),
+            where=pick(_WHERE),
+            when=pick(_WHEN),
+            how=pick(_HOW),
+            quality=pick(_QUALITY),
+            because=because,
+            n=number(2, 400),
+            n2=number(400, 2000),
+            d=number(2, 60),
+        )
+        return filled[0].upper() + filled[1:]
 
 
 class Surroundings:
