@@ -194,7 +194,9 @@ def _print_table(console: Console, table: Table) -> None:
     least = console.measure(shown, options=console.options.update(width=_WIDEST)).minimum
     width = max(console.width, least)
     for line in console.render_lines(shown, console.options.update(width=width), pad=False):
-        console.print(Segments([*_without_blanks_at_its_end(line), Segment.line()]), crop=False)
+        console.print(
+            Segments([*Segment.simplify(_without_blanks_at_its_end(line)), Segment.line()]), crop=False
+        )
 
 
 def _rich_table(table: Table) -> RichTable:
@@ -236,7 +238,7 @@ class _Cell:
 
 def _without_blanks_at_its_end(line: list[Segment]) -> list[Segment]:
     """They would become lines of their own when somebody makes the window narrower."""
-    kept = list(line)
+    kept = [segment if segment.style else segment._replace(style=None) for segment in line]
     while kept and not kept[-1].text.rstrip():
         kept.pop()
     if kept:
