@@ -9,7 +9,7 @@ from pathlib import Path
 from homes import NOW, HomeBuilder
 
 from hermes_retention.gateway.sweep_job import Chore, SweepJob
-from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.errors import Stop, never
 from hermes_retention.plugins import Extensions
 
 

@@ -219,7 +219,7 @@ def _as_retention_error(error: Exception) -> RetentionError:
     """
     import sqlite3
 
-    from hermes_retention.model.system_errors import refusal
+    from hermes_retention.model.errors import refusal
 
     if isinstance(error, sqlite3.Error) or (isinstance(error, OSError) and error.strerror):
         return refusal(error)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hermes_retention.gateway.host import HostGateway
     from hermes_retention.gateway.sweep_job import Chore, SweepJob
     from hermes_retention.gateway.worker import Work
-    from hermes_retention.model.stop import Stop
+    from hermes_retention.model.errors import Stop
     from hermes_retention.plugins import Extensions
     from hermes_retention.policy.caps import Cap, CapAction
     from hermes_retention.policy.resume import ResumeCandidate, ResumePlan

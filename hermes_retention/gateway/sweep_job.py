@@ -22,13 +22,11 @@ from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.open import HomeLoader
 from hermes_retention.home.queue import Occasion, Pending
 from hermes_retention.home.workspace import Workspace
-from hermes_retention.model.errors import SweepRunning
+from hermes_retention.model.errors import Stop, SweepRunning
 from hermes_retention.model.log import LOG
 from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Inventory
-from hermes_retention.model.stop import Stop
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_duration, format_size
+from hermes_retention.model.text import counted, format_duration, format_size
 from hermes_retention.plugins import Extensions
 from hermes_retention.policy.lifecycle import OnReset, Policy
 from hermes_retention.settings.forms import Mode

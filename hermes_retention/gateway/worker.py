@@ -21,9 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from hermes_retention.home.queue import Pending
-from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.errors import RetentionError, Stop
 from hermes_retention.model.log import LOG
-from hermes_retention.model.stop import Stop
 
 STOP_SECONDS = 2.0
 """How long a process waits for its worker when it ends."""

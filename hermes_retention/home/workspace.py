@@ -24,8 +24,7 @@ from hermes_retention.disk.directories import Directory, allocated_bytes
 from hermes_retention.disk.writing import make_private_file
 from hermes_retention.home.holds import Holds
 from hermes_retention.home.ledger import Ledger
-from hermes_retention.model.errors import RetentionError, SweepRunning
-from hermes_retention.model.system_errors import refusals_told
+from hermes_retention.model.errors import RetentionError, SweepRunning, refusals_told
 from hermes_retention.model.text import words
 
 FOLDER = "retention"

@@ -1,13 +1,30 @@
-"""Every error that a person can meet. An error names its object, cause, consequence and cure.
+"""How work ends before it is done: every error that a person can meet, and being told to stop.
 
+An error names its object, cause, consequence and cure.
 What must not live here: tracebacks, transcript text, and decisions about what to do next.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
-from hermes_retention.model.text import printable, printable_lines
+from hermes_retention.model.text import printable, printable_lines, words
+
+if TYPE_CHECKING:
+    import sqlite3  # loaded where it is needed: every start of the program loads this module
+
+Stop: TypeAlias = Callable[[], bool]
+"""Whether work should end at its next safe place. Once it says so it says so for ever: what comes later
+relies on it that what came before may have been left out."""
+
+
+def never() -> bool:
+    """Work goes on to its end."""
+    return False
 
 
 class ExitCode(enum.IntEnum):
@@ -136,3 +153,41 @@ class CompactionRefused(RetentionError):
 
 class CompactionFailed(RetentionError):
     """Compacting the host's database broke off. The database is complete under its name."""
+
+
+_STATE = (
+    "nothing leaves the store before its archived copy is verified, and the next sweep completes the rest"
+)
+_SPACE = "Free some space on the disk, then run it again."
+_OWNER = "Run as the user who owns the home."
+_CURES = {errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EACCES: _OWNER, errno.EPERM: _OWNER}
+
+
+def refusal(error: OSError | sqlite3.Error) -> RetentionError:
+    """What the system or SQLite refused, where no module had better words for it."""
+    import sqlite3
+
+    cure = "With -v you see where it happened."
+    if isinstance(error, sqlite3.Error):
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        said = str(error).lower()
+        return RetentionError("a database", said, consequence=_STATE, cure=_SPACE if full else cure)
+    what = str(error.filename) if error.filename is not None else "the operating system"
+    said = words(error)
+    return RetentionError(what, said, consequence=_STATE, cure=_CURES.get(error.errno or 0, cure))
+
+
+@contextlib.contextmanager
+def refusals_told() -> Iterator[None]:
+    """Raise what the system or SQLite refuses in the block as ``RetentionError``.
+
+    A reader of our output that is gone is no refusal: whoever prints meets it.
+    """
+    import sqlite3
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, sqlite3.Error) as error:
+        raise refusal(error) from error

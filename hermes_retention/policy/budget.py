@@ -14,8 +14,7 @@ import msgspec
 
 from hermes_retention.model.plan import Liveness, Rule, Step
 from hermes_retention.model.session import Usage
-from hermes_retention.model.text import printable
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import format_size, printable
 from hermes_retention.policy.lifecycle import Policy
 
 if TYPE_CHECKING:

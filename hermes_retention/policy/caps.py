@@ -11,8 +11,7 @@ import enum
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from hermes_retention.model.text import printable
-from hermes_retention.model.units import format_duration, format_size
+from hermes_retention.model.text import format_duration, format_size, printable
 
 
 class Cap(enum.StrEnum):

@@ -13,8 +13,7 @@ import msgspec
 
 from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass
-from hermes_retention.model.text import printable
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import format_duration, printable
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.policy.liveness import Assessment, age
 from hermes_retention.policy.schedule import Due, Schedule, removal

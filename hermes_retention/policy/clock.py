@@ -13,7 +13,7 @@ from itertools import pairwise
 import msgspec
 
 from hermes_retention.model.session import ClockMemory
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import format_duration
 
 FAR_SECONDS = 7 * 86400
 """A silence longer than this, since the last sweep, may as well be a jump."""

@@ -15,8 +15,7 @@ import msgspec
 
 from hermes_retention.model.plan import Action, Liveness, Plan, Rule, Step, Tier
 from hermes_retention.model.session import ArchivedSession, Inventory, Session, SessionClass
-from hermes_retention.model.text import printable
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import format_duration, printable
 from hermes_retention.policy.budget import needs, reclaim, thin_out
 from hermes_retention.policy.case import Because, Case, World, has_messages
 from hermes_retention.policy.clock import SETTLED_SECONDS, check_clock

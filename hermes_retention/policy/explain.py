@@ -13,7 +13,7 @@ import msgspec
 
 from hermes_retention.model.plan import GUARDS, Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import ArchivedSession, ArtifactKind, Inventory, Session, Usage
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import format_duration
 from hermes_retention.policy.case import Case, has_messages
 from hermes_retention.policy.decide import decide, decide_each, own_activity
 from hermes_retention.policy.lifecycle import OnReset, Policy

@@ -12,8 +12,7 @@ import msgspec
 
 from hermes_retention.model.plan import Liveness, Rule
 from hermes_retention.model.session import ONE_SHOT, Inventory, Lineage, Record, Session, SessionClass
-from hermes_retention.model.text import printable
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import format_duration, printable
 from hermes_retention.policy.lifecycle import Policy
 
 SUPERSEDING_REASONS = frozenset(

@@ -13,7 +13,7 @@ import msgspec
 
 from hermes_retention.model.plan import Action, Liveness, Rule, Tier
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import format_duration
 from hermes_retention.policy.lifecycle import Lifecycle, OnReset, Policy
 
 

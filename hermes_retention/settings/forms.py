@@ -16,7 +16,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from hermes_retention.model.units import (
+from hermes_retention.model.text import (
     DURATION_FORM,
     SIZE_FORM,
     format_setting_duration,

@@ -15,9 +15,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import msgspec
 
 from hermes_retention.disk.directories import Directory
-from hermes_retention.model.errors import RetentionError, StoreUnreadable
+from hermes_retention.model.errors import RetentionError, Stop, StoreUnreadable, never
 from hermes_retention.model.session import Artifact, Session, SessionClass, Unknown
-from hermes_retention.model.stop import Stop, never
 from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 

@@ -12,7 +12,7 @@ from verdicts import Verdict
 
 from hermes_retention.model.plan import Plan, Rule, Step
 from hermes_retention.model.session import Inventory, Lineage, SessionClass
-from hermes_retention.model.units import parse_duration, parse_size
+from hermes_retention.model.text import parse_duration, parse_size
 from hermes_retention.policy.decide import decide
 from hermes_retention.settings.load import load_settings
 

@@ -14,8 +14,7 @@ import atheris
 
 with atheris.instrument_imports(include=["hermes_retention"]):
     from hermes_retention.archive.codec import Codec, FrameError, decompress_dictionary
-    from hermes_retention.model.text import printable, safe_name, storable
-    from hermes_retention.model.units import parse_duration, parse_size
+    from hermes_retention.model.text import parse_duration, parse_size, printable, safe_name, storable
     from hermes_retention.stores.files import decode, timestamp
     from hermes_retention.stores.hermes.files import is_of_no_session, split_name
     from hermes_retention.stores.hermes.ids import class_by_shape, cron_job, platform_of

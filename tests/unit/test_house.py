@@ -134,8 +134,7 @@ def test_circles_are_found() -> None:
 
 
 def test_a_walk_notes_what_ran_within_the_block() -> None:
-    from hermes_retention.model.text import printable
-    from hermes_retention.model.units import format_size
+    from hermes_retention.model.text import format_size, printable
 
     format_size(1)
     with house.watching() as walks:

@@ -19,8 +19,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.workspace import free_bytes
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError, VaultDamaged
-from hermes_retention.model.text import printable
-from hermes_retention.model.units import format_duration, format_size
+from hermes_retention.model.text import format_duration, format_size, printable
 from hermes_retention.settings.forms import Mode
 from hermes_retention.stores.base import Finding, Level
 

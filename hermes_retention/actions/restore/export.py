@@ -26,8 +26,7 @@ from hermes_retention.disk.originals import place_file
 from hermes_retention.home.home import Home
 from hermes_retention.model.errors import RestoreConflict, RetentionError, UsageError
 from hermes_retention.model.session import ArtifactKind
-from hermes_retention.model.text import printable, safe_name, words
-from hermes_retention.model.units import format_time
+from hermes_retention.model.text import format_time, printable, safe_name, words
 from hermes_retention.stores.rows import MARKER, ArchivedRows
 
 _SOURCES = (

@@ -41,11 +41,12 @@ from hermes_retention.model.errors import (
     ArtifactUnreadable,
     ArtifactVanished,
     RetentionError,
+    Stop,
     VaultUnwritable,
+    never,
 )
 from hermes_retention.model.plan import Step
 from hermes_retention.model.session import Artifact, ArtifactKind
-from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.base import SessionMetadata, StoreFiles
 
 BATCH_BYTES = 12 * 2**20

@@ -36,9 +36,8 @@ from hermes_retention.actions.sweep.load_rows import (
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.vault import Packing, PartitionWriter, Vault, partition_name
 from hermes_retention.home.ledger import Outcome
-from hermes_retention.model.errors import RetentionError, StoreUnreadable
+from hermes_retention.model.errors import RetentionError, Stop, StoreUnreadable, never
 from hermes_retention.model.plan import Step
-from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.base import SessionMetadata, Store
 from hermes_retention.stores.rows import RowRemover
 

@@ -18,9 +18,8 @@ from hermes_retention.actions.sweep.archive_rows import RowArchiver
 from hermes_retention.archive.vault import Vault, partition_name
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.workspace import free_bytes
-from hermes_retention.model.errors import ArtifactChanged, RetentionError, VaultUnwritable
+from hermes_retention.model.errors import ArtifactChanged, RetentionError, Stop, VaultUnwritable, never
 from hermes_retention.model.plan import Action, Step, Tier
-from hermes_retention.model.stop import Stop, never
 from hermes_retention.stores.base import Store, StoreFiles
 
 ROOMY_BYTES = 256 * 2**20

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hermes_retention.home.ledger import FIRST_REMOVAL
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_duration
+from hermes_retention.model.text import counted, format_duration
 from hermes_retention.settings.forms import Mode
 
 if TYPE_CHECKING:

@@ -21,10 +21,9 @@ from hermes_retention.actions.sweep.spot_check import LAST_DRILL, drill
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import FIRST_REMOVAL, STORE, Ledger, Outcome
 from hermes_retention.home.workspace import ASIDE
-from hermes_retention.model.errors import RetentionError, StoreUnreadable
+from hermes_retention.model.errors import RetentionError, Stop, StoreUnreadable, never
 from hermes_retention.model.plan import Plan, Step
 from hermes_retention.model.session import Inventory, Usage
-from hermes_retention.model.stop import Stop, never
 from hermes_retention.policy.clock import check_clock, stamp
 from hermes_retention.policy.decide import dead_routes, decide
 from hermes_retention.stores.base import DatabaseSpace, RouteIndex

@@ -24,8 +24,7 @@ from hermes_retention.cli.options import (
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode, UsageError, VaultDamaged
-from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import counted, format_size, printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from hermes_retention.cli.options import Commands, add_dry_run, add_json, comman
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import format_size
 
 if TYPE_CHECKING:
     from hermes_retention.actions.upkeep.compact import CompactReport

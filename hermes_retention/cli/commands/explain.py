@@ -9,7 +9,7 @@ from hermes_retention.cli.commands.status import alert_object
 from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_json, add_session, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.units import minute
+from hermes_retention.model.text import minute
 
 if TYPE_CHECKING:
     from hermes_retention.actions.inspect.explain import CapStanding

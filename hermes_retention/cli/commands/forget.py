@@ -22,8 +22,7 @@ from hermes_retention.cli.options import (
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size, minute
+from hermes_retention.model.text import counted, format_size, minute
 
 if TYPE_CHECKING:
     from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from hermes_retention.cli.options import EXACT_ID, Commands, add_session, command, commands_of
 from hermes_retention.cli.output.page import Column, Fit, Style, Table
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import storable
-from hermes_retention.model.units import minute
+from hermes_retention.model.text import minute, storable
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context

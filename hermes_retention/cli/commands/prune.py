@@ -9,8 +9,7 @@ from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF
 from hermes_retention.cli.options import Commands, add_classes, add_dry_run, add_yes, command
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_duration, parse_duration
+from hermes_retention.model.text import counted, format_duration, parse_duration
 
 if TYPE_CHECKING:
     from hermes_retention.actions.sweep.report import SweepReport

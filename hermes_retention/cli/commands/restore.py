@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_sessions, command
 from hermes_retention.cli.output.page import Page, Style
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import counted, format_size
 
 if TYPE_CHECKING:
     from hermes_retention.actions.restore.place_files import Restored

@@ -14,8 +14,7 @@ from hermes_retention.cli.options import Commands, add_classes, add_json, add_us
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import minute, parse_duration
+from hermes_retention.model.text import counted, minute, parse_duration
 
 if TYPE_CHECKING:
     from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest

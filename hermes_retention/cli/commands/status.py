@@ -10,8 +10,7 @@ from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import minute
+from hermes_retention.model.text import counted, minute
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context

@@ -11,8 +11,7 @@ from hermes_retention.cli.commands.restore import show_restore
 from hermes_retention.cli.options import Commands, add_yes, command
 from hermes_retention.cli.output.page import Column, Fit, Page, Table
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size, minute
+from hermes_retention.model.text import counted, format_size, minute
 
 if TYPE_CHECKING:
     from hermes_retention.archive.entries import ArchivedArtifact

@@ -30,8 +30,7 @@ from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind, SessionClass, Usage
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import counted, format_size
 from hermes_retention.plugins import Extensions
 
 Clock = Callable[[], float]

@@ -10,8 +10,7 @@ from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.cli.output.words import KINDS, files_counted
 from hermes_retention.model.session import ROW_KINDS
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size, format_time, minute
+from hermes_retention.model.text import counted, format_size, format_time, minute
 from hermes_retention.stores.base import SessionMetadata
 
 

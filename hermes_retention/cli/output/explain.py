@@ -21,8 +21,7 @@ from hermes_retention.cli.output.words import because
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.plan import KEEPING, Step, Tier
 from hermes_retention.model.session import Record, Session
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_duration, format_size, format_time, minute
+from hermes_retention.model.text import counted, format_duration, format_size, format_time, minute
 from hermes_retention.policy.explain import Coming
 from hermes_retention.policy.liveness import Answer
 

@@ -26,8 +26,7 @@ from hermes_retention.cli.output.status import (
     growth_words,
     what_words,
 )
-from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_size, format_time, minute
+from hermes_retention.model.text import counted, format_size, format_time, minute, printable
 from hermes_retention.policy.caps import alert_words
 
 _ASSETS = files("hermes_retention.cli.output") / "assets"

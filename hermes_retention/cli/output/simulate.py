@@ -10,8 +10,7 @@ import msgspec
 from hermes_retention.actions.inspect.simulate import Course, Simulation
 from hermes_retention.cli.output.page import Column, Page, Style, Table, bar
 from hermes_retention.model.session import Usage
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size, format_time
+from hermes_retention.model.text import counted, format_size, format_time
 from hermes_retention.policy.replay import Point
 
 _ROWS = 24

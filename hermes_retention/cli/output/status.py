@@ -21,8 +21,7 @@ from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Occasion
 from hermes_retention.model.plan import Liveness, Tier
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_duration, format_size, format_time
+from hermes_retention.model.text import counted, format_duration, format_size, format_time
 from hermes_retention.stores.base import DatabaseSpace, HostSetting
 
 _COUNTED = "session files, state.db, archive and ledger"

@@ -18,8 +18,7 @@ from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.plan import Action, Step, Tier
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import counted, format_size
 
 FORMAT = 1
 """Of the JSON object."""

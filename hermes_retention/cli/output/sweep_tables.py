@@ -15,7 +15,7 @@ from hermes_retention.cli.output.page import Column, Fit, Table
 from hermes_retention.cli.output.words import DONE, TO_DO, because
 from hermes_retention.model.plan import Action, Step, Tier
 from hermes_retention.model.session import SessionClass
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import format_size
 
 _FAILED = "failed"
 _ACTIONS = (Action.ARCHIVE, Action.DELETE, Action.EXPIRE, Action.KEEP)

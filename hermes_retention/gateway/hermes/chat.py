@@ -23,8 +23,7 @@ from hermes_retention.gateway.sweep_job import tell_swept
 from hermes_retention.gateway.worker import WarnOnce
 from hermes_retention.home.open import open_home
 from hermes_retention.model.errors import RetentionError, UsageError
-from hermes_retention.model.text import counted, printable
-from hermes_retention.model.units import format_duration, format_size
+from hermes_retention.model.text import counted, format_duration, format_size, printable
 from hermes_retention.settings.forms import Mode
 
 if TYPE_CHECKING:

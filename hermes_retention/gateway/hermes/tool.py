@@ -181,7 +181,7 @@ def _is_private(route: str) -> bool:
 
 
 def _object(found: FoundSession) -> dict[str, Any]:
-    from hermes_retention.model.units import format_time
+    from hermes_retention.model.text import format_time
 
     return {
         "session_id": found.session_id,

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.model.errors import StoreUnreadable
+from hermes_retention.model.errors import Stop, StoreUnreadable, never
 from hermes_retention.model.session import Lineage, Record, Route, Session, SessionClass
-from hermes_retention.model.stop import Stop, never
 from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import (
     Compactor,

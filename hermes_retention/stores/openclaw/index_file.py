@@ -15,8 +15,7 @@ from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.writing import PRIVATE, replace_file
 from hermes_retention.model.errors import ArtifactChanged, StoreUnreadable
-from hermes_retention.model.text import printable, words
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import format_size, printable, words
 from hermes_retention.stores.openclaw.files import INDEX, LOCK
 from hermes_retention.stores.openclaw.index import EntrySpan, SessionIndex
 from hermes_retention.stores.openclaw.lock import Waiting, locked

@@ -13,8 +13,7 @@ import pytest
 
 from hermes_retention.gateway.worker import Worker, Yielding, is_busy, lower_io_priority
 from hermes_retention.home.queue import Occasion, Pending
-from hermes_retention.model.errors import RetentionError
-from hermes_retention.model.stop import Stop
+from hermes_retention.model.errors import RetentionError, Stop
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on a thread."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_retention.model.units import (
+from hermes_retention.model.text import (
     format_duration,
     format_setting_duration,
     format_size,

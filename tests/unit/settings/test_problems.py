@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hermes_retention.model.errors import ExitCode, SettingsError
-from hermes_retention.model.units import DURATION_FORM, SIZE_FORM
+from hermes_retention.model.text import DURATION_FORM, SIZE_FORM
 from hermes_retention.settings.fields import DESCRIPTIONS, SettingPath, variable
 from hermes_retention.settings.load import load_settings
 

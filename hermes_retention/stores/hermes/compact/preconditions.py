@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from hermes_retention.model.errors import CompactionRefused
-from hermes_retention.model.units import format_size
+from hermes_retention.model.text import format_size
 from hermes_retention.stores.hermes.compact.compaction import NOTHING, Figures, in_use
 from hermes_retention.stores.hermes.compact.processes import running_gateway
 from hermes_retention.stores.hermes.compact.swap import require_unused

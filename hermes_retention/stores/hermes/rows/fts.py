@@ -16,7 +16,7 @@ import sqlite3
 
 import msgspec
 
-from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.errors import Stop, never
 from hermes_retention.stores.hermes.rows.pacing import Pace, Turns
 from hermes_retention.stores.hermes.rows.tables import MESSAGES, quoted
 

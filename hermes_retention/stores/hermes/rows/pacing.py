@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 
-from hermes_retention.model.stop import Stop
+from hermes_retention.model.errors import Stop
 
 AIM_SECONDS = 0.010
 """How long a turn should hold the lock."""

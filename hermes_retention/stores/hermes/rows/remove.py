@@ -22,8 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.model.errors import ArtifactChanged
-from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.errors import ArtifactChanged, Stop, never
 from hermes_retention.stores.hermes import state_db
 from hermes_retention.stores.hermes.rows.read import Seen, SeenUnit, children_of, read_unit
 from hermes_retention.stores.hermes.rows.tables import (

@@ -28,7 +28,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from hermes_retention.model.stop import Stop, never
+from hermes_retention.model.errors import Stop, never
 from hermes_retention.stores.hermes.records import claims, columns_of
 from hermes_retention.stores.hermes.rows.fts import SearchTables
 from hermes_retention.stores.hermes.rows.pacing import Pace, Patience, Turns

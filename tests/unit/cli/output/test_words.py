@@ -15,8 +15,7 @@ from hermes_retention.cli.output.words import (
 )
 from hermes_retention.model.plan import Action, Liveness, Rule, Step
 from hermes_retention.model.session import ArtifactKind, SessionClass
-from hermes_retention.model.text import counted
-from hermes_retention.model.units import minute
+from hermes_retention.model.text import counted, minute
 from hermes_retention.policy.explain import Coming
 from hermes_retention.settings.fields import DESCRIPTIONS, variable
 
