@@ -30,7 +30,7 @@ _INDEX_ONLY = """
 import sys
 from pathlib import Path
 from hermes_retention.disk.directories import Directory
-from hermes_retention.stores.openclaw.index_file import IndexCache, IndexFile
+from hermes_retention.stores.openclaw.index import IndexCache, IndexFile
 with Directory.open(Path(sys.argv[1]), "agents", "main", "sessions") as directory:
     IndexFile(directory, IndexCache()).update(lambda index: dict.fromkeys(list(index.members)[1:]))
 """

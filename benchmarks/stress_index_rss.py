@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 from benchmarks.openclaw_homes import Shape, build_openclaw
 from hermes_retention.disk.directories import Directory
-from hermes_retention.stores.openclaw.index_file import IndexCache, IndexFile
+from hermes_retention.stores.openclaw.index import IndexCache, IndexFile
 
 _ENTRY_BYTES = 20_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")

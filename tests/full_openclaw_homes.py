@@ -27,8 +27,8 @@ from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import ArtifactKind, ClockMemory, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
 from hermes_retention.stores.base import StartingStore
+from hermes_retention.stores.openclaw.files import Waiting
 from hermes_retention.stores.openclaw.index import SessionIndex
-from hermes_retention.stores.openclaw.lock import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
 AGENTS = ("main", "second")

@@ -23,7 +23,7 @@ from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.stores.openclaw.lock import Waiting
+from hermes_retention.stores.openclaw.files import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
 KINDS = {

@@ -198,7 +198,7 @@ def _hermes_store(home: Path) -> Store:
 
 
 def _openclaw_store(home: Path, cache_max_bytes: Callable[[], int] | None) -> Store:
-    from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES
+    from hermes_retention.stores.openclaw.index import CACHE_MAX_BYTES
     from hermes_retention.stores.openclaw.store import OpenClawStore
 
     limit = CACHE_MAX_BYTES if cache_max_bytes is None else cache_max_bytes()

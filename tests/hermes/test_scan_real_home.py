@@ -13,7 +13,7 @@ from hosts import REFUSE, Host
 from hermes_retention.model.session import ArtifactKind, Lineage, Record, Session, SessionClass
 from hermes_retention.model.text import safe_name
 from hermes_retention.stores.base import Scan
-from hermes_retention.stores.hermes.ids import Classifier
+from hermes_retention.stores.hermes.files import Classifier
 from hermes_retention.stores.hermes.store import HermesStore
 from hermes_retention.stores.layouts import Layout, detect
 

@@ -36,7 +36,7 @@ from hermes_retention.model.errors import (
     SweepRunning,
 )
 from hermes_retention.stores.base import CompactStage
-from hermes_retention.stores.hermes.compact import compaction, preconditions, swap
+from hermes_retention.stores.hermes import compaction, compactor, swap
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def home(tmp_path: Path) -> HomeBuilder:
 
 @pytest.fixture(autouse=True)
 def _no_litestream_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(preconditions, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "litestream.yml")
+    monkeypatch.setattr(compactor, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "litestream.yml")
 
 
 def run(home: HomeBuilder, **options: object) -> CompactReport:

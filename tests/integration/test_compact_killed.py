@@ -22,7 +22,7 @@ from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.moving import remove_own_entry
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
-from hermes_retention.stores.hermes.compact import compactor, preconditions
+from hermes_retention.stores.hermes import compactor
 
 EFFECTS = ("link", "rename", "unlink", "fsync", "fchmod", "open_file", "mkdir")
 WRITING = ("VACUUM", 'INSERT INTO "', "PRAGMA journal_mode =", "PRAGMA wal_checkpoint", "COMMIT")
@@ -31,7 +31,7 @@ ROUNDS = 20
 
 @pytest.fixture(autouse=True)
 def _no_litestream_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(preconditions, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "litestream.yml")
+    monkeypatch.setattr(compactor, "SYSTEM_CONFIGURATION", tmp_path / "etc" / "litestream.yml")
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.model.session import Artifact, ArtifactKind, SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle, Policy
-from hermes_retention.stores.openclaw.index_file import IndexFile
-from hermes_retention.stores.openclaw.lock import Waiting
+from hermes_retention.stores.openclaw.files import Waiting
+from hermes_retention.stores.openclaw.index import IndexFile
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
 

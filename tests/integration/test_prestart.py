@@ -18,7 +18,7 @@ from hermes_retention.disk import effects
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.settings.fields import OPENCLAW_DEFAULTS
 from hermes_retention.settings.load import load_settings
-from hermes_retention.stores.openclaw.lock import Waiting
+from hermes_retention.stores.openclaw.files import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
 
 

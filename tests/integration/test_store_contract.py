@@ -30,7 +30,7 @@ from hermes_retention.stores.base import (
 )
 from hermes_retention.stores.hermes.store import HermesStore
 from hermes_retention.stores.layouts import Layout, layouts_in
-from hermes_retention.stores.openclaw.lock import Waiting
+from hermes_retention.stores.openclaw.files import Waiting
 from hermes_retention.stores.openclaw.store import OpenClawStore
 from hermes_retention.testing import StoreContract
 

@@ -16,8 +16,13 @@ with atheris.instrument_imports(include=["hermes_retention"]):
     from hermes_retention.archive.codec import Codec, FrameError, decompress_dictionary
     from hermes_retention.model.text import parse_duration, parse_size, printable, safe_name, storable
     from hermes_retention.stores.files import decode, timestamp
-    from hermes_retention.stores.hermes.files import is_of_no_session, split_name
-    from hermes_retention.stores.hermes.ids import class_by_shape, cron_job, platform_of
+    from hermes_retention.stores.hermes.files import (
+        class_by_shape,
+        cron_job,
+        is_of_no_session,
+        platform_of,
+        split_name,
+    )
     from hermes_retention.stores.rows import decode as decode_rows
     from hermes_retention.stores.rows import sections
 

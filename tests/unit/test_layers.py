@@ -41,7 +41,7 @@ BESIDE_THE_PORT = (
     "cli.main",  # opens the null device in the place of closed outputs
     "settings.sources",  # these three only read
     "stores.files",
-    "stores.hermes.compact.processes",
+    "stores.hermes.processes",
 )
 
 ADAPTERS = ("stores.hermes", "stores.openclaw")
@@ -58,7 +58,7 @@ REMOVERS = ("disk",)
 HOST_DATABASE = "state.db"
 HOST_DATABASE_OPENERS = (
     "stores.hermes.state_db",
-    "stores.hermes.compact.compaction",  # a maintenance of the file as a whole, offline
+    "stores.hermes.compaction",  # a maintenance of the file as a whole, offline
     "cli.demo",  # writes the one in the home that it makes up
 )
 OWN_DATABASE_OPENERS = ("archive", "home.ledger", PORT)
@@ -392,13 +392,13 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("actions.sweep.sweep", "from hermes_retention.helpers import help_me"),
     ),
     nothing_reaches_behind_the_port: (
-        ("actions.inspect.history", "from hermes_retention.stores.hermes.ids import cron_job"),
+        ("actions.inspect.history", "from hermes_retention.stores.hermes.files import cron_job"),
         ("actions.upkeep.compact", "from hermes_retention.stores.hermes import compact"),
         ("home.ledger_caps", "def f():\n    from hermes_retention.stores.hermes.counts import HermesCounter"),
         ("cli.commands.prestart", "if TYPE_CHECKING:\n    import hermes_retention.stores.openclaw.store"),
         ("gateway.hermes.chat", "from hermes_retention.stores.openclaw.store import OpenClawStore"),
         ("stores.base", "from hermes_retention.stores.hermes.store import HermesStore"),
-        ("stores.openclaw.entries", "from hermes_retention.stores.hermes.ids import safe_name"),
+        ("stores.openclaw.entries", "from hermes_retention.stores.hermes.files import safe_name"),
         ("actions.upkeep.forget", "if isinstance(site.store, Erasable): site.store.wipe()"),
         ("cli.context", "isinstance(store, HermesStore)"),
         ("actions.upkeep.compact", "if site.store.name != 'hermes': refuse()"),

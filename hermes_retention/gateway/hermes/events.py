@@ -248,7 +248,7 @@ class HookTranslator:
             "turn_end", session_id=call.session_id, session_key=key, platform=call.platform, usage=usage
         )
         if call.platform == "cron":
-            from hermes_retention.stores.hermes.ids import cron_job
+            from hermes_retention.stores.hermes.files import cron_job
 
             # No later hook exists: the row has not ended yet, nor is anything delivered. Whoever hears this
             # waits for both.

@@ -16,8 +16,7 @@ from pathlib import Path
 from hermes_retention.model.session import Record, SessionClass
 from hermes_retention.model.text import is_kept_as_is, is_text, safe_name
 from hermes_retention.stores.base import SessionCounter, SessionSize, StoredMessages
-from hermes_retention.stores.hermes.files import DIRECTORY
-from hermes_retention.stores.hermes.ids import Classifier, platform_of
+from hermes_retention.stores.hermes.files import DIRECTORY, Classifier, platform_of
 from hermes_retention.stores.hermes.records import columns_of, read_some_sessions
 from hermes_retention.stores.hermes.state_db import DATABASE, looking, read_errors
 

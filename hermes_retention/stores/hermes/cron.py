@@ -19,7 +19,7 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Record
 from hermes_retention.model.text import printable, words
 from hermes_retention.stores.files import decode, read_document, timestamp
-from hermes_retention.stores.hermes.ids import cron_job
+from hermes_retention.stores.hermes.files import cron_job
 from hermes_retention.stores.hermes.state_db import read_executions
 
 _FAILED = frozenset({"failed", "unknown"})

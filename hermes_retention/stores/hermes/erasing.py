@@ -60,7 +60,7 @@ class OfflineRoutes:
 
     def _is_served(self) -> bool:
         above = self._home.parent.parent if self._home.parent.name == "profiles" else None
-        from hermes_retention.stores.hermes.compact.processes import running_gateway
+        from hermes_retention.stores.hermes.processes import running_gateway
 
         return any(running_gateway(home) is not None for home in (self._home, above) if home is not None)
 
@@ -125,7 +125,7 @@ _BESIDES = ("hook_outputs", "moa-traces", "session-exports", f"{files.DIRECTORY}
 
 def in_use_by(home: Path) -> str | None:
     """The gateway, or another process that has the database open; ``None`` when there is neither."""
-    from hermes_retention.stores.hermes.compact.processes import occupants, running_gateway
+    from hermes_retention.stores.hermes.processes import occupants, running_gateway
 
     homes = [home, *([home.parent.parent] if home.parent.name == "profiles" else [])]
     for one in homes:

@@ -15,7 +15,7 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Record, Route, SessionClass
 from hermes_retention.model.text import printable, words
 from hermes_retention.stores.files import decode, read_document, timestamp
-from hermes_retention.stores.hermes.ids import platform_of
+from hermes_retention.stores.hermes.files import platform_of
 
 _UNKNOWN_ROUTES = "nobody knows what is routed, so nothing was removed"
 _NEVER_ROUTED = frozenset({SessionClass.CRON, SessionClass.CLI, SessionClass.SUBAGENT, SessionClass.API})

@@ -35,7 +35,7 @@ from hermes_retention.stores.base import (
 from hermes_retention.stores.files import folder_files
 from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
-from hermes_retention.stores.hermes.ids import Classifier, cron_job
+from hermes_retention.stores.hermes.files import Classifier, cron_job
 from hermes_retention.stores.hermes.records import Rows
 from hermes_retention.stores.hermes.routing import Routing
 from hermes_retention.stores.hermes.rows.read import HermesRowReader, message_texts
@@ -214,7 +214,7 @@ class HermesStore(Store):
 
     def compactor(self, environ: Mapping[str, str]) -> Compactor:
         """For making ``state.db`` smaller. Opens nothing yet."""
-        from hermes_retention.stores.hermes.compact.compactor import (
+        from hermes_retention.stores.hermes.compactor import (
             HermesCompactor,  # a sweep never does this
         )
 

@@ -19,10 +19,23 @@ from hermes_retention.model.errors import ArtifactChanged, RetentionError
 from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.stores.base import SessionMetadata
 from hermes_retention.stores.openclaw.entries import metadata_of, session_id_in
-from hermes_retention.stores.openclaw.files import LOCK, folder_of, joined, parted, transcripts
-from hermes_retention.stores.openclaw.index import EntrySpan, SessionIndex
-from hermes_retention.stores.openclaw.index_file import Changes, IndexCache, IndexFile, Snapshot
-from hermes_retention.stores.openclaw.lock import Waiting, holder_of
+from hermes_retention.stores.openclaw.files import (
+    LOCK,
+    Waiting,
+    folder_of,
+    holder_of,
+    joined,
+    parted,
+    transcripts,
+)
+from hermes_retention.stores.openclaw.index import (
+    Changes,
+    EntrySpan,
+    IndexCache,
+    IndexFile,
+    SessionIndex,
+    Snapshot,
+)
 from hermes_retention.stores.openclaw.scanning import fingerprint
 
 _KEPT = "the session was kept"

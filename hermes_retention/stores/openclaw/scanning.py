@@ -35,13 +35,12 @@ from hermes_retention.stores.openclaw.files import (
     NOBODYS,
     AgentListing,
     assign,
+    holder_of,
     joined,
     list_directory,
     transcripts,
 )
-from hermes_retention.stores.openclaw.index import SessionIndex
-from hermes_retention.stores.openclaw.index_file import Changes, IndexFile
-from hermes_retention.stores.openclaw.lock import holder_of
+from hermes_retention.stores.openclaw.index import Changes, IndexFile, SessionIndex
 
 SHOWS_ACTIVITY = 3600.0
 """Seconds. A run that the index calls running is believed for so long after its last sign of life."""

@@ -27,10 +27,23 @@ from hermes_retention.stores.base import (
     Store,
 )
 from hermes_retention.stores.openclaw.entries import read_key
-from hermes_retention.stores.openclaw.files import AGENTS, LOCK, find_agents, folder_of, joined, parted
-from hermes_retention.stores.openclaw.index import SessionIndex
-from hermes_retention.stores.openclaw.index_file import CACHE_MAX_BYTES, Changes, IndexCache, IndexFile
-from hermes_retention.stores.openclaw.lock import Waiting, holder_of
+from hermes_retention.stores.openclaw.files import (
+    AGENTS,
+    LOCK,
+    Waiting,
+    find_agents,
+    folder_of,
+    holder_of,
+    joined,
+    parted,
+)
+from hermes_retention.stores.openclaw.index import (
+    CACHE_MAX_BYTES,
+    Changes,
+    IndexCache,
+    IndexFile,
+    SessionIndex,
+)
 from hermes_retention.stores.openclaw.moving import OpenClawFiles, moving
 from hermes_retention.stores.openclaw.scanning import (
     AgentScan,

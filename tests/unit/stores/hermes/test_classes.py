@@ -8,7 +8,7 @@ import pytest
 from homes import NOW, HomeBuilder
 
 from hermes_retention.model.session import Lineage, Record, Route, SessionClass
-from hermes_retention.stores.hermes.ids import Classifier
+from hermes_retention.stores.hermes.files import Classifier
 
 BUILT_IN = (
     "local telegram discord whatsapp whatsapp_cloud slack signal mattermost matrix homeassistant email sms"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import is_kept_as_is, safe_name
-from hermes_retention.stores.hermes.ids import class_by_shape, cron_job, has_stamp
+from hermes_retention.stores.hermes.files import class_by_shape, cron_job, has_stamp
 
 ANY_ID = st.text(st.characters(), max_size=120)
 LIKELY_ID = st.text(string.ascii_letters + string.digits + "_-./: é\n", max_size=110)

@@ -13,7 +13,7 @@ from homes import HOUR, NOW, HomeBuilder
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Record, Route, Session, SessionClass
 from hermes_retention.stores.base import Scan
-from hermes_retention.stores.hermes.ids import platform_of
+from hermes_retention.stores.hermes.files import platform_of
 from hermes_retention.stores.hermes.routing import Routing
 
 KEY = "agent:main:telegram:dm:1"

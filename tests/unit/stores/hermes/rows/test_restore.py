@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from hermes_retention.stores.hermes.rows.versions import JoinedMessages, Version, joined_output, newest_record
+from hermes_retention.stores.hermes.rows.restore import JoinedMessages, Version, joined_output, newest_record
 from hermes_retention.stores.rows import Header, Row, RowFormatError, encode
 
 MESSAGES = Header("messages", ("id", "content"))

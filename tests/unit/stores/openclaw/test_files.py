@@ -14,7 +14,7 @@ import pytest
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.moving import take_stale_lock
 from hermes_retention.model.errors import StoreUnreadable
-from hermes_retention.stores.openclaw.lock import Waiting, holder_of, locked
+from hermes_retention.stores.openclaw.files import Waiting, holder_of, locked
 
 NAME = "sessions.json.lock"
 

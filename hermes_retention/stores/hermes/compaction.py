@@ -1,6 +1,6 @@
 """A smaller copy of the host's database, and the proof that it holds the same.
 
-Everything here reads the database or writes files of our own; ``swapping`` exchanges the two. What must not
+Everything here reads the database or writes files of our own; ``swap`` exchanges the two. What must not
 live here: whether compacting is worth it, or safe just now.
 """
 

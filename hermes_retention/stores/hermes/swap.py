@@ -22,8 +22,8 @@ from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.moving import give_second_name, remove_own_entry, take_place
 from hermes_retention.model.errors import CompactionRefused, RetentionError
 from hermes_retention.model.text import words
-from hermes_retention.stores.hermes.compact.compaction import NOTHING, in_use, require_in_place
-from hermes_retention.stores.hermes.compact.processes import Occupant, occupants
+from hermes_retention.stores.hermes.compaction import NOTHING, in_use, require_in_place
+from hermes_retention.stores.hermes.processes import Occupant, occupants
 from hermes_retention.stores.hermes.state_db import DATABASE
 
 SCRATCH, NEW, OLD = "scratch.db", "new.db", "old.db"

@@ -1,1 +1,0 @@
-"""Rewriting state.db as a whole, while nobody has it open."""
