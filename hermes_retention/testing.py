@@ -16,21 +16,29 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from hermes_retention.actions.restore.restore import restore_sessions
-from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.home.home import Home
-from hermes_retention.home.workspace import ASIDE, FOLDER, Workspace
-from hermes_retention.model.errors import (
+from hermes_retention.api import (
+    Artifact,
     ArtifactChanged,
+    ArtifactKind,
     ArtifactUnreadable,
     ArtifactVanished,
+    Home,
+    Lifecycle,
+    Policy,
     RetentionError,
+    Scan,
+    Session,
+    SessionClass,
+    Store,
+    StoreFiles,
+    StoreKind,
     StoreUnreadable,
+    SweepReport,
+    restore_sessions,
+    sweep,
 )
-from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass
-from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR, Lifecycle, Policy
-from hermes_retention.stores.base import Scan, Store, StoreFiles, StoreKind
+from hermes_retention.home.workspace import ASIDE, FOLDER, Workspace
+from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
 
 _DAY = 86400.0
 _NOBODYS = "no-session-has-this-id"

@@ -18,7 +18,6 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Lineage, Record
 from hermes_retention.model.text import printable
 from hermes_retention.stores.files import decode
-from hermes_retention.stores.rows import Value
 
 _Facts: TypeAlias = tuple[Any, ...]
 
@@ -176,7 +175,7 @@ def _complaints(nameless: int, doubts: Sequence[tuple[str, str]], where: str) ->
         )
 
 
-def lineage_of(parent_reason: Value, marks: Value) -> Lineage:
+def lineage_of(parent_reason: object, marks: object) -> Lineage:
     """How the host's own queries tell a subagent, a branch and a continuation apart."""
     if isinstance(marks, str):
         with contextlib.suppress(ValueError):
@@ -201,7 +200,7 @@ def _locked(database: sqlite3.Connection, *, now: float) -> dict[str, str]:
     }
 
 
-def claims(database: sqlite3.Connection) -> Iterator[tuple[str, str, Value]]:
+def claims(database: sqlite3.Connection) -> Iterator[tuple[str, str, object]]:
     """Compression locks, also expired ones, and delegations: session id, in words, and which one it is."""
     if {"session_id", "expires_at"} <= columns_of(database, "compression_locks"):
         for session_id, expires in database.execute("SELECT session_id, expires_at FROM compression_locks"):

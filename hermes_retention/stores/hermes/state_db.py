@@ -21,7 +21,6 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.text import storable, words
 from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
 from hermes_retention.stores.hermes.records import Rows, columns_of, read_sessions
-from hermes_retention.stores.rows import Value
 
 DATABASE = "state.db"
 BUSY_SECONDS = 5.0
@@ -34,7 +33,7 @@ _NO_ROOM_BYTES = 1 << 20
 _CACHE_KIB = 8_192
 """Pages that a writing connection keeps: enough for the inner pages of the search tables."""
 
-RouteRow: TypeAlias = tuple[Value, Value, Value]
+RouteRow: TypeAlias = tuple[object, object, object]
 """Scope, route key and entry of a row of ``gateway_routing``."""
 
 
@@ -64,7 +63,7 @@ def read_routes(path: Path) -> list[RouteRow]:
         return [] if database is None else routes_of(database, path)
 
 
-def read_executions(path: Path) -> list[tuple[Value, ...]]:
+def read_executions(path: Path) -> list[tuple[object, ...]]:
     """Job, status and times (claimed, started, finished) of the runs in ``cron/executions.db`` of host 0.19.
 
     Empty when there is no such database or table. Raises as ``read`` does.
@@ -129,9 +128,9 @@ def read_metadata(path: Path, session_ids: Sequence[str]) -> dict[str, SessionMe
     return found
 
 
-def _metadata(values: Sequence[Value]) -> SessionMetadata:
+def _metadata(values: Sequence[object]) -> SessionMetadata:
     """Values of another type than the host writes are left out, and bytes that are no text are escaped."""
-    known: dict[str, Value] = {}
+    known: dict[str, object] = {}
     for field, value in zip(_METADATA, values, strict=True):
         if field in _NUMBERS:
             known[field] = float(value) if isinstance(value, float | int) else None
