@@ -18,7 +18,7 @@ import msgspec
 
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import Remover, read_unchanged
-from hermes_retention.model.errors import RetentionError
+from hermes_retention.model.errors import RetentionError, StoreUnreadable
 from hermes_retention.model.session import Artifact, Unknown
 from hermes_retention.model.text import words
 from hermes_retention.stores.base import Folder
@@ -52,6 +52,28 @@ def why_unknown(mode: int) -> str:
     if stat.S_ISLNK(mode):
         return "a symbolic link, which is not followed"
     return "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+
+
+def require_home(home: Path, variable: str) -> None:
+    """Raise ``StoreUnreadable`` unless ``home`` is a directory; ``variable`` ends the cure."""
+    if os.path.isdir(home):
+        return
+    raise StoreUnreadable(
+        str(home),
+        "it is not a directory" if os.path.lexists(home) else "there is no such directory",
+        consequence="nothing was removed",
+        cure=f"Name the home with --home DIR or {variable}.",
+    )
+
+
+def unreadable_directory(path: Path, error: OSError) -> StoreUnreadable:
+    """The error for a directory that cannot be listed."""
+    return StoreUnreadable(
+        str(path),
+        f"the directory cannot be read ({words(error)})",
+        consequence="nothing was removed",
+        cure="Run hermes-retention as the user that the host runs as.",
+    )
 
 
 class FolderFiles:
@@ -117,6 +139,14 @@ def decode(text: bytes | str) -> object:
     except ValueError as error:  # the reader's own words quote the text, which is nobody's business
         raise ValueError("it is not valid JSON") from error
     return value
+
+
+def decoded(value: object) -> object:
+    """What the JSON in ``value`` says; ``None`` when it is no text, or none that is JSON."""
+    try:
+        return decode(value) if isinstance(value, str | bytes) else None
+    except ValueError:
+        return None
 
 
 def timestamp(value: object) -> float | None:

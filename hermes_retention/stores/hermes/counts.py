@@ -62,12 +62,7 @@ class HermesCounter(SessionCounter):
         return classifier.of_record(session_id, known, key or None)
 
     def look(self, session_id: str, since: StoredMessages | None, *, now: float) -> SessionSize | None:
-        """How large the session is at ``now`` (Unix seconds), going on from ``since``.
-
-        Without ``since``, or when the last message that it knows is gone, everything is counted anew: a
-        person took messages back. ``None`` when there is no database, or not with these tables. Raises
-        ``StoreUnreadable`` as every reader of the database does.
-        """
+        """As the port says; ``None`` when there is no database, or not with these tables."""
         with self._transaction() as database:
             messages, sessions = self._columns
             if database is None or not {"id", "session_id", "timestamp"} <= messages or "id" not in sessions:

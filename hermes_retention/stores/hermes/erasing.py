@@ -23,7 +23,7 @@ from hermes_retention.disk.writing import rewrite_unchanged
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.text import safe_name, words
 from hermes_retention.policy.lifecycle import MIN_AGE_FLOOR
-from hermes_retention.stores.files import decode, read_document, timestamp
+from hermes_retention.stores.files import decoded, read_document, timestamp
 from hermes_retention.stores.hermes import config, files, state_db
 from hermes_retention.stores.hermes.records import columns_of
 from hermes_retention.stores.hermes.rows.fts import SearchTables
@@ -83,7 +83,7 @@ class OfflineRoutes:
             f"SELECT rowid, session_key, entry_json FROM gateway_routing WHERE session_key IN ({marks})",  # noqa: S608 - question marks
             list(routes),
         ).fetchall()
-        dead = [(rowid, key) for rowid, key, entry in rows if self._is_dead(_decoded(entry), routes[key])]
+        dead = [(rowid, key) for rowid, key, entry in rows if self._is_dead(decoded(entry), routes[key])]
         database.executemany("DELETE FROM gateway_routing WHERE rowid = ?", [(rowid,) for rowid, _ in dead])
         database.execute("COMMIT")
         return {key for _, key in dead}
@@ -108,13 +108,6 @@ class OfflineRoutes:
             return False
         used = timestamp(entry.get("updated_at"))
         return used is not None and self._clock() - used >= MIN_AGE_FLOOR
-
-
-def _decoded(entry: object) -> object:
-    try:
-        return decode(entry) if isinstance(entry, str | bytes) else None
-    except ValueError:
-        return None
 
 
 _SIDES = ("", "-wal", "-shm", "-journal")

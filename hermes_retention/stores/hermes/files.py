@@ -20,7 +20,6 @@ from typing import TypeAlias
 import msgspec
 
 from hermes_retention.disk.directories import Directory
-from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import (
     Artifact,
     ArtifactKind,
@@ -30,8 +29,8 @@ from hermes_retention.model.session import (
     SessionClass,
     Unknown,
 )
-from hermes_retention.model.text import is_kept_as_is, printable, safe_name, storable, words
-from hermes_retention.stores.files import BLOCK, look_at, why_unknown
+from hermes_retention.model.text import is_kept_as_is, printable, safe_name, storable
+from hermes_retention.stores.files import BLOCK, look_at, unreadable_directory, why_unknown
 
 DIRECTORY = "sessions"
 INDEX = "sessions.json"
@@ -61,19 +60,13 @@ def list_directory(home: Path) -> DirectoryListing:
     Raises ``StoreUnreadable`` when it is a symbolic link, no directory, or may not be read. Files that vanish
     meanwhile are left out.
     """
-    path = home / DIRECTORY
     try:
         with Directory.open(home, DIRECTORY) as directory, os.scandir(directory.descriptor) as entries:
             return _list(entries)
     except FileNotFoundError:
         return DirectoryListing({}, [], 0)
     except OSError as error:
-        raise StoreUnreadable(
-            str(path),
-            f"the directory cannot be read ({words(error)})",
-            consequence="nothing was removed",
-            cure="Run hermes-retention as the user that the host runs as.",
-        ) from error
+        raise unreadable_directory(home / DIRECTORY, error) from error
 
 
 def _list(entries: Iterable[os.DirEntry[str]]) -> DirectoryListing:

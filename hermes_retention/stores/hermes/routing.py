@@ -14,7 +14,7 @@ import msgspec
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Record, Route, SessionClass
 from hermes_retention.model.text import printable, words
-from hermes_retention.stores.files import decode, read_document, timestamp
+from hermes_retention.stores.files import decode, decoded, read_document, timestamp
 from hermes_retention.stores.hermes.files import platform_of
 
 _UNKNOWN_ROUTES = "nobody knows what is routed, so nothing was removed"
@@ -47,7 +47,7 @@ class Routing(msgspec.Struct, gc=False):
 
     def add_table(self, database: Path, rows: Iterable[tuple[object, object]]) -> None:
         """Take over keys and entries (JSON texts) of the table ``gateway_routing``."""
-        self._add(f"{database}: table gateway_routing", ((key, _decoded(entry)) for key, entry in rows))
+        self._add(f"{database}: table gateway_routing", ((key, decoded(entry)) for key, entry in rows))
 
     def _add(self, where: str, entries: Iterable[tuple[object, object]]) -> None:
         nameless = []
@@ -113,13 +113,6 @@ class Routing(msgspec.Struct, gc=False):
 
 def _newest(known: float | None, other: float | None) -> float | None:
     return other if known is None else known if other is None else max(known, other)
-
-
-def _decoded(entry: object) -> object:
-    try:
-        return decode(entry) if isinstance(entry, str | bytes) else None
-    except ValueError:
-        return None
 
 
 def _read_index(path: Path) -> dict[str, object]:

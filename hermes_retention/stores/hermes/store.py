@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.model.errors import Stop, StoreUnreadable, never
+from hermes_retention.model.errors import Stop, never
 from hermes_retention.model.session import Lineage, Record, Route, Session, SessionClass
 from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import (
@@ -32,7 +32,7 @@ from hermes_retention.stores.base import (
     Store,
     StoreFiles,
 )
-from hermes_retention.stores.files import folder_files
+from hermes_retention.stores.files import folder_files, require_home
 from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 from hermes_retention.stores.hermes.files import Classifier, cron_job
@@ -56,6 +56,7 @@ class HermesStore(Store):
     def __init__(self, home: Path) -> None:
         """``home`` may be a symbolic link; what is below it may not. It need not exist before ``scan``."""
         self._home = Path(os.path.realpath(home))  # Path.resolve() raises where links go in a circle
+        self._database = self._home / state_db.DATABASE
 
     @property
     def home(self) -> Path:
@@ -88,15 +89,11 @@ class HermesStore(Store):
         return OfflineRoutes(self._home, clock)
 
     def scan(self, *, now: float) -> Scan:
-        """Read names, sizes, times, rows and routes; never the contents of session files.
-
-        Raises ``StoreUnreadable`` when liveness cannot be read; then nothing may be removed. The host's files
-        are not changed.
-        """
-        self._require_home()
+        """As the port says. The host's files are not changed."""
+        require_home(self._home, "HERMES_HOME; by default it is ~/.hermes")
         # In this order: a listed file has its row by the time rows are read, and a row its route after that.
         listing = files.list_directory(self._home)
-        read = state_db.read(self._home / state_db.DATABASE, now=now)
+        read = state_db.read(self._database, now=now)
         rows, table = read if read is not None else (Rows(), [])
         routing, elsewhere = self._routing(table)
         without_row = routing.routes.keys() - rows.records.keys()
@@ -119,31 +116,26 @@ class HermesStore(Store):
         )
 
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
-        """What is known of these sessions; ids without a record are missing from the answer.
-
-        Raises ``StoreUnreadable`` when the database cannot be read.
-        """
-        return state_db.read_metadata(self._home / state_db.DATABASE, session_ids)
+        """What their records say. Raises ``StoreUnreadable`` when the database cannot be read."""
+        return state_db.read_metadata(self._database, session_ids)
 
     @contextmanager
     def reading_rows(self) -> Iterator[HermesRowReader]:
         """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open."""
-        path = self._home / state_db.DATABASE
-        with state_db.reading(path) as database:
+        with state_db.reading(self._database) as database:
             if database is None:
-                raise state_db.no_database(path)
-            yield HermesRowReader(path, database, lambda rows: self._routed(database, rows))
+                raise state_db.no_database(self._database)
+            yield HermesRowReader(self._database, database, lambda rows: self._routed(database, rows))
 
     @contextmanager
     def removing_rows(self, stop: Stop = never) -> Iterator[HermesRowRemover]:
         """Change rows, from one thread, until ``stop``. Raises ``StoreUnreadable``."""
-        path = self._home / state_db.DATABASE
-        with self._writing(path) as database:
+        with self._writing(self._database) as database:
             watch = UseWatch(database, lambda: self._all_routes(database), self._routed_in())
-            yield HermesRowRemover(path, database, watch, stop)
+            yield HermesRowRemover(self._database, database, watch, stop)
 
     def _all_routes(self, database: sqlite3.Connection) -> dict[str, dict[str, float | None]]:
-        routing, _ = self._routing(state_db.routes_of(database, self._home / state_db.DATABASE))
+        routing, _ = self._routing(state_db.routes_of(database, self._database))
         return routing.routes
 
     def _routed_in(self) -> list[Path]:
@@ -158,8 +150,7 @@ class HermesStore(Store):
 
     def _routed(self, database: sqlite3.Connection, rows: Rows) -> dict[str, frozenset[str]]:
         """The keys that lead to these sessions now, or may: what ``_Assembly`` would say of them."""
-        path = self._home / state_db.DATABASE
-        routing, _ = self._routing(state_db.routes_of(database, path))
+        routing, _ = self._routing(state_db.routes_of(database, self._database))
         classifier = Classifier(routing.platforms)
         found = {}
         for session_id, record in rows.records.items():
@@ -180,13 +171,10 @@ class HermesStore(Store):
         return config.settings_of(self._home)
 
     def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
-        """For putting archived rows back into ``state.db``, also while the host runs.
-
-        Raises ``StoreUnreadable`` as the port says.
-        """
+        """For putting archived rows back into ``state.db``. Raises ``StoreUnreadable`` as the port says."""
         from hermes_retention.stores.hermes.rows import restore
 
-        return restore.restoring(self._home / state_db.DATABASE)
+        return restore.restoring(self._database)
 
     def joined_rows(self, versions: Sequence[ArchivedRows]) -> Iterator[bytes]:
         """Versions of one kind of one session as one. Touches no database. Raises ``VaultDamaged``."""
@@ -196,7 +184,7 @@ class HermesStore(Store):
 
     def message_texts(self, run: str) -> Iterator[LiveMessage]:
         """The messages that may hold ``run``, newest first. Raises ``StoreUnreadable``."""
-        return message_texts(self._home / state_db.DATABASE, run)
+        return message_texts(self._database, run)
 
     def checkup(self) -> Iterator[Finding]:
         """How the host of this home is set up. Reads only, raises nothing."""
@@ -218,7 +206,7 @@ class HermesStore(Store):
             HermesCompactor,  # a sweep never does this
         )
 
-        return HermesCompactor(self._home / state_db.DATABASE, environ)
+        return HermesCompactor(self._database, environ)
 
     def erasing(self) -> HermesStore:
         """The same store; rows that are removed through it are overwritten as well."""
@@ -234,28 +222,15 @@ class HermesStore(Store):
 
     def wipe(self) -> None:
         """Clear what search tables and the log still hold of removed rows. Raises ``StoreUnreadable``."""
-        erasing.wipe(self._home / state_db.DATABASE)
+        erasing.wipe(self._database)
 
     def named_after(self, session_ids: Collection[str]) -> list[str]:
         """Files and directories beside the sessions that are named after one of these."""
         return erasing.named_after(self._home, session_ids)
 
     def database_space(self) -> DatabaseSpace | None:
-        """How full the host's database is now; ``None`` when there is none.
-
-        Raises ``StoreUnreadable`` when it cannot be read.
-        """
-        return state_db.read_space(self._home / state_db.DATABASE)
-
-    def _require_home(self) -> None:
-        if os.path.isdir(self._home):
-            return
-        raise StoreUnreadable(
-            str(self._home),
-            "it is not a directory" if os.path.lexists(self._home) else "there is no such directory",
-            consequence="nothing was removed",
-            cure="Name the home with --home DIR or HERMES_HOME; by default it is ~/.hermes.",
-        )
+        """How full ``state.db`` is; ``None`` without one. Raises ``StoreUnreadable``."""
+        return state_db.read_space(self._database)
 
     def _routing(self, rows: Sequence[state_db.RouteRow]) -> tuple[Routing, set[str]]:
         """All routes, and the ids that have some in another home. The host believes the later source."""
@@ -275,12 +250,12 @@ class HermesStore(Store):
             scope = other
         # A row of another scope counts as well: it may be this home under the name of another mount.
         ordered = sorted(rows, key=lambda row: row[0] == str(scope))
-        routing.add_table(self._home / state_db.DATABASE, [(key, entry) for _, key, entry in ordered])
+        routing.add_table(self._database, [(key, entry) for _, key, entry in ordered])
         routing.settle_doubts()
         return routing, elsewhere
 
     def _without_rows(self, why: str) -> str:
-        database = printable(str(self._home / state_db.DATABASE))
+        database = printable(str(self._database))
         consequence = "sessions are known by files and routes alone; files without a route are orphans"
         return f"{database} {why}: {consequence}. If this is not the home you mean, name it with --home."
 

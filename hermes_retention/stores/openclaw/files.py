@@ -27,9 +27,9 @@ from hermes_retention.disk.directories import Directory, write_all
 from hermes_retention.disk.moving import remove_lock, take_stale_lock
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
-from hermes_retention.model.text import is_text, printable, words
+from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import Folder
-from hermes_retention.stores.files import BLOCK, look_at, why_unknown
+from hermes_retention.stores.files import BLOCK, look_at, unreadable_directory, why_unknown
 
 AGENTS = "agents"
 SESSIONS = "sessions"
@@ -64,7 +64,7 @@ def find_agents(home: Path) -> tuple[list[str], list[str]]:
     except FileNotFoundError:
         return [], []
     except OSError as error:
-        raise _unreadable(home / AGENTS, error) from error
+        raise unreadable_directory(home / AGENTS, error) from error
     for name in names:
         path = home / AGENTS / name / SESSIONS
         if not os.path.lexists(path):
@@ -74,7 +74,7 @@ def find_agents(home: Path) -> tuple[list[str], list[str]]:
         except StoreUnreadable as error:
             left.append(f"{error.what}: {error.why}; its sessions were left alone")
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable_directory(path, error) from error
         else:
             if is_text(name):
                 found.append(name)
@@ -83,15 +83,6 @@ def find_agents(home: Path) -> tuple[list[str], list[str]]:
                     f"{printable(str(path))}: its name is no valid text; its sessions were left alone"
                 )
     return found, left
-
-
-def _unreadable(path: Path, error: OSError) -> StoreUnreadable:
-    return StoreUnreadable(
-        str(path),
-        f"the directory cannot be read ({words(error)})",
-        consequence="nothing was removed",
-        cure="Run hermes-retention as the user that the host runs as.",
-    )
 
 
 INDEX = "sessions.json"

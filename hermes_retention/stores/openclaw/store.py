@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.disk.directories import Directory
-from hermes_retention.model.errors import RestoreConflict, StoreUnreadable
+from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.model.session import Session, SessionClass, Unknown
-from hermes_retention.model.text import printable, words
+from hermes_retention.model.text import printable
 from hermes_retention.stores.base import (
     EntryRestored,
     Folder,
@@ -26,6 +26,7 @@ from hermes_retention.stores.base import (
     StartingStore,
     Store,
 )
+from hermes_retention.stores.files import require_home, unreadable_directory
 from hermes_retention.stores.openclaw.entries import read_key
 from hermes_retention.stores.openclaw.files import (
     AGENTS,
@@ -92,13 +93,7 @@ class OpenClawStore(Store):
 
         Raises ``StoreUnreadable`` when an index cannot be read: nothing may be removed then, from no agent.
         """
-        if not os.path.isdir(self._home):
-            raise StoreUnreadable(
-                str(self._home),
-                "it is not a directory" if os.path.lexists(self._home) else "there is no such directory",
-                consequence="nothing was removed",
-                cure="Name the home with --home DIR or OPENCLAW_STATE_DIR; by default it is ~/.openclaw.",
-            )
+        require_home(self._home, "OPENCLAW_STATE_DIR; by default it is ~/.openclaw")
         sessions: list[Session] = []
         unknown: list[Unknown] = []
         agents, warnings = find_agents(self._home)
@@ -124,22 +119,14 @@ class OpenClawStore(Store):
             with Directory.open(self._home, *folder.below) as directory:
                 return scan_agent(agent, directory, self.open_index(directory), now=now)
         except OSError as error:
-            raise StoreUnreadable(
-                str(self._home.joinpath(*folder.below)),
-                f"the directory cannot be read ({words(error)})",
-                consequence="nothing was removed",
-                cure="Run hermes-retention as the user that the host runs as.",
-            ) from error
+            raise unreadable_directory(self._home.joinpath(*folder.below), error) from error
 
     def open_index(self, directory: Directory) -> IndexFile:
         """The index in an agent's directory, for as long as that is open."""
         return IndexFile(directory, self._cache, self.waiting)
 
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
-        """What the indexes say of these sessions; ids without an entry are missing from the answer.
-
-        Raises ``StoreUnreadable`` when an index cannot be read.
-        """
+        """What the indexes say of these sessions. Raises ``StoreUnreadable`` when one cannot be read."""
         if self._moving is not None:
             return _described(self._moving, session_ids)
         agents = frozenset(find_agents(self._home)[0])

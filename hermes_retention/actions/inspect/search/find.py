@@ -95,26 +95,33 @@ def search(site: Home, request: SearchRequest, *, now: float) -> SearchReport:
         ),
         has_more=len(order) > request.limit,
         damages=_once(damages),
-        warnings=live.warnings,
+        warnings=tuple(live.warnings),
     )
 
 
-class _Live(msgspec.Struct, frozen=True):
+class _Live(msgspec.Struct):
     """What was found in the store, and which sessions it has; nothing where nobody looked."""
 
+    stored: dict[str, Session] = {}
     places: dict[str, _Place] = {}
     hits: dict[str, Hits] = {}
-    stored: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
+    warnings: list[str] = []
+    """What could not be read, one line each."""
 
 
 def _in_store(site: Home, request: SearchRequest, *, now: float) -> _Live:
+    """Look through rows and files of the wanted sessions. Raises ``StoreUnreadable`` for rows."""
     stored = {session.id: session for session in site.store.scan(now=now).sessions}
     wanted = _wanted_in_store(site, request, stored)
-    sessions = {session_id: stored[session_id] for session_id in wanted}
-    live = search_store(site, request.query, sessions, partial(_hits, request))
-    places = {session_id: wanted[session_id] for session_id in live.hits}
-    return _Live(places, live.hits, frozenset(stored), tuple(live.unread))
+    live = _Live(stored)
+    for session_id, fields in site.store.message_texts(request.query.run):
+        if session_id in wanted:
+            hits = live.hits.get(session_id) or _hits(request)
+            if hits.take([message_of(fields)]):
+                live.hits[session_id] = hits
+    _search_files(site, request, wanted, live)
+    live.places = {session_id: wanted[session_id] for session_id in live.hits}
+    return live
 
 
 def _in_vault(site: Home, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
@@ -172,44 +179,19 @@ def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
     return tuple({str(damage): damage for damage in damages}.values())
 
 
-class StoreMatches(msgspec.Struct):
-    """What was found in the store: session id → its hits; and what could not be read, one line each."""
-
-    hits: dict[str, Hits]
-    unread: list[str]
-
-
-def search_store(
-    site: Home, query: Query, sessions: Mapping[str, Session], new_hits: Callable[[], Hits]
-) -> StoreMatches:
-    """Look through rows and files of ``sessions``. Raises ``StoreUnreadable`` when rows cannot be read."""
-    live = StoreMatches({}, [])
-    for session_id, fields in site.store.message_texts(query.run):
-        if session_id in sessions:
-            hits = live.hits.get(session_id) or new_hits()
-            if hits.take([message_of(fields)]):
-                live.hits[session_id] = hits
-    _search_files(site, query, sessions, new_hits, live)
-    return live
-
-
-def _search_files(
-    site: Home,
-    query: Query,
-    sessions: Mapping[str, Session],
-    new_hits: Callable[[], Hits],
-    live: StoreMatches,
-) -> None:
+def _search_files(site: Home, request: SearchRequest, wanted: Iterable[str], live: _Live) -> None:
     with ExitStack() as opened:
         folders: dict[Folder, Directory | None] = {}
-        for session in sessions.values():
-            folder = site.store.folder_of(session.id)
+        for session_id in wanted:
+            folder = site.store.folder_of(session_id)
             if folder not in folders:
                 folders[folder] = _open(site, folder, opened)
             directory = folders[folder]
-            hits = live.hits.get(session.id) or new_hits()
-            if directory is not None and _search_session(directory, session, query, hits, live.unread):
-                live.hits[session.id] = hits
+            hits = live.hits.get(session_id) or _hits(request)
+            if directory is not None and _search_session(
+                directory, live.stored[session_id], request.query, hits, live.warnings
+            ):
+                live.hits[session_id] = hits
 
 
 def _open(site: Home, folder: Folder, opened: ExitStack) -> Directory | None:
