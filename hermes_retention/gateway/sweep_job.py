@@ -1,5 +1,7 @@
 """What the worker does for one home: it keeps the queue, and sweeps when something is due.
 
+A gateway sweeps regularly, by a clock that nobody can set, and in between for what is pending.
+
 What must not live here: threads, and what a host can do.
 """
 
@@ -15,7 +17,6 @@ import msgspec
 from hermes_retention.actions.sweep.mode import NEXT_SWEEP, announce, announcement_words, may_remove
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.gateway.schedule import SweepTimes
 from hermes_retention.gateway.worker import WarnOnce, Yielding
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
@@ -48,6 +49,13 @@ _COUNTED = (
     ("deleted", "{} deleted"),
     ("expired", "copies of {} expired"),
 )
+
+_POLL_SECONDS = 60.0
+"""How often the queue is looked at for what other processes put into it."""
+_BREATHER_SECONDS = 60.0
+"""Between two sweeps, so that a busy gateway does not look at its home all the time."""
+_SHARE = 20
+"""A pause is at least so many times as long as the sweep before it."""
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -292,6 +300,54 @@ def _done(report: SweepReport) -> str:
         if (number := getattr(report.counts, name))
     ]
     return ", ".join(done) or "nothing"
+
+
+class SweepTimes:
+    """When a process sweeps. ``tick`` is a monotonic time, ``now`` Unix seconds, which may jump."""
+
+    def __init__(self, *, tick: float) -> None:
+        self._regular_at: float | None = None
+        self._rested_at = tick
+        self._due_at: float | None = None
+
+    def begin(self, *, tick: float, after: float) -> None:
+        """Sweep regularly from ``after`` seconds on. A second call changes nothing."""
+        if self._regular_at is None:
+            self._regular_at = tick + after
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether ``begin`` was called."""
+        return self._regular_at is not None
+
+    def pending_at(self, due_at: float | None) -> None:
+        """When the first line of the queue is due, in Unix seconds; ``None`` when none is."""
+        self._due_at = due_at
+
+    def swept(self, *, tick: float, took: float, again_after: float) -> None:
+        """A sweep is over, or was tried; ``took`` and ``again_after`` are in seconds."""
+        self._rested_at = tick + max(_BREATHER_SECONDS, _SHARE * took)
+        if self._regular_at is not None:
+            self._regular_at = tick + again_after
+
+    def is_time(self, *, tick: float, now: float) -> bool:
+        """Whether to sweep now."""
+        if self._regular_at is not None and tick >= self._regular_at:
+            return True
+        return self._due_at is not None and now >= self._due_at and tick >= self._rested_at
+
+    def seconds_left(self, *, tick: float) -> float | None:
+        """Until the next regular sweep; ``None`` when there is none."""
+        return None if self._regular_at is None else max(0.0, self._regular_at - tick)
+
+    def pause(self, *, tick: float, now: float) -> float:
+        """How long to sleep until it may be time, in seconds; never so long that a jump of ``now`` hurts."""
+        waits = [_POLL_SECONDS]
+        if self._regular_at is not None:
+            waits.append(self._regular_at - tick)
+        if self._due_at is not None:
+            waits.append(max(self._due_at - now, self._rested_at - tick))
+        return max(0.0, min(waits))
 
 
 class _Watch:

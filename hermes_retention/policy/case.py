@@ -11,12 +11,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
+from hermes_retention.model.plan import Action, Rule, Step, Tier
 from hermes_retention.model.session import Artifact, ArtifactKind, Session, SessionClass
 from hermes_retention.model.text import format_duration, printable
-from hermes_retention.policy.lifecycle import Lifecycle, Policy
+from hermes_retention.policy.lifecycle import Due, Lifecycle, Policy, Schedule, removal
 from hermes_retention.policy.liveness import Assessment, age
-from hermes_retention.policy.schedule import Due, Schedule, removal
 
 Because: TypeAlias = tuple[Rule, str]
 """Rule and reason of a step."""
@@ -325,8 +324,3 @@ class Case(msgspec.Struct, gc=False, eq=False):
 def has_messages(session: Session) -> bool:
     """Whether the host's database has messages of the session."""
     return session.record is not None and session.record.has_messages
-
-
-def is_settled(case: Case) -> bool:
-    """Whether nobody would look for it: it ended, or another session took over."""
-    return case.assessment.liveness in (Liveness.SUPERSEDED, Liveness.ENDED)

@@ -16,9 +16,8 @@ from hermes_retention.model.session import ArchivedSession, ArtifactKind, Invent
 from hermes_retention.model.text import format_duration
 from hermes_retention.policy.case import Case, has_messages
 from hermes_retention.policy.decide import decide, decide_each, own_activity
-from hermes_retention.policy.lifecycle import OnReset, Policy
+from hermes_retention.policy.lifecycle import Due, OnReset, Policy
 from hermes_retention.policy.liveness import Answer, age, examine, families
-from hermes_retention.policy.schedule import Due
 
 _TICK = 0.001
 """Seconds past a limit at which is asked, so that rounding cannot hide that it is reached."""

@@ -171,7 +171,7 @@ def test_registering_again_in_one_process_tells_nothing_twice(host: Host) -> Non
         discover_plugins()
         manager = get_plugin_manager()
         manager.discover_and_load(force=True)
-        from hermes_retention.gateway.hermes import registration
+        from hermes_retention.gateway import hermes as registration
         registration._process.thread._ends = True
         registration._process.thread._thread.join()
         invoke_hook("on_session_end", session_id="a", completed=True, interrupted=False, platform="x")

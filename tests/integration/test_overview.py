@@ -9,8 +9,8 @@ from homes import DAY, NOW, HomeBuilder
 from program import run
 from sites import policy_of, site_of
 
-from hermes_retention.actions.inspect.history import read_history
 from hermes_retention.actions.inspect.report_data import Overview, Part, take_overview
+from hermes_retention.actions.inspect.simulate import read_history
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Ledger

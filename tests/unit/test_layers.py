@@ -39,7 +39,7 @@ BESIDE_THE_PORT = (
     "cli.demo",  # makes up a home of its own
     "testing",  # fills homes of its own, below a temporary directory
     "cli.main",  # opens the null device in the place of closed outputs
-    "settings.sources",  # these three only read
+    "settings.load",  # these three only read
     "stores.files",
     "stores.hermes.processes",
 )
@@ -392,7 +392,7 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("actions.sweep.sweep", "from hermes_retention.helpers import help_me"),
     ),
     nothing_reaches_behind_the_port: (
-        ("actions.inspect.history", "from hermes_retention.stores.hermes.files import cron_job"),
+        ("actions.inspect.simulate", "from hermes_retention.stores.hermes.files import cron_job"),
         ("actions.upkeep.compact", "from hermes_retention.stores.hermes import compact"),
         ("home.ledger_caps", "def f():\n    from hermes_retention.stores.hermes.counts import HermesCounter"),
         ("cli.commands.prestart", "if TYPE_CHECKING:\n    import hermes_retention.stores.openclaw.store"),

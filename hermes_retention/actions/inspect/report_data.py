@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from hermes_retention.actions.inspect.explain import alerts_of
-from hermes_retention.actions.inspect.history import Archived, History, read_history
-from hermes_retention.actions.inspect.simulate import Simulation, simulate
+from hermes_retention.actions.inspect.simulate import Archived, History, Simulation, read_history, simulate
 from hermes_retention.actions.inspect.stats import measurements
 from hermes_retention.actions.inspect.status import NEVER_LARGE, Status, look_into_ledger, take_status
 from hermes_retention.archive.entries import ArchivedArtifact

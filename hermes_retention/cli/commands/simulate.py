@@ -43,8 +43,7 @@ the time. Ahead of today the same is taken to come again. Changes nothing.""",
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """The history of the home under other settings."""
-    from hermes_retention.actions.inspect.history import read_history
-    from hermes_retention.actions.inspect.simulate import simulate
+    from hermes_retention.actions.inspect.simulate import read_history, simulate
     from hermes_retention.cli.output.simulate import show_simulation, simulation_object
 
     now, home = context.clock(), context.home

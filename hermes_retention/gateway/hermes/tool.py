@@ -8,7 +8,7 @@ is heavy is loaded when the tool is called. What must not live here: searching.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hermes_retention.gateway.hermes.callbacks import said_by_gateway
 
@@ -43,23 +43,6 @@ _USUAL_SESSIONS = 3
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _NOBODY = "nothing can be searched here: it is not certain who is asking"
-
-
-class ToolRegistrar(Protocol):
-    """As much of the host's ``PluginContext`` as is used."""
-
-    def register_tool(  # noqa: PLR0913, PLR0917 - the host's own
-        self,
-        name: str,
-        toolset: str,
-        schema: dict[str, Any],
-        handler: Callable[..., str],
-        check_fn: Callable[[], bool] | None = None,
-        requires_env: list[str] | None = None,
-        is_async: bool = False,  # noqa: FBT001, FBT002 - the host's own
-        description: str = "",
-    ) -> None:
-        """Offer a tool to the model."""
 
 
 class Asker:

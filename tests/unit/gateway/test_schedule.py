@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hermes_retention.gateway.schedule import SweepTimes
+from hermes_retention.gateway.sweep_job import SweepTimes
 
 
 def test_nothing_comes_by_itself_before_it_begins() -> None:

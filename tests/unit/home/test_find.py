@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.gateway.hermes import registration
+from hermes_retention.gateway import hermes as registration
 from hermes_retention.home.find import find_home, hermes_home, host_home, oddity_of_variable
 from hermes_retention.model.errors import UsageError
 

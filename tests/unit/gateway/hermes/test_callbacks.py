@@ -10,8 +10,8 @@ import pytest
 from cap_homes import CappedHome
 from pytest_mock import MockerFixture
 
+from hermes_retention.gateway import hermes as registration
 from hermes_retention.gateway.cap_watch import CapWatch
-from hermes_retention.gateway.hermes import registration
 from hermes_retention.gateway.hermes.callbacks import Callbacks, Inbox, StopMiddleware
 from hermes_retention.gateway.hermes.events import HookTranslator
 from hermes_retention.gateway.host import ModelCall

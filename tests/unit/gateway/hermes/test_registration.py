@@ -16,7 +16,7 @@ import pytest
 import yaml
 from homes import HomeBuilder
 
-from hermes_retention.gateway.hermes import registration
+from hermes_retention.gateway import hermes as registration
 
 HEAVY = ("pydantic", "zstandard", "msgspec", "rich", "filelock", "yaml", "pluggy", "sqlite3")
 PYPROJECT = Path(__file__).parents[4] / "pyproject.toml"
