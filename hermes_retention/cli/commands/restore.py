@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_sessions, command
-from hermes_retention.cli.output.page import Page, Style
+from hermes_retention.cli.output.page import Page, Style, show_some
 from hermes_retention.model.text import counted, format_size
 
 if TYPE_CHECKING:
@@ -67,8 +67,6 @@ def export(context: Context, sessions: Sequence[str], directory: str) -> int:
 
 def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
     """What is back, what was there already, and what could not be written."""
-    from hermes_retention.cli.output.sweep import show_some
-
     came = [*_written_files(report), *_written_rows(report)]
     there = [*_known_files(report), *_known_rows(report)]
     if came or not there:
@@ -129,8 +127,6 @@ def _known_rows(report: RestoreReport) -> Iterator[str]:
 
 
 def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
-    from hermes_retention.cli.output.sweep import show_some
-
     failed_files = [one for one in report.files if one.error is not None]
     if failed_files:
         files = Counter(str(one.error) for one in failed_files)

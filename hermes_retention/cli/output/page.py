@@ -299,3 +299,16 @@ def _last_cells(text: str, width: int) -> str:
     while start and (taken := taken + cells(text[start - 1])) <= width:
         start -= 1
     return text[start:]
+
+
+_FEW = 10
+"""How many lines of a kind are shown without ``-v``."""
+
+
+def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = _FEW) -> None:
+    """The first few of ``lines``, indented, or all of them."""
+    shown = lines if every else lines[:few]
+    for line in shown:
+        page.line(f"  {line}")
+    if len(lines) > len(shown):
+        page.line(f"  … and {len(lines) - len(shown):,} more; -v shows all", Style.FAINT)

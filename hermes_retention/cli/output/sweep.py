@@ -5,7 +5,7 @@ And the same as the one JSON object that ``docs/reference/sweep-json.md`` descri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from hermes_retention.actions.sweep.report import Counts, SweepReport
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.cli.output.json_output import space_object
-from hermes_retention.cli.output.page import Page, Style
+from hermes_retention.cli.output.page import Page, Style, show_some
 from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
 from hermes_retention.home.ledger import Outcome
@@ -22,8 +22,6 @@ from hermes_retention.model.text import counted, format_size
 
 FORMAT = 1
 """Of the JSON object."""
-FEW = 10
-"""How many lines of a kind are shown without ``-v``."""
 _COUNTED = "Session files, the used part of state.db, archive and ledger"
 _ESTIMATED = frozenset({Tier.MESSAGES, Tier.RECORD})
 
@@ -123,15 +121,6 @@ def _show_unknown(page: Page, report: SweepReport, *, every: bool) -> None:
         Style.FAINT,
     )
     show_some(page, [f"{one.name}: {one.why}" for one in report.unknown], every=every, few=3)
-
-
-def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = FEW) -> None:
-    """The first few of ``lines``, indented, or all of them."""
-    shown = lines if every else lines[:few]
-    for line in shown:
-        page.line(f"  {line}")
-    if len(lines) > len(shown):
-        page.line(f"  … and {len(lines) - len(shown):,} more; -v shows all", Style.FAINT)
 
 
 def _show_balance(page: Page, report: SweepReport, compact_above: float) -> None:
