@@ -1,4 +1,4 @@
-"""What several commands have in common: how a command is made, and options that mean the same everywhere.
+"""How a parser is made of what a command takes, and options that mean the same everywhere.
 
 Global options are accepted before and after a command. Their names in the namespace carry a prefix, so that
 they never meet those of a host whose sub-command this is. What must not live here: which commands there are.
@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import argparse
 import functools
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hermes_retention.home.find import STORES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hermes_retention.cli.context import Context
+    from collections.abc import Mapping, Sequence
 
 CLASSES = ("chat", "cron", "subagent", "hook", "api", "cli", "other")
 """``SessionClass`` without importing it; a test compares."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
-Run: TypeAlias = "Callable[[Context, argparse.Namespace], int]"
-"""What a command does; returns an exit code."""
 ID_OR_PREFIX = "session id, or at least 6 characters that only one id begins with"
 EXACT_ID = "the whole session id"
 _MOST_DAYS = 3650
@@ -72,35 +68,67 @@ def _help_option() -> argparse.ArgumentParser:
     return argparse.ArgumentParser()
 
 
-def command(  # noqa: PLR0913 - a command is all of these
-    commands: Commands,
-    name: str,
-    summary: str,
-    *,
-    about: str = "",
-    examples: str = "",
-    run: Run | None = None,
-) -> argparse.ArgumentParser:
-    """A command by its whole name, such as ``hold add``.
+class Option:
+    """An option or argument: what argparse is told of it."""
 
-    One without ``run`` only holds others, and shows its help when called alone.
+    def __init__(self, *names: str, **how: Any) -> None:  # noqa: ANN401 - they are argparse's own
+        self._names, self._how = names, how
+
+    def add_to(self, parser: argparse._ActionsContainer) -> None:
+        """Let ``parser`` take it."""
+        parser.add_argument(*self._names, **self._how)
+
+
+class OneOf:
+    """Options of which only one may be given."""
+
+    def __init__(self, *options: Option) -> None:
+        self._options = options
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Let ``parser`` take one of them."""
+        group = parser.add_mutually_exclusive_group()
+        for option in self._options:
+            option.add_to(group)
+
+
+class Command:
+    """What a command takes. One without ``options`` may be a group of others."""
+
+    def __init__(
+        self, summary: str, *, about: str = "", examples: str = "", options: Sequence[Option | OneOf] = ()
+    ) -> None:
+        self.summary, self.about, self.examples, self.options = summary, about, examples, options
+
+
+def add_command(commands: Commands, name: str, known: Mapping[str, Command]) -> None:
+    """Add the parser of a command by its whole name, such as ``hold add``, and those of the commands below.
+
+    One that only holds others shows its help when called alone.
     """
+    command = known[name]
+    summary = command.summary
     parser = commands.add_parser(
         name.rsplit(maxsplit=1)[-1],
         help=summary,
-        description="\n\n".join(filter(None, (f"{summary[0].upper()}{summary[1:]}.", about))),
-        epilog=f"examples:\n{examples}" if examples else None,
+        description="\n\n".join(filter(None, (f"{summary[0].upper()}{summary[1:]}.", command.about))),
+        epilog=f"examples:\n{command.examples}" if command.examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # an abbreviation in somebody's script breaks when a new option begins like it
         add_help=False,
         parents=[_help_option(), global_options()],
     )
     parser.set_defaults(retention_complain=parser.error)  # with the usage of this command, not of all
-    if run is None:
-        show_help_without_command(parser)
-    else:
-        parser.set_defaults(retention_command=name, retention_run=run)
-    return parser
+    for option in command.options:
+        option.add_to(parser)
+    below = [other for other in known if other.startswith(f"{name} ")]
+    if not below:
+        parser.set_defaults(retention_command=name)
+        return
+    show_help_without_command(parser)
+    inner = commands_of(parser)
+    for other in below:
+        add_command(inner, other, known)
 
 
 def commands_of(parser: argparse.ArgumentParser) -> Commands:
@@ -113,59 +141,85 @@ def show_help_without_command(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(retention_command=None, retention_show_help=parser.print_help)
 
 
-def add_dry_run(parser: argparse.ArgumentParser) -> None:
-    """``--dry-run``."""
-    parser.add_argument("--dry-run", action="store_true", help="show what would happen; change nothing")
+# -- options of several commands ----------------------------------------------------------------------
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+def age(text: str) -> int:
+    """The seconds in a time such as ``12h``."""
+    from hermes_retention.model.text import parse_duration
+
+    try:
+        return parse_duration(text)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def add_yes(parser: argparse.ArgumentParser) -> None:
-    """``--yes``."""
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+class Moment:
+    """A day, or a time so long ago. ``day_at`` is when the day begins, in Unix seconds."""
+
+    def __init__(self, *, day_at: float | None = None, age_seconds: int = 0) -> None:
+        self.day_at, self.age_seconds = day_at, age_seconds
+
+    def begin(self, now: float) -> float:
+        """The first moment that is meant."""
+        return now - self.age_seconds if self.day_at is None else self.day_at
+
+    def end(self, now: float) -> float:
+        """What comes right after the last moment that is meant."""
+        return now - self.age_seconds if self.day_at is None else self.day_at + 86_400
 
 
-def add_session(parser: argparse.ArgumentParser, help_text: str) -> None:
-    """The argument ``SESSION``."""
-    parser.add_argument("session", metavar="SESSION", help=help_text)
+def moment(text: str) -> Moment:
+    """A day in UTC (``2026-11-20``) or an age (``30d``)."""
+    from datetime import UTC, datetime
+
+    try:
+        return Moment(age_seconds=age(text))
+    except argparse.ArgumentTypeError:
+        pass
+    try:
+        return Moment(day_at=datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        why = f"{text!r} is neither a day such as 2026-11-20 nor an age such as 30d"
+        raise argparse.ArgumentTypeError(why) from error
 
 
-def add_sessions(parser: argparse.ArgumentParser, help_text: str, *, nargs: str = "+") -> None:
-    """The argument ``SESSION``, as often as wanted."""
-    parser.add_argument("sessions", metavar="SESSION", nargs=nargs, help=help_text)
+def share(text: str) -> float:
+    """A share such as ``25%`` or ``0.25``, from 0 to 1."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if rest or not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25% or 0.25")
+    return value
 
 
-def add_classes(parser: argparse.ArgumentParser) -> None:
-    """``--class``, any number of times."""
-    parser.add_argument(
-        "--class",
-        dest="classes",
-        metavar="CLASS",
-        action="append",
-        choices=CLASSES,
-        default=None,
-        help=f"only sessions of this class: {', '.join(CLASSES)}; may be given several times",
-    )
+def whole_number(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**6):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
-def add_user(parser: argparse.ArgumentParser, *, user: str, platform: str) -> None:
-    """``--user`` and ``--platform``, with the help text of each."""
-    parser.add_argument("--user", metavar="U", help=user)
-    parser.add_argument("--platform", metavar="P", help=platform)
-
-
-def add_days(parser: argparse.ArgumentParser) -> None:
-    """``--days``, for what looks back and ahead."""
-    parser.add_argument(
-        "--days", metavar="N", type=_days, default=90, help="how far back, and ahead (default: 90)"
-    )
-
-
-def _days(text: str) -> int:
+def days(text: str) -> int:
     """A number of days from 1 to 3650."""
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of days from 1 to {_MOST_DAYS}")
     return int(text)
+
+
+DRY_RUN = Option("--dry-run", action="store_true", help="show what would happen; change nothing")
+JSON = Option("--json", action="store_true", help="print one JSON object and nothing else")
+YES = Option("--yes", action="store_true", help="do not ask")
+CLASS = Option(
+    "--class",
+    dest="classes",
+    metavar="CLASS",
+    action="append",
+    choices=CLASSES,
+    default=None,
+    help=f"only sessions of this class: {', '.join(CLASSES)}; may be given several times",
+)
+DAYS = Option("--days", metavar="N", type=days, default=90, help="how far back, and ahead (default: 90)")

@@ -9,18 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hermes_retention.cli.commands.restore import export
-from hermes_retention.cli.options import (
-    EXACT_ID,
-    ID_OR_PREFIX,
-    Commands,
-    add_classes,
-    add_json,
-    add_session,
-    add_sessions,
-    add_yes,
-    command,
-    commands_of,
-)
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode, UsageError, VaultDamaged
@@ -34,26 +22,7 @@ if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
 
 
-def add(commands: Commands) -> None:
-    """The parser, with those of its own commands."""
-    archive = command(
-        commands,
-        "archive",
-        "look into the archive, check it, take from it",
-        examples="  %(prog)s list --class cron\n  %(prog)s verify",
-    )
-    inner = commands_of(archive)
-    for add_one in (_add_list, _add_show, _add_verify, _add_export, _add_remove):
-        add_one(inner)
-
-
-def _add_list(commands: Commands) -> None:
-    parser = command(commands, "archive list", "list archived sessions, newest first", run=_list)
-    add_classes(parser)
-    add_json(parser)
-
-
-def _list(context: Context, arguments: argparse.Namespace) -> int:
+def run_list(context: Context, arguments: argparse.Namespace) -> int:
     """Every archived session, the newest first."""
     from hermes_retention.actions.inspect.lookup import list_archive
     from hermes_retention.cli.output.archive import entry_object, show_entries
@@ -73,13 +42,7 @@ def _list(context: Context, arguments: argparse.Namespace) -> int:
     return _damaged(context, listing.damages)
 
 
-def _add_show(commands: Commands) -> None:
-    parser = command(commands, "archive show", "show one archived session and what there is of it", run=_show)
-    add_session(parser, ID_OR_PREFIX)
-    add_json(parser)
-
-
-def _show(context: Context, arguments: argparse.Namespace) -> int:
+def run_show(context: Context, arguments: argparse.Namespace) -> int:
     """One archived session with all that there is of it."""
     from hermes_retention.actions.inspect.lookup import archived_copies, resolve_archived
     from hermes_retention.cli.output.archive import show_copies
@@ -94,17 +57,7 @@ def _show(context: Context, arguments: argparse.Namespace) -> int:
     return _damaged(context, damages)
 
 
-def _add_verify(commands: Commands) -> None:
-    command(
-        commands,
-        "archive verify",
-        "read back every byte of the archive",
-        run=_verify,
-        about="Prints a line for each partition (a month). The exit code is 5 when anything is\ndamaged.",
-    )
-
-
-def _verify(context: Context, _arguments: argparse.Namespace) -> int:
+def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
     """A line for each partition; exit code 5 when one is damaged."""
     context.home.workspace.check()
     damaged = checked = 0
@@ -129,38 +82,7 @@ def _verify(context: Context, _arguments: argparse.Namespace) -> int:
     return ExitCode.VAULT_DAMAGED if damaged else ExitCode.DONE
 
 
-def _add_export(commands: Commands) -> None:
-    parser = command(
-        commands,
-        "archive export",
-        "write archived sessions elsewhere, as files",
-        run=_export,
-        about="""\
-As original files (and rows of the database as lines of JSON), or each
-conversation as one file in the form that --as names. Nothing is overwritten,
-and the archived copy stays.""",
-        examples="""\
-  %(prog)s 20261120_101500_1a2b3c4d --to ~/found
-  %(prog)s 20261120_101500_1a2b3c4d --as markdown --to -""",
-    )
-    add_sessions(parser, ID_OR_PREFIX)
-    parser.add_argument(
-        "--as",
-        dest="form",
-        choices=("original", "json", "jsonl", "markdown"),
-        default="original",
-        help="form: original files (default), or the conversation as JSON, as one message per line, "
-        "or for people",
-    )
-    parser.add_argument(
-        "--to",
-        metavar="DIR",
-        default=".",
-        help="where to (default: the current directory); - for standard output",
-    )
-
-
-def _export(context: Context, arguments: argparse.Namespace) -> int:
+def run_export(context: Context, arguments: argparse.Namespace) -> int:
     """The original files as ``restore --to`` writes them, or each conversation in another form."""
     from pathlib import Path
 
@@ -214,22 +136,7 @@ def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
     return ExitCode.DONE
 
 
-def _add_remove(commands: Commands) -> None:
-    parser = command(
-        commands,
-        "archive remove",
-        "remove sessions from the archive for good",
-        run=_remove,
-        about="""\
-This is final: the copy is overwritten. Shows what would go and asks. What is
-still in the store stays there.""",
-        examples="  %(prog)s 20261120_101500_1a2b3c4d",
-    )
-    add_sessions(parser, EXACT_ID)
-    add_yes(parser)
-
-
-def _remove(context: Context, arguments: argparse.Namespace) -> int:
+def run_remove(context: Context, arguments: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it for good."""
     from hermes_retention.actions.inspect.lookup import list_archive, require_archived
     from hermes_retention.actions.upkeep.prune import discard, require_not_held

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, add_dry_run, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
@@ -17,49 +16,11 @@ if TYPE_CHECKING:
     from hermes_retention.stores.base import CompactStage
 
 
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "compact",
-        "give free pages of the host's database back to the disk",
-        run=run,
-        about="""\
-The host reuses the pages that rows leave free, but state.db never shrinks by
-itself. This writes a copy without them, proves that it holds the same, and puts
-it in the place of the old one. Stop the gateway first: it refuses while any
-process has the database open. Nothing is done unless enough of it is free.""",
-        examples="""\
-  %(prog)s --dry-run      how much is free, what is in the way
-  %(prog)s --above 10%%    even if only a tenth is free""",
-    )
-    parser.add_argument(
-        "--above",
-        metavar="SHARE",
-        type=_share,
-        help="the share of free pages from which it is worth it, such as 10%% (default: COMPACT_ABOVE)",
-    )
-    add_dry_run(parser)
-    add_json(parser)
-
-
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Look, and unless ``--dry-run`` was given, compact."""
     above = context.settings.values.compact_above if arguments.above is None else arguments.above
     act = look if arguments.dry_run else rewrite
     return act(context, above)
-
-
-def _share(text: str) -> float:
-    """A share such as ``25%`` or ``0.25``, from 0 to 1."""
-    number, percent, rest = text.strip().partition("%")
-    try:
-        value = float(number) / (100 if percent else 1)
-    except ValueError:
-        value = -1.0
-    if rest or not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 25% or 0.25")
-    return value
 
 
 def look(context: Context, above: float) -> int:

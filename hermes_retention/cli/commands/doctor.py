@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError
@@ -22,22 +21,6 @@ _MARKS = {
     "error": ("ERROR", Style.BAD),
 }
 """Level of a finding → how its line begins and looks."""
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "doctor",
-        "check settings, rights, disk, locks, host, archive and ledger",
-        run=run,
-        about="""\
-Looks at everything that can go wrong and names the cure for each finding.
-Changes nothing. The exit code is 0 when nothing needs you, 1 for a warning,
-2 for settings, 4 for the store, 5 for the archive.""",
-        examples="  %(prog)s\n  %(prog)s --json",
-    )
-    add_json(parser)
 
 
 def run(context: Context, _arguments: argparse.Namespace) -> int:

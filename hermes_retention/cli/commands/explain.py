@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from hermes_retention.cli.commands.status import alert_object
-from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_json, add_session, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import minute
@@ -14,19 +13,6 @@ from hermes_retention.model.text import minute
 if TYPE_CHECKING:
     from hermes_retention.actions.inspect.explain import CapStanding
     from hermes_retention.cli.context import Context
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "explain",
-        "show where a session is, what keeps it, and when it is due",
-        run=run,
-        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015",
-    )
-    add_session(parser, ID_OR_PREFIX)
-    add_json(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

@@ -9,16 +9,6 @@ import argparse
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from hermes_retention.cli.options import (
-    EXACT_ID,
-    Commands,
-    add_dry_run,
-    add_json,
-    add_sessions,
-    add_user,
-    add_yes,
-    command,
-)
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
@@ -29,33 +19,6 @@ if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
 
 _SHOWN = 30
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "forget",
-        "remove all data of a session or a user for good, everywhere",
-        run=run,
-        about="""\
-Files, messages, records and routes in the host's storage, archived copies, and
-what these left in shared dictionaries, search tables and logs. What compression
-continued and what was delegated goes with it. Shows what would go and asks;
-nothing can put it back. The ledger keeps a receipt without content.
-
-Live sessions are refused while the gateway runs, which would write them again:
-stop it, or leave them out with --skip-live. Run it again after a crash.""",
-        examples="""\
-  %(prog)s --user 12345 --platform telegram --dry-run
-  %(prog)s 20261120_101500_1a2b3c4d --yes""",
-    )
-    add_sessions(parser, EXACT_ID, nargs="*")
-    add_user(parser, user="all sessions of this user id", platform="of that user only those on this platform")
-    parser.add_argument("--skip-live", action="store_true", help="leave live sessions out")
-    add_dry_run(parser)
-    add_json(parser)
-    add_yes(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import EXACT_ID, Commands, add_session, command, commands_of
 from hermes_retention.cli.output.page import Column, Fit, Style, Table
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import minute, storable
@@ -14,36 +13,7 @@ if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
 
 
-def add(commands: Commands) -> None:
-    """The parser, with those of its own commands."""
-    hold = command(
-        commands,
-        "hold",
-        "keep sessions from every sweep",
-        examples="  %(prog)s add 20261120_101500_1a2b3c4d\n  %(prog)s list",
-    )
-    inner = commands_of(hold)
-    add = command(
-        inner,
-        "hold add",
-        "hold a session: no sweep touches it or its archived copy",
-        run=_add,
-        examples='  %(prog)s 20261120_101500_1a2b3c4d --reason "tax audit"',
-    )
-    add_session(add, EXACT_ID)
-    add.add_argument("--reason", metavar="TEXT", default="", help="why, for whoever asks later")
-    remove = command(
-        inner,
-        "hold remove",
-        "let go of a held session",
-        run=_remove,
-        examples="  %(prog)s 20261120_101500_1a2b3c4d",
-    )
-    add_session(remove, EXACT_ID)
-    command(inner, "hold list", "show what is held, since when and why", run=_list)
-
-
-def _add(context: Context, arguments: argparse.Namespace) -> int:
+def run_add(context: Context, arguments: argparse.Namespace) -> int:
     """Hold a session that the store or the vault has."""
     from hermes_retention.actions.inspect.lookup import require, vault_ids
     from hermes_retention.home.holds import Hold
@@ -61,7 +31,7 @@ def _add(context: Context, arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _remove(context: Context, arguments: argparse.Namespace) -> int:
+def run_remove(context: Context, arguments: argparse.Namespace) -> int:
     """Let go of a session."""
     from hermes_retention.actions.inspect.lookup import require
 
@@ -73,7 +43,7 @@ def _remove(context: Context, arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _list(context: Context, _arguments: argparse.Namespace) -> int:
+def run_list(context: Context, _arguments: argparse.Namespace) -> int:
     """Every hold, the oldest first."""
     holds = context.home.workspace.holds.load()
     if not holds:

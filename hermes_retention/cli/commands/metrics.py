@@ -6,28 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, command
 from hermes_retention.model.errors import ExitCode
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "metrics",
-        "print how the home is doing, for Prometheus",
-        run=run,
-        about="""\
-In the text format of Prometheus. With HERMES_RETENTION_METRICS_FILE each sweep
-writes the same into that file, for the node exporter's textfile collector.""",
-        examples="""\
-  %(prog)s
-  %(prog)s --to /srv/textfile/retention.prom""",
-    )
-    parser.add_argument("--to", metavar="FILE", help="write it into FILE, all at once, for everybody to read")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

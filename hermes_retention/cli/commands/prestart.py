@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from hermes_retention.cli.commands.compact import look, rewrite
 from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
-from hermes_retention.cli.options import Commands, add_dry_run, add_json, add_yes, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode, UsageError
@@ -20,38 +19,6 @@ if TYPE_CHECKING:
     from hermes_retention.stores.base import StartingStore
 
 _NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "prestart",
-        "put a home in order before its gateway starts",
-        run=run,
-        about="""\
-Hermes Agent: compacts state.db when HERMES_RETENTION_COMPACT_ON_START=true and
-enough of it is free (COMPACT_ABOVE); all else the plugin does while it runs.
-
-OpenClaw: a gateway goes on with every session that it left open, however old.
-While it is down this archives what is over (as a sweep does), what ended in
-error or has a broken transcript, and takes the resume mark off all interrupted
-sessions but the newest few of each agent. The main session of an agent stays as
-it is, and so do chats, unless an age is set for them.""",
-        examples="""\
-  %(prog)s --dry-run
-  %(prog)s --resume-max 3
-  ExecStartPre=-/usr/bin/env %(prog)s      in a systemd unit""",
-    )
-    parser.add_argument(
-        "--resume-max",
-        metavar="N",
-        type=int,
-        help="OpenClaw: how many of each agent may be resumed (default: RESUME_MAX)",
-    )
-    add_dry_run(parser)
-    add_json(parser)
-    add_yes(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

@@ -6,10 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, sentence, watched
-from hermes_retention.cli.options import Commands, add_classes, add_dry_run, add_yes, command
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted, format_duration, parse_duration
+from hermes_retention.model.text import counted, format_duration
 
 if TYPE_CHECKING:
     from hermes_retention.actions.sweep.report import SweepReport
@@ -20,34 +19,6 @@ _STILL_KEPT = (
     "Live and held sessions stay, and what KEEP_LAST, KEEP_FAILED and MIN_AGE keep; request dumps of live "
     "sessions, state.db and archived copies are not touched by this run."
 )
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "prune",
-        "archive files older than an age, once, whatever the settings say",
-        run=run,
-        about="""\
-Shows what would go and asks. It is about session files only: nothing of the
-host's database goes. FILES_AFTER and ON_RESET are set aside for this run: live
-and held sessions stay, and so does what KEEP_LAST, KEEP_FAILED and MIN_AGE
-keep. 'undo' puts it back.""",
-        examples="""\
-  %(prog)s --older-than 2d --dry-run
-  %(prog)s --older-than 12h --class cron --class hook --yes""",
-    )
-    parser.add_argument(
-        "--older-than",
-        metavar="AGE",
-        type=_age,
-        required=True,
-        help="without activity for this long: 12h, 7d, 2w",
-    )
-    add_classes(parser)
-    add_dry_run(parser)
-    add_yes(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
@@ -81,14 +52,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     if not context.require_yes(yes=arguments.yes, question=_question(report), cure=cure):
         return ExitCode.DONE
     return _sweep(context, home)
-
-
-def _age(text: str) -> int:
-    """The seconds in ``text``."""
-    try:
-        return parse_duration(text)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _one_off(home: Home, arguments: argparse.Namespace) -> Home:

@@ -5,28 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, add_days, command
 from hermes_retention.model.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "report",
-        "write a page with charts of what is stored, was, and will be",
-        run=run,
-        about="""\
-One file of HTML that works offline and loads nothing: disk over time, what
-takes the space, the largest sessions, cron jobs, sweeps, a forecast, warnings.
-It names sessions and their titles, and only you may read the file.""",
-        examples="  %(prog)s --html report.html\n  %(prog)s --html ~/report.html --days 30",
-    )
-    parser.add_argument("--html", metavar="FILE", required=True, help="where to; an older one is replaced")
-    add_days(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

@@ -7,32 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import ID_OR_PREFIX, Commands, add_sessions, command
-from hermes_retention.cli.output.page import Page, Style, show_some
+from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.text import counted, format_size
 
 if TYPE_CHECKING:
     from hermes_retention.actions.restore.place_files import Restored
     from hermes_retention.actions.restore.restore import RestoreReport
     from hermes_retention.cli.context import Context
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "restore",
-        "put sessions back from the archive",
-        run=run,
-        about="""\
-Files get the bytes, time and mode that they had; messages, tool output and the
-record go back into the host's database. Nothing is overwritten, the archived
-copy stays, and the time of a restored session starts anew, so that the next
-sweep leaves it alone.""",
-        examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to ~/found",
-    )
-    add_sessions(parser, ID_OR_PREFIX)
-    parser.add_argument("--to", metavar="DIR", help="write it all into DIR, as files, instead of the store")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
@@ -67,6 +48,8 @@ def export(context: Context, sessions: Sequence[str], directory: str) -> int:
 
 def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
     """What is back, what was there already, and what could not be written."""
+    from hermes_retention.cli.output.sweep import show_some
+
     came = [*_written_files(report), *_written_rows(report)]
     there = [*_known_files(report), *_known_rows(report)]
     if came or not there:
@@ -127,6 +110,8 @@ def _known_rows(report: RestoreReport) -> Iterator[str]:
 
 
 def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
+    from hermes_retention.cli.output.sweep import show_some
+
     failed_files = [one for one in report.files if one.error is not None]
     if failed_files:
         files = Counter(str(one.error) for one in failed_files)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hermes_retention.cli.options import Commands, add_classes, add_json, add_user, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.text import counted, minute, parse_duration
+from hermes_retention.model.text import counted, minute
 
 if TYPE_CHECKING:
     from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest
@@ -22,46 +20,6 @@ if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
 
 _EXCERPTS, _MANY_EXCERPTS = 2, 10
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "search",
-        "find text in archived conversations",
-        run=run,
-        about="""\
-Looks through the messages of archived sessions, newest month first, and stops
-when it has found enough. Letters match in any case unless TEXT has capitals.
-Each session is shown once, with how many of its messages match.""",
-        examples="""\
-  %(prog)s refund
-  %(prog)s order 4711 --since 90d --class chat
-  %(prog)s --regex 'invoice \\d{4}' --user 12345 --json
-  %(prog)s --live refund      what was not archived yet, too""",
-    )
-    parser.add_argument("text", metavar="TEXT", nargs="+", help="what to look for; several words are joined")
-    parser.add_argument("--regex", action="store_true", help="TEXT is a regular expression of Python")
-    add_classes(parser)
-    parser.add_argument(
-        "--since", metavar="D", type=_moment, help="last active on or after this day (UTC), or age: 30d"
-    )
-    parser.add_argument(
-        "--until", metavar="D", type=_moment, help="last active on or before this day (UTC), or age"
-    )
-    add_user(
-        parser,
-        user="only sessions of this user id",
-        platform="only sessions of this platform, such as telegram",
-    )
-    parser.add_argument(
-        "--limit", metavar="N", type=_count, default=20, help="sessions to show at most (default: 20)"
-    )
-    parser.add_argument(
-        "--live", action="store_true", help="search the host's database and session files as well"
-    )
-    add_json(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
@@ -76,41 +34,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         _show(context.page, report)
         context.warn([str(one) for one in (*report.damages, *report.warnings)])
     return ExitCode.VAULT_DAMAGED if report.damages else ExitCode.DONE
-
-
-class _Moment:
-    """A day, or a time so long ago. ``day_at`` is when the day begins, in Unix seconds."""
-
-    def __init__(self, *, day_at: float | None = None, age_seconds: int = 0) -> None:
-        self.day_at, self.age_seconds = day_at, age_seconds
-
-    def begin(self, now: float) -> float:
-        """The first moment that is meant."""
-        return now - self.age_seconds if self.day_at is None else self.day_at
-
-    def end(self, now: float) -> float:
-        """What comes right after the last moment that is meant."""
-        return now - self.age_seconds if self.day_at is None else self.day_at + 86_400
-
-
-def _moment(text: str) -> _Moment:
-    """A day in UTC (``2026-11-20``) or an age (``30d``)."""
-    try:
-        return _Moment(age_seconds=parse_duration(text))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return _Moment(day_at=datetime.strptime(text.strip(), "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
-    except ValueError as error:
-        why = f"{text!r} is neither a day such as 2026-11-20 nor an age such as 30d"
-        raise argparse.ArgumentTypeError(why) from error
-
-
-def _count(text: str) -> int:
-    """A whole number from 1."""
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10**6):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
 
 
 def _request(context: Context, arguments: argparse.Namespace, now: float) -> SearchRequest:

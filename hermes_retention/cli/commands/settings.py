@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.model.errors import ExitCode
@@ -14,18 +13,6 @@ from hermes_retention.model.errors import ExitCode
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
     from hermes_retention.settings.load import SettingLine
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "settings",
-        "show every setting, its value and where it came from",
-        run=run,
-        about="With -v also what each of them does.",
-    )
-    add_json(parser)
 
 
 def run(context: Context, _arguments: argparse.Namespace) -> int:

@@ -5,40 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, add_days, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.model.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "simulate",
-        "show the disk over time under other settings, and a forecast",
-        run=run,
-        about="""\
-Replays the history of this home, as far as the store and the archive still tell
-it, under today's settings and under those of --set, as if sweeps had run all
-the time. Ahead of today the same is taken to come again. Changes nothing.""",
-        examples="""\
-  %(prog)s
-  %(prog)s --set CRON__MESSAGES_AFTER=24h --set MAX_DISK=2GB
-  %(prog)s --days 30 --set CHAT__FILES_AFTER=2d --json""",
-    )
-    add_days(parser)
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a setting to try, with or without HERMES_RETENTION_; may be given several times",
-    )
-    add_json(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

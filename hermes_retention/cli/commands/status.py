@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hermes_retention.cli.options import Commands, add_json, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
@@ -18,23 +17,6 @@ if TYPE_CHECKING:
 
 _DAYS = 7
 _SHOWN = 3
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "status",
-        "show sessions, archive, growth, last sweeps and warnings",
-        run=run,
-        about="""\
-Shows what lies in the home by class and by what is left of it, what is due, the
-archive, how fast all of it grows, and the last sweeps. A home of 20,000
-sessions and more is shown as the last sweep left it, which takes no time.""",
-        examples="  %(prog)s\n  %(prog)s --fresh\n  %(prog)s --json",
-    )
-    add_json(parser)
-    parser.add_argument("--fresh", action="store_true", help="look through a very large home again")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

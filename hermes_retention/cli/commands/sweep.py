@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.options import Commands, add_dry_run, add_json, add_yes, command
 from hermes_retention.cli.output.json_output import print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
@@ -23,36 +22,6 @@ UNASKED = (
     "on. Look at this report, then run it with --yes once, or set HERMES_RETENTION_MODE=enforce"
 )
 DRY_RUN = "nothing was removed: this is a dry run"
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "sweep",
-        "archive and remove what is due",
-        run=run,
-        about="""\
-Of each session that is over goes what has reached its age: its files
-(FILES_AFTER), and out of the host's state.db large tool output
-(TOOL_OUTPUT_AFTER), messages (MESSAGES_AFTER) and the record (RECORD_AFTER).
-The gateway may run meanwhile. state.db stays as large as it is and fills again;
-'compact' makes it smaller.
-
-The first sweep that would remove something shows its plan and asks. Without a
-terminal it only reports, unless HERMES_RETENTION_MODE=enforce is set or --yes
-is given. With HERMES_RETENTION_MODE=observe no sweep removes anything, with off
-there is none.""",
-        examples="""\
-  %(prog)s --dry-run
-  %(prog)s --yes --json
-  %(prog)s --dry-run --all    every session with its reason
-  HERMES_RETENTION_CHAT__MESSAGES_AFTER=never %(prog)s --dry-run""",
-    )
-    add_dry_run(parser)
-    add_json(parser)
-    parser.add_argument("--all", action="store_true", help="list every session, the kept ones too")
-    add_yes(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hermes_retention.cli.commands.restore import show_restore
-from hermes_retention.cli.options import Commands, add_yes, command
 from hermes_retention.cli.output.page import Column, Fit, Page, Table
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import counted, format_size, minute
@@ -18,29 +17,6 @@ if TYPE_CHECKING:
     from hermes_retention.cli.context import Context
     from hermes_retention.home.home import Home
     from hermes_retention.home.ledger import SweepRow
-
-
-def add(commands: Commands) -> None:
-    """The parser."""
-    parser = command(
-        commands,
-        "undo",
-        "put back all that a sweep archived",
-        run=run,
-        about="""\
-Without an argument the last sweep that archived something and was not undone
-yet. Shows what would come back and asks.""",
-        examples="""\
-  %(prog)s
-  %(prog)s 20261120-101500
-  %(prog)s --all --yes""",
-    )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "sweep", metavar="SWEEP", nargs="?", help="id of a sweep; 'status' lists the last ones"
-    )
-    which.add_argument("--all", action="store_true", help="every sweep that was not undone yet")
-    add_yes(parser)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
