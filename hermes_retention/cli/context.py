@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hermes_retention.cli.output.page import Page, Style, open_page
 from hermes_retention.model.errors import UsageError
@@ -20,6 +20,7 @@ from hermes_retention.model.text import printable
 if TYPE_CHECKING:
     from hermes_retention.home.home import Home
     from hermes_retention.home.open import HomeLoader
+    from hermes_retention.model.errors import RetentionError
     from hermes_retention.settings.load import Settings
     from hermes_retention.stores.base import RouteIndex, Store
 
@@ -136,3 +137,42 @@ def _is_terminal(stream: object) -> bool:
         return stream.isatty()  # type: ignore[attr-defined, no-any-return] # None and closed streams end below
     except (AttributeError, ValueError):
         return False
+
+
+# -- JSON for other programs ----------------------------------------------------------------------------
+
+FORMAT = 1
+"""Version of every object that is printed; it grows when a field changes its meaning or goes."""
+
+
+def print_object(content: dict[str, Any]) -> None:
+    """Print ``content``, indented, with ``format`` as its first field. Its texts are made printable."""
+    import json
+
+    sys.stdout.write(json.dumps({"format": FORMAT, **_printable(content)}, indent=2) + "\n")
+
+
+def _printable(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {_printable(key): _printable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_printable(inner) for inner in value]
+        case _:
+            return value
+
+
+def error_object(error: RetentionError) -> dict[str, Any]:
+    """An error as data: what ``docs/reference/sweep-json.md`` describes."""
+    return {
+        "error": {
+            "kind": type(error).__name__,
+            "what": error.what,
+            "why": error.why,
+            "consequence": error.consequence,
+            "cure": error.cure,
+            "exit_code": int(error.exit_code),
+        }
+    }

@@ -201,7 +201,7 @@ def _report_error(namespace: argparse.Namespace, error: RetentionError) -> int:
     _complain(str(error))
     try:
         if getattr(namespace, "json", False):
-            from hermes_retention.cli.output.json_output import error_object, print_object
+            from hermes_retention.cli.context import error_object, print_object
 
             print_object(error_object(error))
         sys.stdout.flush()

@@ -6,27 +6,34 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from hermes_retention.cli.commands.restore import export
-from hermes_retention.cli.output.json_output import print_object
-from hermes_retention.cli.output.page import Style
+import msgspec
+
+from hermes_retention.actions.inspect.lookup import (
+    ArchiveEntry,
+    Copies,
+    archived_copies,
+    list_archive,
+    require_archived,
+    resolve_archived,
+)
+from hermes_retention.archive.entries import ArchivedArtifact, describe
+from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.words import KINDS, files_counted
 from hermes_retention.model.errors import ExitCode, UsageError, VaultDamaged
-from hermes_retention.model.text import counted, format_size, printable
+from hermes_retention.model.session import ROW_KINDS
+from hermes_retention.model.text import counted, format_size, format_time, minute, printable
+from hermes_retention.stores.base import SessionMetadata
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hermes_retention.actions.inspect.lookup import ArchiveEntry, Copies
     from hermes_retention.actions.restore.export import Form
-    from hermes_retention.cli.context import Context
 
 
 def run_list(context: Context, arguments: argparse.Namespace) -> int:
     """Every archived session, the newest first."""
-    from hermes_retention.actions.inspect.lookup import list_archive
-    from hermes_retention.cli.output.archive import entry_object, show_entries
-
     listing = list_archive(context.home, arguments.classes or ())
     if context.json:
         print_object(
@@ -44,9 +51,6 @@ def run_list(context: Context, arguments: argparse.Namespace) -> int:
 
 def run_show(context: Context, arguments: argparse.Namespace) -> int:
     """One archived session with all that there is of it."""
-    from hermes_retention.actions.inspect.lookup import archived_copies, resolve_archived
-    from hermes_retention.cli.output.archive import show_copies
-
     home = context.home
     (session_id,) = resolve_archived(home, [arguments.session])
     copies, damages = archived_copies(home, session_id)
@@ -84,9 +88,8 @@ def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
 
 def run_export(context: Context, arguments: argparse.Namespace) -> int:
     """The original files as ``restore --to`` writes them, or each conversation in another form."""
-    from pathlib import Path
-
     from hermes_retention.actions.restore.export import Form
+    from hermes_retention.cli.commands.restore import export
 
     form = Form(arguments.form)
     if arguments.to == "-":
@@ -97,7 +100,6 @@ def run_export(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _export_as(context: Context, sessions: Sequence[str], form: Form, directory: Path) -> int:
-    from hermes_retention.actions.inspect.lookup import resolve_archived
     from hermes_retention.actions.restore.export import export_as
 
     exported = export_as(context.home, resolve_archived(context.home, sessions), form, directory)
@@ -117,7 +119,6 @@ def _export_as(context: Context, sessions: Sequence[str], form: Form, directory:
 
 
 def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
-    from hermes_retention.actions.inspect.lookup import resolve_archived
     from hermes_retention.actions.restore.export import export_text
 
     if len(sessions) != 1 or form == "original":
@@ -138,9 +139,7 @@ def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
 
 def run_remove(context: Context, arguments: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it for good."""
-    from hermes_retention.actions.inspect.lookup import list_archive, require_archived
     from hermes_retention.actions.upkeep.prune import discard, require_not_held
-    from hermes_retention.cli.output.archive import show_entries
 
     home = context.home
     session_ids = require_archived(home, arguments.sessions)
@@ -167,10 +166,6 @@ def _question(entries: Sequence[ArchiveEntry]) -> str:
 def _session_object(
     session_id: str, copies: Sequence[Copies], damages: Sequence[VaultDamaged]
 ) -> dict[str, object]:
-    import msgspec
-
-    from hermes_retention.archive.entries import describe
-
     newest = copies[-1]
     return {
         "session_id": session_id,
@@ -188,3 +183,121 @@ def _damaged(context: Context, damages: Sequence[VaultDamaged]) -> int:
     if not context.json:
         context.warn([str(damage) for damage in damages])
     return ExitCode.VAULT_DAMAGED if damages else ExitCode.DONE
+
+
+def show_entries(page: Page, entries: Sequence[ArchiveEntry]) -> None:
+    """One line for each session."""
+    if not entries:
+        page.line("The archive has no such session.")
+        return
+    columns = (
+        Column("session", fit=Fit.NAME),
+        Column("class"),
+        Column("last activity"),
+        Column("size", right=True),
+        Column("stored", right=True),
+        Column("title", fit=Fit.WORDS),
+    )
+    rows = [
+        (
+            entry.session_id,
+            entry.session_class.value,
+            minute(entry.last_activity),
+            format_size(entry.size_bytes),
+            format_size(entry.stored_bytes),
+            entry.title or "",
+        )
+        for entry in entries
+    ]
+    page.table(Table(columns, rows))
+    size, stored = sum(entry.size_bytes for entry in entries), sum(entry.stored_bytes for entry in entries)
+    page.line(f"{counted(len(entries), 'session')}, {_stored(size, stored)}")
+
+
+def entry_object(entry: ArchiveEntry) -> dict[str, Any]:
+    """A line of the listing as data."""
+    return {
+        "session_id": entry.session_id,
+        "class": entry.session_class.value,
+        "title": entry.title,
+        "last_activity": entry.last_activity,
+        "size": entry.size_bytes,
+        "stored": entry.stored_bytes,
+        "partitions": list(entry.partitions),
+    }
+
+
+def show_copies(page: Page, session_id: str, copies: Sequence[Copies]) -> None:
+    """A session with what is known of it and every artifact that the archive has."""
+    newest = copies[-1]
+    page.line(f"{session_id} ({newest.session_class})", Style.TITLE)
+    for line in metadata_lines(newest.metadata):
+        page.line(f"  {line}")
+    page.line(f"  last activity: {format_time(newest.last_activity)}")
+    show_artifacts(page, copies)
+
+
+def show_artifacts(page: Page, copies: Sequence[Copies]) -> None:
+    """What is archived of a session, where it is and since when."""
+    artifacts = [artifact for one in copies for artifact in one.artifacts]
+    columns = (
+        Column("what", fit=Fit.NAME),
+        Column("size", right=True),
+        Column("changed"),
+        Column("archived"),
+        Column("partition"),
+    )
+    rows = [
+        (
+            _what(artifact),
+            format_size(artifact.size_bytes),
+            minute(artifact.mtime_ns / 1e9),
+            minute(artifact.archived_at),
+            artifact.partition,
+        )
+        for artifact in artifacts
+    ]
+    page.table(Table(columns, rows))
+    size, stored = sum(one.size_bytes for one in copies), sum(one.stored_bytes for one in copies)
+    page.line(f"  {_contents(artifacts)}, {_stored(size, stored)}")
+
+
+def _what(artifact: ArchivedArtifact) -> str:
+    """A file by its name; rows have none that says anything to a person."""
+    return KINDS[artifact.kind] if artifact.kind in ROW_KINDS else artifact.name
+
+
+def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
+    parts = sum(artifact.kind in ROW_KINDS for artifact in artifacts)
+    files = files_counted(artifact.kind for artifact in artifacts if artifact.kind not in ROW_KINDS)
+    numbers = [files or "0 files"] if files or not parts else []
+    if parts:
+        numbers.append(counted(parts, "part of the database", "parts of the database"))
+    return " and ".join(numbers)
+
+
+def _stored(size: int, stored: int) -> str:
+    """What sessions take by themselves is little: most of their text lies in a dictionary that they share."""
+    return f"{format_size(size)} stored in {format_size(stored)}, shared dictionaries not counted"
+
+
+def metadata_lines(metadata: SessionMetadata) -> list[str]:
+    """What the host's record says, one fact a line; unknown facts are left out."""
+    facts: list[tuple[str, object]] = [
+        ("title", metadata.title),
+        ("source", metadata.source),
+        ("model", metadata.model),
+        ("user", metadata.user_id),
+        ("route", metadata.route_key),
+        ("parent", metadata.parent_id),
+        ("messages", metadata.message_count),
+        ("started", None if metadata.started_at is None else format_time(metadata.started_at)),
+        ("ended", _ended(metadata)),
+    ]
+    return [f"{name}: {value}" for name, value in facts if value not in (None, "")]
+
+
+def _ended(metadata: SessionMetadata) -> str | None:
+    if metadata.ended_at is None:
+        return None
+    return f"{format_time(metadata.ended_at)} ({metadata.end_reason or 'no reason'})"

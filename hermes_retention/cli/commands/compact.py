@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from hermes_retention.cli.output.json_output import print_object
+import msgspec
+
+from hermes_retention.actions.upkeep.compact import CompactReport
+from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import format_size
-
-if TYPE_CHECKING:
-    from hermes_retention.actions.upkeep.compact import CompactReport
-    from hermes_retention.cli.context import Context
-    from hermes_retention.stores.base import CompactStage
+from hermes_retention.stores.base import CompactStage
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
@@ -44,8 +42,6 @@ def rewrite(context: Context, above: float) -> int:
 
 
 def _tell(context: Context, report: CompactReport) -> int:
-    import msgspec
-
     if context.json:
         print_object(msgspec.structs.asdict(report))
     else:

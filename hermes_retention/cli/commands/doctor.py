@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.actions.inspect.doctor import examine, exit_code, failed, look_at_variable
+from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Page, Style
+from hermes_retention.home.open import HomeLoader
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError
-
-if TYPE_CHECKING:
-    from hermes_retention.cli.context import Context
-    from hermes_retention.home.open import HomeLoader
-    from hermes_retention.stores.base import Finding
+from hermes_retention.stores.base import Finding, Level
 
 _MARKS = {
     "good": ("ok", Style.GOOD),
@@ -25,8 +22,6 @@ _MARKS = {
 
 def run(context: Context, _arguments: argparse.Namespace) -> int:
     """Look at everything, also where settings or the store are broken."""
-    from hermes_retention.actions.inspect.doctor import exit_code
-
     findings = _findings(context)
     code = exit_code(findings)
     if context.json:
@@ -40,8 +35,6 @@ def run(context: Context, _arguments: argparse.Namespace) -> int:
 
 
 def _findings(context: Context) -> list[Finding]:
-    from hermes_retention.actions.inspect.doctor import examine, failed
-
     loader, findings = _settings(context)
     try:
         home = loader.home
@@ -52,9 +45,6 @@ def _findings(context: Context) -> list[Finding]:
 
 def _settings(context: Context) -> tuple[HomeLoader, list[Finding]]:
     """What is known of the home: with its settings, or where these are wrong with the defaults."""
-    from hermes_retention.actions.inspect.doctor import failed, look_at_variable
-    from hermes_retention.stores.base import Finding, Level
-
     findings = [] if context.home_argument else look_at_variable(context.environ)
     try:
         lines = context.settings.describe()

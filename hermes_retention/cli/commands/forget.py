@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted, forget, preview
+from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.words import files_counted
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
 from hermes_retention.model.text import counted, format_size, minute
-
-if TYPE_CHECKING:
-    from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted
-    from hermes_retention.cli.context import Context
 
 _SHOWN = 30
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, question, removal, receipt."""
-    from hermes_retention.actions.upkeep.forget import preview
-
     wanted = _wanted(arguments)
     seen = preview(context.home, wanted, now=context.clock())
     skipped = {target.session_id for target in seen.live} if arguments.skip_live else set[str]()
@@ -40,8 +36,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
-    from hermes_retention.actions.upkeep.forget import Wanted
-
     if arguments.user is None and (arguments.platform is not None or not arguments.sessions):
         raise UsageError(
             "forget",
@@ -62,8 +56,6 @@ def _only_look(context: Context, arguments: argparse.Namespace, seen: Preview) -
 
 
 def _forget(context: Context, wanted: Wanted, skipped: Collection[str]) -> int:
-    from hermes_retention.actions.upkeep.forget import forget
-
     receipt = forget(context.home, wanted, skip=skipped, now=context.clock())
     compacted, why_not = _compact(context, receipt)
     if context.json:
@@ -191,8 +183,6 @@ def _row(target: Target) -> tuple[str, ...]:
 
 
 def _in_store(target: Target) -> str:
-    from hermes_retention.cli.output.words import files_counted
-
     session = target.session
     if session is None:
         return "–"

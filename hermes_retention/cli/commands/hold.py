@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
+from hermes_retention.actions.inspect.lookup import require, vault_ids
+from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Column, Fit, Style, Table
+from hermes_retention.home.holds import Hold
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import minute, storable
-
-if TYPE_CHECKING:
-    from hermes_retention.cli.context import Context
 
 
 def run_add(context: Context, arguments: argparse.Namespace) -> int:
     """Hold a session that the store or the vault has."""
-    from hermes_retention.actions.inspect.lookup import require, vault_ids
-    from hermes_retention.home.holds import Hold
-
     home = context.home
     archived = vault_ids(home)
     stored = {session.id for session in home.store.scan(now=context.clock()).sessions}
@@ -33,8 +29,6 @@ def run_add(context: Context, arguments: argparse.Namespace) -> int:
 
 def run_remove(context: Context, arguments: argparse.Namespace) -> int:
     """Let go of a session."""
-    from hermes_retention.actions.inspect.lookup import require
-
     home = context.home
     session_id = require(arguments.session, home.workspace.holds.load().keys(), where="it is not held")
     with home.workspace.locked():

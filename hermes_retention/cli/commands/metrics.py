@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from hermes_retention.actions.inspect.metrics import measure, text_of, write_metrics
+from hermes_retention.cli.context import Context
 from hermes_retention.model.errors import ExitCode
-
-if TYPE_CHECKING:
-    from hermes_retention.cli.context import Context
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Print the metrics, or write them into a file."""
-    from pathlib import Path
-
-    from hermes_retention.actions.inspect.metrics import measure, text_of, write_metrics
-
     now = context.clock()
     if arguments.to is None:
         sys.stdout.write(text_of(measure(context.home, now=now), context.home.path))

@@ -5,26 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.cli.commands.compact import look, rewrite
-from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
-from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.actions.sweep.mode import may_remove
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Style
+from hermes_retention.cli.output.sweep import show_failures
+from hermes_retention.cli.output.words import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
 from hermes_retention.model.errors import ExitCode, UsageError
 from hermes_retention.model.text import counted
+from hermes_retention.settings.forms import Mode
+from hermes_retention.stores.base import StartingStore
 
 if TYPE_CHECKING:
-    from hermes_retention.actions.sweep.report import SweepReport
     from hermes_retention.actions.upkeep.prestart import PrestartReport
-    from hermes_retention.cli.context import Context
-    from hermes_retention.stores.base import StartingStore
 
 _NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Put the home in order, or say what that would change."""
-    from hermes_retention.settings.forms import Mode
-
     if context.settings.values.mode is Mode.OFF:
         return _nothing_done(context, SWITCHED_OFF)
     store = context.store.before_start()
@@ -33,8 +32,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _compact(context: Context, arguments: argparse.Namespace) -> int:
     """Compact the database. What to resume, the plugin tells the gateway itself."""
-    from hermes_retention.settings.forms import Mode
-
     if arguments.resume_max is not None:
         raise UsageError(
             "--resume-max",
@@ -44,6 +41,8 @@ def _compact(context: Context, arguments: argparse.Namespace) -> int:
         )
     if not context.settings.values.compact_on_start:
         return _nothing_done(context, _NOT_COMPACTED)
+    from hermes_retention.cli.commands.compact import look, rewrite
+
     only_look = arguments.dry_run or context.settings.values.mode is Mode.OBSERVE
     act = look if only_look else rewrite
     return act(context, context.settings.values.compact_above)
@@ -74,9 +73,6 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
 
 def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
     """Why nothing may be removed; the same rules as for a sweep."""
-    from hermes_retention.actions.sweep.mode import may_remove
-    from hermes_retention.settings.forms import Mode
-
     mode = context.settings.values.mode
     if arguments.dry_run:
         return DRY_RUN
@@ -98,8 +94,6 @@ def _removed(report: SweepReport) -> int:
 
 
 def _show(context: Context, report: PrestartReport) -> None:
-    from hermes_retention.cli.output.sweep import show_failures
-
     would = "would " if report.dry_run else ""
     page = context.page
     page.line(f"Before the gateway of {report.home} starts", Style.TITLE)

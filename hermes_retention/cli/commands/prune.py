@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from hermes_retention.cli.commands.sweep import DRY_RUN, OBSERVING, SWITCHED_OFF, sentence, watched
+from hermes_retention.actions.sweep.report import SweepReport
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.cli.commands.sweep import watched
+from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Style
+from hermes_retention.cli.output.sweep import Details, Watch, show_failures, show_sweep, show_totals
+from hermes_retention.cli.output.words import DRY_RUN, OBSERVING, SWITCHED_OFF, sentence
+from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import counted, format_duration
-
-if TYPE_CHECKING:
-    from hermes_retention.actions.sweep.report import SweepReport
-    from hermes_retention.cli.context import Context
-    from hermes_retention.home.home import Home
+from hermes_retention.settings.forms import Mode
 
 _STILL_KEPT = (
     "Live and held sessions stay, and what KEEP_LAST, KEEP_FAILED and MIN_AGE keep; request dumps of live "
@@ -23,11 +25,6 @@ _STILL_KEPT = (
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, ask, sweep."""
-    from hermes_retention.actions.sweep.sweep import preview
-    from hermes_retention.cli.output.progress import Watch
-    from hermes_retention.cli.output.sweep import show_totals
-    from hermes_retention.settings.forms import Mode
-
     mode = context.settings.values.mode
     if mode is Mode.OFF:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
@@ -56,7 +53,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _one_off(home: Home, arguments: argparse.Namespace) -> Home:
     from hermes_retention.actions.upkeep.prune import prune_policy
-    from hermes_retention.model.session import SessionClass
 
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
     return home.for_one_run(prune_policy(home.policy, classes, older_than=arguments.older_than))
@@ -85,9 +81,6 @@ def _question(report: SweepReport) -> str:
 
 
 def _sweep(context: Context, home: Home) -> int:
-    from hermes_retention.actions.sweep.sweep import sweep
-    from hermes_retention.cli.output.sweep import Details, show_sweep
-
     context.page.line()
     with watched(context) as watch:
         report = sweep(home, clock=context.clock, origin="prune", observer=watch)
@@ -103,8 +96,6 @@ def _sweep(context: Context, home: Home) -> int:
 
 
 def _finish(context: Context, report: SweepReport) -> int:
-    from hermes_retention.cli.output.sweep import show_failures
-
     show_failures(context.page, report, every=context.verbose)
     context.warn([*report.warnings, *context.store.host_warnings()])
     return report.exit_code

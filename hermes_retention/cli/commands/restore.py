@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from hermes_retention.cli.output.page import Page, Style
+from hermes_retention.actions.inspect.lookup import resolve_archived
+from hermes_retention.actions.restore.place_files import Restored
+from hermes_retention.actions.restore.restore import RestoreReport, export_sessions, restore_sessions
+from hermes_retention.cli.context import Context
+from hermes_retention.cli.output.page import Page, Style, show_some
+from hermes_retention.cli.output.words import files_counted
 from hermes_retention.model.text import counted, format_size
-
-if TYPE_CHECKING:
-    from hermes_retention.actions.restore.place_files import Restored
-    from hermes_retention.actions.restore.restore import RestoreReport
-    from hermes_retention.cli.context import Context
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Put sessions back, or write them into a directory."""
-    from hermes_retention.actions.inspect.lookup import resolve_archived
-    from hermes_retention.actions.restore.restore import restore_sessions
-
     if arguments.to is not None:
         return export(context, arguments.sessions, arguments.to)
     home = context.home
@@ -35,11 +32,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def export(context: Context, sessions: Sequence[str], directory: str) -> int:
     """Write archived sessions into ``directory``; the store stays as it is."""
-    from pathlib import Path
-
-    from hermes_retention.actions.inspect.lookup import resolve_archived
-    from hermes_retention.actions.restore.restore import export_sessions
-
     home = context.home
     report = export_sessions(home, resolve_archived(home, sessions), Path(directory).expanduser())
     show_restore(context.page, report, done="exported", every=context.verbose)
@@ -48,8 +40,6 @@ def export(context: Context, sessions: Sequence[str], directory: str) -> int:
 
 def show_restore(page: Page, report: RestoreReport, *, done: str = "back", every: bool) -> None:
     """What is back, what was there already, and what could not be written."""
-    from hermes_retention.cli.output.sweep import show_some
-
     came = [*_written_files(report), *_written_rows(report)]
     there = [*_known_files(report), *_known_rows(report)]
     if came or not there:
@@ -96,8 +86,6 @@ def _known_files(report: RestoreReport) -> Iterator[str]:
 
 
 def _counted(some: Iterable[Restored]) -> str:
-    from hermes_retention.cli.output.words import files_counted
-
     return files_counted(one.artifact.kind for one in some)
 
 
@@ -110,8 +98,6 @@ def _known_rows(report: RestoreReport) -> Iterator[str]:
 
 
 def _show_failures(page: Page, report: RestoreReport, *, every: bool) -> None:
-    from hermes_retention.cli.output.sweep import show_some
-
     failed_files = [one for one in report.files if one.error is not None]
     if failed_files:
         files = Counter(str(one.error) for one in failed_files)

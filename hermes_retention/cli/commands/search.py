@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest, search
+from hermes_retention.actions.inspect.search.query import Excerpt, FoundSession, regex_query, text_query
+from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import counted, minute
-
-if TYPE_CHECKING:
-    from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest
-    from hermes_retention.actions.inspect.search.query import Excerpt, FoundSession
-    from hermes_retention.cli.context import Context
 
 _EXCERPTS, _MANY_EXCERPTS = 2, 10
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Show what was found; exit code 5 when a part of the archive could not be searched."""
-    from hermes_retention.actions.inspect.search.find import search
-
     now = context.clock()
     report = search(context.home, _request(context, arguments, now), now=now)
     if context.json:
@@ -37,10 +33,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _request(context: Context, arguments: argparse.Namespace, now: float) -> SearchRequest:
-    from hermes_retention.actions.inspect.search.find import SearchRequest
-    from hermes_retention.actions.inspect.search.query import regex_query, text_query
-    from hermes_retention.model.session import SessionClass
-
     text = " ".join(arguments.text)
     since, until = arguments.since, arguments.until
     return SearchRequest(

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from hermes_retention.cli.output.json_output import print_object
+from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
 from hermes_retention.model.errors import ExitCode
-
-if TYPE_CHECKING:
-    from hermes_retention.cli.context import Context
-    from hermes_retention.settings.load import SettingLine
+from hermes_retention.settings.load import SettingLine
 
 
 def run(context: Context, _arguments: argparse.Namespace) -> int:

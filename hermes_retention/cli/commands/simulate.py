@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
-from hermes_retention.cli.output.json_output import print_object
+import msgspec
+
+from hermes_retention.actions.inspect.simulate import Course, Simulation, read_history, simulate
+from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.output.page import Column, Page, Style, Table, bar
 from hermes_retention.model.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from hermes_retention.cli.context import Context
+from hermes_retention.model.session import Usage
+from hermes_retention.model.text import counted, format_size, format_time
+from hermes_retention.policy.replay import Point
+from hermes_retention.settings.fields import PREFIX
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """The history of the home under other settings."""
-    from hermes_retention.actions.inspect.simulate import read_history, simulate
-    from hermes_retention.cli.output.simulate import show_simulation, simulation_object
-
     now, home = context.clock(), context.home
     changes = _changes(arguments.changes)
     proposed = context.loader.settings_with(changes).policy() if changes else None
@@ -34,8 +37,6 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _changes(texts: list[str]) -> dict[str, str]:
     """The settings in ``NAME=VALUE`` by their whole names. Whether they exist is told when they are read."""
-    from hermes_retention.settings.fields import PREFIX
-
     changes = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -49,3 +50,127 @@ def _changes(texts: list[str]) -> dict[str, str]:
         name = name.strip().upper()
         changes[name if name.startswith(PREFIX) else PREFIX + name] = value.strip()
     return changes
+
+
+_ROWS = 24
+"""Lines of the drawing, at most."""
+_BAR = 18
+_ASSUMED = (
+    "Sweeps are taken to have run all the time. What was deleted for good is unknown, and",
+    "tool output counts as gone only with its messages.",
+)
+
+
+def show_simulation(
+    page: Page, simulation: Simulation, changes: Sequence[str], home: str, *, usage: Usage
+) -> None:
+    """The whole screen. ``changes`` are the settings that were proposed, ``usage`` what is really taken."""
+    page.line(f"Simulation of {home}", Style.TITLE)
+    page.line(
+        f"  {counted(simulation.days, 'day')} back, and {simulation.days} ahead if the same comes again"
+    )
+    if simulation.step_days > 1:
+        page.line(f"  a sweep every {simulation.step_days:.1f} days; in truth they come more often")
+    for change in changes:
+        page.line(f"  proposed: {change}")
+    page.line()
+    page.table(_drawing(simulation, with_bars=page.width is not None))
+    page.line()
+    page.table(_summary(simulation))
+    page.line()
+    page.line(f"  really taken now: {format_size(usage.total_bytes)}")
+    share = f"{simulation.scale.archived_share:.0%} of the original"
+    how = "as measured here" if simulation.scale.is_measured else "a cautious guess: nothing is archived yet"
+    page.line(f"  archived copies: {share}, {how}")
+    for line in _ASSUMED:
+        page.line(f"  {line}", Style.FAINT)
+
+
+def _courses(simulation: Simulation) -> list[tuple[str, Course]]:
+    courses = [("no sweeps", simulation.without), ("today's settings", simulation.current)]
+    return courses if simulation.proposed is None else [*courses, ("proposed", simulation.proposed)]
+
+
+def _drawing(simulation: Simulation, *, with_bars: bool) -> Table:
+    courses = _courses(simulation)[1:]  # without sweeps there would be no room for the others
+    largest = max((course.peak.total_bytes for _, course in courses), default=0) or 1
+    columns = [Column("day")]
+    for name, _ in courses:
+        columns += [Column(name, right=True), *([Column("")] if with_bars else [])]
+    columns.append(Column("no sweeps", right=True))
+    rows = []
+    for place in _chosen(simulation):
+        row = [_day(simulation, place)]
+        for _, course in courses:
+            total = course.points[place].total_bytes
+            row += [format_size(total), *([bar(total / largest, _BAR)] if with_bars else [])]
+        rows.append((*row, format_size(simulation.without.points[place].total_bytes)))
+    return Table(tuple(columns), rows)
+
+
+def _chosen(simulation: Simulation) -> list[int]:
+    """The places that are drawn: evenly, with today among them."""
+    count = len(simulation.current.points)
+    middle = count // 2
+    step = max(1, -(-count // _ROWS))
+    return list(range(middle % step, count, step))
+
+
+def _day(simulation: Simulation, place: int) -> str:
+    day = format_time(simulation.current.points[place].at)[:10]
+    return f"{day} today" if place == len(simulation.current.points) // 2 else day
+
+
+def _summary(simulation: Simulation) -> Table:
+    columns = (
+        Column("settings"),
+        *(Column(it, right=True) for it in ("today", "of it files", "state.db", "archive")),
+        Column(f"in {simulation.days} days", right=True),
+        Column("most", right=True),
+        Column("disk full"),
+    )
+    rows = []
+    for name, course in _courses(simulation):
+        today, full = course.today, course.full_at(simulation.capacity_bytes)
+        rows.append(
+            (
+                name,
+                format_size(today.total_bytes),
+                format_size(today.files_bytes),
+                format_size(today.database_bytes),
+                format_size(today.archive_bytes),
+                format_size(course.points[-1].total_bytes),
+                format_size(course.peak.total_bytes),
+                f"not within {simulation.days} days" if full is None else format_time(full)[:10],
+            )
+        )
+    return Table(columns, rows)
+
+
+def simulation_object(simulation: Simulation, changes: Sequence[str], home: str) -> dict[str, Any]:
+    """The courses as plain JSON data."""
+    return {
+        "home": home,
+        "now": simulation.now,
+        "days": simulation.days,
+        "step_days": simulation.step_days,
+        "changes": list(changes),
+        "capacity_bytes": simulation.capacity_bytes,
+        "archived_share": simulation.scale.archived_share,
+        "is_measured": simulation.scale.is_measured,
+        "without": _course_object(simulation.without, simulation),
+        "current": _course_object(simulation.current, simulation),
+        "proposed": None if simulation.proposed is None else _course_object(simulation.proposed, simulation),
+    }
+
+
+def _course_object(course: Course, simulation: Simulation) -> dict[str, Any]:
+    return {
+        "full_at": course.full_at(simulation.capacity_bytes),
+        "peak_bytes": course.peak.total_bytes,
+        "points": [_point_object(point) for point in course.points],
+    }
+
+
+def _point_object(point: Point) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(point), "total_bytes": point.total_bytes}

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any
 
-from hermes_retention.cli.output.json_output import print_object
-from hermes_retention.cli.output.page import Style
-from hermes_retention.model.errors import ExitCode
+import msgspec
 
-if TYPE_CHECKING:
-    from hermes_retention.actions.sweep.report import SweepReport
-    from hermes_retention.cli.context import Context
-    from hermes_retention.cli.output.progress import Found, Watch
-    from hermes_retention.home.home import Home
-
-OBSERVING = "nothing was removed: HERMES_RETENTION_MODE is observe, so sweeps only report"
-SWITCHED_OFF = "nothing was done: HERMES_RETENTION_MODE is off, so there are no sweeps"
-UNASKED = (
-    "nothing was removed: the first sweep of a home needs a person's word, and there is no terminal to ask "
-    "on. Look at this report, then run it with --yes once, or set HERMES_RETENTION_MODE=enforce"
+from hermes_retention.actions.sweep.mode import may_remove
+from hermes_retention.actions.sweep.report import Counts, SweepReport
+from hermes_retention.actions.sweep.spot_check import Drill
+from hermes_retention.actions.sweep.sweep import preview, sweep
+from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.output.page import RichPage, Style
+from hermes_retention.cli.output.sweep import (
+    BarWatch,
+    Details,
+    Found,
+    Watch,
+    show_sweep,
+    show_totals,
 )
-DRY_RUN = "nothing was removed: this is a dry run"
+from hermes_retention.cli.output.words import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
+from hermes_retention.home.home import Home
+from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.plan import Action, Step
+from hermes_retention.settings.forms import Mode
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Sweep, or say why not."""
-    from hermes_retention.cli.output.progress import Found
-    from hermes_retention.settings.forms import Mode
-
     home = context.home
     mode = context.settings.values.mode
     if mode is Mode.OFF and not context.json:
@@ -40,40 +42,20 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         return _preview(context, arguments, why=DRY_RUN)
     if mode is Mode.OBSERVE:
         return _preview(context, arguments, why=OBSERVING)
-    if arguments.yes or _is_agreed(home):
+    if arguments.yes or may_remove(home):
         return _sweep(context, arguments)
     return _first_sweep(context, arguments)
 
 
-def _is_agreed(home: Home) -> bool:
-    from hermes_retention.actions.sweep.mode import may_remove
-
-    return may_remove(home)
-
-
 def watched(context: Context) -> Watch:
     """Who watches a sweep: a progress bar where colours are welcome."""
-    from hermes_retention.cli.output.page import RichPage
-    from hermes_retention.cli.output.progress import BarWatch, Watch
-
     if context.json or not isinstance(context.page, RichPage):
         return Watch()
     return BarWatch(context.page.console)
 
 
-def sentence(words: str) -> str:
-    """``words`` with a capital letter and a full stop."""
-    return f"{words[0].upper()}{words[1:]}."
-
-
 def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
     """Before anything is removed from this home for the first time, a person looks at it."""
-    import msgspec
-
-    from hermes_retention.actions.sweep.sweep import preview
-    from hermes_retention.cli.output.progress import Watch
-    from hermes_retention.cli.output.sweep import show_totals
-
     watch = Watch()
     report = preview(context.home, clock=context.clock, observer=watch)
     if report.keeps_all:
@@ -95,8 +77,6 @@ def _first_sweep(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _sweep(context: Context, arguments: argparse.Namespace) -> int:
-    from hermes_retention.actions.sweep.sweep import sweep
-
     with watched(context) as watch:
         report = sweep(
             context.home, clock=context.clock, origin="command line", observer=watch, index=context.index
@@ -105,9 +85,6 @@ def _sweep(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _preview(context: Context, arguments: argparse.Namespace, *, why: str) -> int:
-    from hermes_retention.actions.sweep.sweep import preview
-    from hermes_retention.cli.output.progress import Watch
-
     watch = Watch()
     report = preview(context.home, clock=context.clock, observer=watch)
     return _finish(context, arguments, report, watch.found, why=why)
@@ -122,10 +99,6 @@ def _finish(
     why: str | None = None,
 ) -> int:
     """Show the report; ``why`` says why nothing was removed."""
-    import msgspec
-
-    from hermes_retention.cli.output.sweep import Details, show_sweep, sweep_object
-
     warnings = [*report.warnings, *context.store.host_warnings()]
     if context.json:
         if why not in (None, DRY_RUN):  # who asked for a dry run need not be told; `dry_run` says it
@@ -144,8 +117,6 @@ def _finish(
 
 
 def _no_sweep(home: Home) -> SweepReport:
-    from hermes_retention.actions.sweep.report import Counts, SweepReport
-
     used = home.usage().total_bytes
     return SweepReport(
         sweep=None,
@@ -162,3 +133,49 @@ def _no_sweep(home: Home) -> SweepReport:
         warnings=(),
         database=None,
     )
+
+
+def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable[str] = ()) -> dict[str, Any]:
+    """``report`` as plain JSON data; every text in it is valid Unicode on one line."""
+    return {
+        "sweep": report.sweep,
+        "dry_run": report.dry_run,
+        "home": report.home,
+        "seconds": report.seconds,
+        "sessions": report.sessions,
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "bytes_freed": report.bytes_freed,
+        "drill": None if report.drill is None else _drill_object(report.drill),
+        "database": msgspec.to_builtins(report.database),
+        "routes_dropped": report.routes_dropped,
+        "counts": msgspec.structs.asdict(report.counts),
+        "steps": [_step_object(step) for step in report.steps if kept_too or step.action is not Action.KEEP],
+        "failures": [
+            {"session_id": outcome.step.session_id, "error": str(error)}
+            for outcome in report.failures
+            for error in outcome.errors
+        ],
+        "unknown": [{"name": one.name, "why": one.why} for one in report.unknown],
+        "warnings": [*report.warnings, *more_warnings],
+    }
+
+
+def _drill_object(drill: Drill) -> dict[str, Any]:
+    return {
+        "sessions": drill.sessions,
+        "bytes": drill.bytes,
+        "damages": list(drill.damages),
+    }
+
+
+def _step_object(step: Step) -> dict[str, Any]:
+    return {
+        "session_id": step.session_id,
+        "class": step.session_class.value,
+        "liveness": step.liveness.value,
+        "verdict": step.verdict,
+        "rule": step.rule,
+        "reason": step.reason,
+        "bytes": step.bytes,
+    }

@@ -5,24 +5,22 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from hermes_retention.actions.restore.restore import undo, undoable_sweeps
+from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.cli.commands.restore import show_restore
+from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Column, Fit, Page, Table
+from hermes_retention.cli.output.words import files_counted
+from hermes_retention.home.home import Home
+from hermes_retention.home.ledger import SweepRow
 from hermes_retention.model.errors import ExitCode
+from hermes_retention.model.session import ArtifactKind
 from hermes_retention.model.text import counted, format_size, minute
-
-if TYPE_CHECKING:
-    from hermes_retention.archive.entries import ArchivedArtifact
-    from hermes_retention.cli.context import Context
-    from hermes_retention.home.home import Home
-    from hermes_retention.home.ledger import SweepRow
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Show what would come back, ask, and put it back."""
-    from hermes_retention.actions.restore.restore import undo, undoable_sweeps
-
     home = context.home
     sweeps = undoable_sweeps(home, arguments.sweep, all_sweeps=arguments.all)
     _show_sweeps(context.page, home, sweeps)
@@ -61,9 +59,6 @@ def _show_sweeps(page: Page, home: Home, sweeps: Sequence[SweepRow]) -> None:
 
 def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
     """``3 files, messages of 2 sessions, 1 record``."""
-    from hermes_retention.cli.output.words import files_counted
-    from hermes_retention.model.session import ArtifactKind
-
     kinds = Counter(artifact.kind for artifact in artifacts)
     outputs, messages = kinds.pop(ArtifactKind.TOOL_OUTPUT, 0), kinds.pop(ArtifactKind.MESSAGES, 0)
     records = kinds.pop(ArtifactKind.RECORD, 0)

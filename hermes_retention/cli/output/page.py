@@ -30,6 +30,8 @@ _NARROWEST = 10
 _WIDEST = 10_000
 """Cells: more than any table needs."""
 _ELLIPSIS = "…"
+_FEW = 10
+"""How many lines of a kind are shown without ``-v``."""
 
 
 class Style(enum.StrEnum):
@@ -183,6 +185,15 @@ def _terminal_width(stream: IO[str]) -> int | None:
         return _NARROW
 
 
+def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = _FEW) -> None:
+    """The first few of ``lines``, indented, or all of them."""
+    shown = lines if every else lines[:few]
+    for line in shown:
+        page.line(f"  {line}")
+    if len(lines) > len(shown):
+        page.line(f"  … and {len(lines) - len(shown):,} more; -v shows all", Style.FAINT)
+
+
 # -- tables ------------------------------------------------------------------------------------------
 
 
@@ -299,16 +310,3 @@ def _last_cells(text: str, width: int) -> str:
     while start and (taken := taken + cells(text[start - 1])) <= width:
         start -= 1
     return text[start:]
-
-
-_FEW = 10
-"""How many lines of a kind are shown without ``-v``."""
-
-
-def show_some(page: Page, lines: Sequence[str], *, every: bool, few: int = _FEW) -> None:
-    """The first few of ``lines``, indented, or all of them."""
-    shown = lines if every else lines[:few]
-    for line in shown:
-        page.line(f"  {line}")
-    if len(lines) > len(shown):
-        page.line(f"  … and {len(lines) - len(shown):,} more; -v shows all", Style.FAINT)

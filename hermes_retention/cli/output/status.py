@@ -14,7 +14,6 @@ from hermes_retention.actions.sweep.mode import moment_words
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.upkeep.prune import REMOVAL
 from hermes_retention.archive.vault import VaultSummary
-from hermes_retention.cli.output.json_output import space_object
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table, bar
 from hermes_retention.cli.output.words import TO_DO
 from hermes_retention.home.ledger import SweepRow
@@ -376,7 +375,7 @@ def status_object(status: Status) -> dict[str, Any]:
         "archive": None if status.vault is None else _archive_object(status.vault),
         "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},
         "growth": {**msgspec.structs.asdict(growth), "per_day": growth.per_day},
-        "database": space_object(status.database),
+        "database": msgspec.to_builtins(status.database),
         "host_settings": [msgspec.structs.asdict(one) for one in status.host_settings],
         "sweeps": [_sweep_object(sweep) for sweep in status.sweeps],
         "warnings": [

@@ -1,27 +1,24 @@
-"""A sweep on one screen: what was found, what happened and why, before and after, and how to undo it.
-
-And the same as the one JSON object that ``docs/reference/sweep-json.md`` describes.
-"""
+"""A sweep on one screen: what was found, what happened and why, before and after, and how to undo it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from hermes_retention.actions.sweep.report import Counts, SweepReport
-from hermes_retention.actions.sweep.spot_check import Drill
-from hermes_retention.cli.output.json_output import space_object
 from hermes_retention.cli.output.page import Page, Style, show_some
-from hermes_retention.cli.output.progress import Found
 from hermes_retention.cli.output.sweep_tables import by_class, by_reason, step_by_step
 from hermes_retention.home.ledger import Outcome
-from hermes_retention.model.plan import Action, Step, Tier
+from hermes_retention.model.plan import Action, Plan, Tier
+from hermes_retention.model.session import Inventory
 from hermes_retention.model.text import counted, format_size
 
-FORMAT = 1
-"""Of the JSON object."""
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
 _COUNTED = "Session files, the used part of state.db, archive and ledger"
 _ESTIMATED = frozenset({Tier.MESSAGES, Tier.RECORD})
 
@@ -184,48 +181,85 @@ def _freed(report: SweepReport) -> str:
     return f"{format_size(report.bytes_freed)} freed"
 
 
-def sweep_object(report: SweepReport, *, kept_too: bool, more_warnings: Iterable[str] = ()) -> dict[str, Any]:
-    """``report`` as plain JSON data; every text in it is valid Unicode on one line."""
-    return {
-        "format": FORMAT,
-        "sweep": report.sweep,
-        "dry_run": report.dry_run,
-        "home": report.home,
-        "seconds": report.seconds,
-        "sessions": report.sessions,
-        "bytes_before": report.bytes_before,
-        "bytes_after": report.bytes_after,
-        "bytes_freed": report.bytes_freed,
-        "drill": None if report.drill is None else _drill_object(report.drill),
-        "database": space_object(report.database),
-        "routes_dropped": report.routes_dropped,
-        "counts": msgspec.structs.asdict(report.counts),
-        "steps": [_step_object(step) for step in report.steps if kept_too or step.action is not Action.KEEP],
-        "failures": [
-            {"session_id": outcome.step.session_id, "error": str(error)}
-            for outcome in report.failures
-            for error in outcome.errors
-        ],
-        "unknown": [{"name": one.name, "why": one.why} for one in report.unknown],
-        "warnings": [*report.warnings, *more_warnings],
-    }
+# -- progress ------------------------------------------------------------------------------------------
 
 
-def _drill_object(drill: Drill) -> dict[str, Any]:
-    return {
-        "sessions": drill.sessions,
-        "bytes": drill.bytes,
-        "damages": list(drill.damages),
-    }
+class Found(msgspec.Struct, frozen=True):
+    """What a scan found in the store."""
+
+    sessions: int = 0
+    files: int = 0
+    bytes: int = 0
+    """Allocated ones, of session files only."""
+    database_bytes: int = 0
+    """Used pages of the host's database."""
 
 
-def _step_object(step: Step) -> dict[str, Any]:
-    return {
-        "session_id": step.session_id,
-        "class": step.session_class.value,
-        "liveness": step.liveness.value,
-        "verdict": step.verdict,
-        "rule": step.rule,
-        "reason": step.reason,
-        "bytes": step.bytes,
-    }
+class Watch:
+    """Observes a sweep, shows nothing, and remembers what was found. A context manager around the sweep."""
+
+    def __init__(self) -> None:
+        self.found = Found()
+
+    def planned(self, inventory: Inventory, plan: Plan) -> None:
+        """The plan stands."""
+        self.found = count(inventory)
+
+    def done(self, outcome: Outcome) -> None:
+        """One more step is done."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+
+class BarWatch(Watch):
+    """Shows a bar that disappears when the sweep is over."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        super().__init__()
+        self._progress: Progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task("Reading", total=None)
+
+    def planned(self, inventory: Inventory, plan: Plan) -> None:
+        """From here on there is a number to count to."""
+        super().planned(inventory, plan)
+        self._progress.update(self._task, description="Archiving", total=len(plan.removals()))
+
+    def done(self, outcome: Outcome) -> None:
+        """One further."""
+        self._progress.advance(self._task)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def count(inventory: Inventory) -> Found:
+    """How much there is in an inventory."""
+    sessions = inventory.sessions
+    return Found(
+        sessions=len(sessions),
+        files=sum(len(session.artifacts) for session in sessions),
+        bytes=sum(session.allocated_bytes for session in sessions),
+        database_bytes=inventory.usage.database_bytes,
+    )

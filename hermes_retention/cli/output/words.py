@@ -64,6 +64,19 @@ TO_DO = {action: f"to {action}" for action in Action}
 KINDS = {kind: kind.value.replace("_", " ") for kind in ArtifactKind}
 """Artifacts in listings."""
 
+OBSERVING = "nothing was removed: HERMES_RETENTION_MODE is observe, so sweeps only report"
+SWITCHED_OFF = "nothing was done: HERMES_RETENTION_MODE is off, so there are no sweeps"
+UNASKED = (
+    "nothing was removed: the first sweep of a home needs a person's word, and there is no terminal to ask "
+    "on. Look at this report, then run it with --yes once, or set HERMES_RETENTION_MODE=enforce"
+)
+DRY_RUN = "nothing was removed: this is a dry run"
+
+
+def sentence(words: str) -> str:
+    """``words`` with a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
 
 def because(step: Step) -> str:
     """Why steps like this one are kept or removed."""

@@ -9,7 +9,7 @@ import pytest
 
 from hermes_retention.actions.inspect.lookup import Copies
 from hermes_retention.archive.entries import ArchivedArtifact
-from hermes_retention.cli.output.archive import show_artifacts
+from hermes_retention.cli.commands.archive import show_artifacts
 from hermes_retention.cli.output.page import PlainPage
 from hermes_retention.model.session import ArtifactKind, SessionClass
 from hermes_retention.stores.base import SessionMetadata

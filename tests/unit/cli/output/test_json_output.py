@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hermes_retention.cli.output.json_output import error_object, print_object
+from hermes_retention.cli.context import error_object, print_object
 from hermes_retention.model.errors import RetentionError
 
 NASTY, SHOWN = "a\x1b[31m\udcff", r"a\x1b[31m\xff"

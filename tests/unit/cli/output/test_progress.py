@@ -9,7 +9,7 @@ from inventories import FILE_BYTES, NOW, chat, inventory
 from rich.console import Console
 from verdicts import Verdict
 
-from hermes_retention.cli.output.progress import BarWatch, Found, count
+from hermes_retention.cli.output.sweep import BarWatch, Found, count
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.plan import Liveness, Plan, Rule, Step
 from hermes_retention.model.session import Inventory, SessionClass, Usage

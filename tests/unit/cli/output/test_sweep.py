@@ -10,9 +10,9 @@ import pytest
 from verdicts import Verdict
 
 from hermes_retention.actions.sweep.report import Counts, SweepReport
+from hermes_retention.cli.commands.sweep import sweep_object
 from hermes_retention.cli.output.page import PlainPage
-from hermes_retention.cli.output.progress import Found
-from hermes_retention.cli.output.sweep import Details, show_sweep, sweep_object
+from hermes_retention.cli.output.sweep import Details, Found, show_sweep
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import RetentionError
 from hermes_retention.model.plan import Liveness, Rule, Step
