@@ -1,1 +1,1 @@
-"""The demonstration: a leaking home, made up by the program, swept and proved. ``tour`` is the door."""
+"""The home that ``demo`` makes up for itself, leaking as real ones do. ``home`` is the door."""

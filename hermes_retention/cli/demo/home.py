@@ -69,7 +69,8 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def build_home(home: Path, *, now: float, seed: int = 1) -> Made:
-    """Fill the empty directory ``home``. ``now`` is in Unix seconds; equal arguments make equal homes."""
+    """Fill ``home``, empty or not there yet. ``now`` is in Unix seconds; equal arguments make equal homes."""
+    home.mkdir(mode=0o700, exist_ok=True)
     (home / "sessions").mkdir()
     (home / "cron").mkdir()
     with StateDatabase(home / "state.db") as database:
