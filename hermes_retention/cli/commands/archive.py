@@ -21,7 +21,7 @@ from hermes_retention.actions.inspect.lookup import (
 )
 from hermes_retention.archive.entries import ArchivedArtifact, describe
 from hermes_retention.cli.context import Context, print_object
-from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.page import Page, Style, Table, titled
 from hermes_retention.cli.output.words import KINDS, files_counted
 from hermes_retention.model.errors import ExitCode, UsageError, VaultDamaged
 from hermes_retention.model.session import ROW_KINDS
@@ -190,14 +190,7 @@ def show_entries(page: Page, entries: Sequence[ArchiveEntry]) -> None:
     if not entries:
         page.line("The archive has no such session.")
         return
-    columns = (
-        Column("session", fit=Fit.NAME),
-        Column("class"),
-        Column("last activity"),
-        Column("size", right=True),
-        Column("stored", right=True),
-        Column("title", fit=Fit.WORDS),
-    )
+    columns = titled("~session", "class", "last activity", ">size", ">stored", "title…")
     rows = [
         (
             entry.session_id,
@@ -240,13 +233,7 @@ def show_copies(page: Page, session_id: str, copies: Sequence[Copies]) -> None:
 def show_artifacts(page: Page, copies: Sequence[Copies]) -> None:
     """What is archived of a session, where it is and since when."""
     artifacts = [artifact for one in copies for artifact in one.artifacts]
-    columns = (
-        Column("what", fit=Fit.NAME),
-        Column("size", right=True),
-        Column("changed"),
-        Column("archived"),
-        Column("partition"),
-    )
+    columns = titled("~what", ">size", "changed", "archived", "partition")
     rows = [
         (
             _what(artifact),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from hermes_retention.actions.inspect.doctor import examine, exit_code, failed, look_at_variable
 from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import Page, Style
@@ -25,7 +27,7 @@ def run(context: Context, _arguments: argparse.Namespace) -> int:
     findings = _findings(context)
     code = exit_code(findings)
     if context.json:
-        print_object({"exit_code": int(code), "findings": [_object(finding) for finding in findings]})
+        print_object({"exit_code": int(code), "findings": msgspec.to_builtins(findings)})
         return code
     for finding in findings:
         _show(context.page, finding)
@@ -63,12 +65,3 @@ def _show(page: Page, finding: Finding) -> None:
         page.line(f"        {line.strip()}", style)
     if finding.cure and finding.level != "good":
         page.line(f"        → {finding.cure}")
-
-
-def _object(finding: Finding) -> dict[str, str]:
-    return {
-        "check": finding.check,
-        "level": finding.level.value,
-        "what": finding.what,
-        "cure": finding.cure,
-    }

@@ -22,7 +22,7 @@ from hermes_retention.archive.entries import describe
 from hermes_retention.cli.commands.archive import metadata_lines, show_artifacts
 from hermes_retention.cli.commands.status import alert_object
 from hermes_retention.cli.context import Context, print_object
-from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.page import Page, Style, Table, titled
 from hermes_retention.cli.output.words import because
 from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import ExitCode
@@ -183,7 +183,7 @@ def _when(time: float, now: float) -> str:
 
 
 def _answers(answers: tuple[Answer, ...]) -> Table:
-    columns = (Column("rule"), Column("does it"), Column("answer"), Column("because", fit=Fit.WORDS))
+    columns = titled("rule", "does it", "answer", "because…")
     rows = [
         (
             answer.rule.value,
@@ -197,12 +197,7 @@ def _answers(answers: tuple[Answer, ...]) -> Table:
 
 
 def _files(session: Session) -> Table:
-    columns = (
-        Column("file in the store", fit=Fit.NAME),
-        Column("kind"),
-        Column("size", right=True),
-        Column("changed"),
-    )
+    columns = titled("~file in the store", "kind", ">size", "changed")
     rows = [
         (
             artifact.name,
@@ -216,13 +211,7 @@ def _files(session: Session) -> Table:
 
 
 def _history(history: tuple[StepRow, ...]) -> Table:
-    columns = (
-        Column("sweep"),
-        Column("when"),
-        Column("what"),
-        Column("size", right=True),
-        Column("why", fit=Fit.WORDS),
-    )
+    columns = titled("sweep", "when", "what", ">size", "why…")
     rows = [
         (
             row.sweep,
@@ -238,7 +227,7 @@ def _history(history: tuple[StepRow, ...]) -> Table:
 
 def explanation_object(explanation: Explanation) -> dict[str, Any]:
     """The explanation as plain JSON data. Times are Unix seconds."""
-    session, steps, hold = explanation.session, explanation.steps, explanation.hold
+    session, steps = explanation.session, explanation.steps
     outlook = explanation.outlook
     return {
         "session_id": explanation.session_id,
@@ -250,7 +239,7 @@ def explanation_object(explanation: Explanation) -> dict[str, Any]:
         "files": [] if session is None else _file_objects(session),
         "copies": [describe(artifact) for one in explanation.copies for artifact in one.artifacts],
         "restored_at": None if session is None else session.restored_at,
-        "hold": None if hold is None else {"reason": hold.reason, "since": hold.since},
+        "hold": msgspec.to_builtins(explanation.hold),
         "liveness": steps[0].liveness.value if steps else None,
         "next": [_step_object(step) for step in steps],
         "due": _coming_object(outlook.files),

@@ -11,7 +11,7 @@ from typing import Any
 
 from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted, forget, preview
 from hermes_retention.cli.context import Context, print_object
-from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table
+from hermes_retention.cli.output.page import Page, Style, Table, titled
 from hermes_retention.cli.output.words import files_counted
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
 from hermes_retention.model.text import counted, format_size, minute
@@ -90,14 +90,7 @@ def _show_preview(page: Page, seen: Preview, *, skips_live: bool, every: bool) -
     if not seen.targets:
         page.line("Neither the store nor the archive has anything of that.", Style.WARNING)
         return
-    columns = (
-        Column("session", fit=Fit.NAME),
-        Column("class"),
-        Column("last activity"),
-        Column("in the store", fit=Fit.WORDS),
-        Column("archived", right=True),
-        Column("why", fit=Fit.WORDS),
-    )
+    columns = titled("~session", "class", "last activity", "in the store…", ">archived", "why…")
     shown = seen.targets if every else seen.targets[:_SHOWN]
     page.table(Table(columns, [_row(target) for target in shown]))
     if len(shown) < len(seen.targets):

@@ -6,7 +6,7 @@ import argparse
 
 from hermes_retention.actions.inspect.lookup import require, vault_ids
 from hermes_retention.cli.context import Context
-from hermes_retention.cli.output.page import Column, Fit, Style, Table
+from hermes_retention.cli.output.page import Style, Table, titled
 from hermes_retention.home.holds import Hold
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import minute, storable
@@ -47,6 +47,6 @@ def run_list(context: Context, _arguments: argparse.Namespace) -> int:
         (session_id, minute(hold.since), hold.reason)
         for session_id, hold in sorted(holds.items(), key=lambda item: (item[1].since, item[0]))
     ]
-    columns = (Column("session", fit=Fit.NAME), Column("since"), Column("reason", fit=Fit.WORDS))
+    columns = titled("~session", "since", "reason…")
     context.page.table(Table(columns, rows))
     return ExitCode.DONE

@@ -9,6 +9,8 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest, search
 from hermes_retention.actions.inspect.search.query import Excerpt, FoundSession, regex_query, text_query
 from hermes_retention.cli.context import Context, print_object
@@ -84,19 +86,7 @@ def _session_object(found: FoundSession) -> dict[str, Any]:
         "in_archive": found.in_archive,
         "in_store": found.in_store,
         "hits": found.hits,
-        "excerpts": [_excerpt_object(one) for one in found.excerpts],
-    }
-
-
-def _excerpt_object(one: Excerpt) -> dict[str, Any]:
-    """A match with its surroundings as data."""
-    return {
-        "role": one.role,
-        "tool": one.tool,
-        "at": one.at,
-        "before": one.before,
-        "match": one.match,
-        "after": one.after,
+        "excerpts": msgspec.to_builtins(found.excerpts),
     }
 
 

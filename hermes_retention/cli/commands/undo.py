@@ -10,7 +10,7 @@ from hermes_retention.actions.restore.restore import undo, undoable_sweeps
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.cli.commands.restore import show_restore
 from hermes_retention.cli.context import Context
-from hermes_retention.cli.output.page import Column, Fit, Page, Table
+from hermes_retention.cli.output.page import Page, Table, titled
 from hermes_retention.cli.output.words import files_counted
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import SweepRow
@@ -46,14 +46,7 @@ def _show_sweeps(page: Page, home: Home, sweeps: Sequence[SweepRow]) -> None:
                 _contents(artifacts),
             )
         )
-    columns = (
-        Column("sweep"),
-        Column("when"),
-        Column("by"),
-        Column("sessions", right=True),
-        Column("size", right=True),
-        Column("what", fit=Fit.WORDS),
-    )
+    columns = titled("sweep", "when", "by", ">sessions", ">size", "what…")
     page.table(Table(columns, rows))
 
 

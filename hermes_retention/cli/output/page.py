@@ -65,6 +65,18 @@ class Column(NamedTuple):
     fit: Fit = Fit.WHOLE
 
 
+def titled(*titles: str) -> tuple[Column, ...]:
+    """Columns by their titles: ``>size`` stands right, ``~session`` is a name, ``why…`` holds words."""
+    return tuple(
+        Column(
+            title.strip(">~…"),
+            right=title.startswith(">"),
+            fit=Fit.NAME if title.startswith("~") else Fit.WORDS if title.endswith("…") else Fit.WHOLE,
+        )
+        for title in titles
+    )
+
+
 class Table(NamedTuple):
     """Rows of texts below the titles of their columns."""
 

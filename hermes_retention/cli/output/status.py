@@ -14,7 +14,7 @@ from hermes_retention.actions.sweep.mode import moment_words
 from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.upkeep.prune import REMOVAL
 from hermes_retention.archive.vault import VaultSummary
-from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table, bar
+from hermes_retention.cli.output.page import Column, Page, Style, Table, bar, titled
 from hermes_retention.cli.output.words import TO_DO
 from hermes_retention.home.ledger import SweepRow
 from hermes_retention.home.queue import Occasion
@@ -178,7 +178,7 @@ def _sizes(title: str, sizes: list[_Sizes], *, with_bars: bool) -> Table:
 
 
 def _host_settings(settings: Iterable[HostSetting]) -> Table:
-    columns = (Column("setting of the host"), Column("value"), Column("what it is about", fit=Fit.WORDS))
+    columns = titled("setting of the host", "value", "what it is about…")
     rows = [
         (one.name, f"not set ({one.default})" if one.value is None else one.value, one.why)
         for one in settings
@@ -295,13 +295,7 @@ def _drill(drill: Drill, now: float) -> str:
 
 
 def _sweeps(status: Status, *, now: float) -> Table:
-    columns = (
-        Column("last sweeps"),
-        Column("when"),
-        Column("by"),
-        Column("freed", right=True),
-        Column("what", fit=Fit.WORDS),
-    )
+    columns = titled("last sweeps", "when", "by", ">freed", "what…")
     return Table(columns, [_sweep(sweep, now=now) for sweep in status.sweeps])
 
 
