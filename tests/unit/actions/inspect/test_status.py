@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from homes import DAY, NOW, HomeBuilder
@@ -89,6 +90,19 @@ def test_picture_of_an_unknown_form_is_no_obstacle(tmp_path: Path) -> None:
     with site.workspace.ledger() as ledger:
         ledger.keep_picture('{"taken_at": "later"}', taken_at=NOW + DAY)
     assert take_status(site, now=NOW + DAY, large=0).is_fresh
+
+
+def test_picture_that_names_what_is_due_by_verdicts_is_passed_over(tmp_path: Path) -> None:
+    site = swept(tmp_path)
+    fresh = take_status(site, now=NOW + 5)
+    with site.workspace.ledger() as ledger:
+        content = json.loads(ledger.newest_picture() or "")
+        content["due"] = [{"verdict": "archive_files", "sessions": 1, "bytes": 10}]
+        ledger.keep_picture(json.dumps(content), taken_at=NOW + 1)
+    status = take_status(site, now=NOW + 5, large=0)
+    assert status.is_fresh
+    assert status.picture.groups == fresh.picture.groups
+    assert status.picture.due == ()
 
 
 def test_picture_holds_no_names(tmp_path: Path) -> None:
