@@ -120,7 +120,7 @@ def _write_metrics(home: Home, clock: Clock) -> list[str]:
     """Tell whoever watches how the home is doing, if there is a file for it. Trouble is only a warning."""
     if home.metrics_file is None:
         return []
-    from hermes_retention.actions.inspect.metrics import write_metrics
+    from hermes_retention.actions.inspect.status import write_metrics
 
     try:
         write_metrics(home, home.metrics_file, now=clock())

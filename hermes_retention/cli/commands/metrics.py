@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hermes_retention.actions.inspect.metrics import measure, text_of, write_metrics
+from hermes_retention.actions.inspect.status import measure, text_of, write_metrics
 from hermes_retention.cli.context import Context
 from hermes_retention.model.errors import ExitCode
 
