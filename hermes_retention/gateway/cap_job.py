@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from hermes_retention.gateway.session_usage import Heard, SessionUsage
-from hermes_retention.home.ledger_caps import Counted
+from hermes_retention.home.ledger_caps import Counted, Remembered
 from hermes_retention.home.open import HomeLoader
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.log import LOG
@@ -77,11 +77,7 @@ class CapJob:
 
     def stopped(self) -> list[str]:
         """Sessions with a stop that may still hold."""
-        ledger = self._workspace.ledger_if_any()
-        if ledger is None:
-            return []
-        with ledger:
-            return ledger.caps.stopped(now=self._clock())
+        return self._workspace.ask_ledger(lambda ledger: ledger.caps.stopped(now=self._clock()), [])
 
     def learn(self, usage: SessionUsage) -> None:
         """Class and caps of a session, and what earlier processes knew of it."""
@@ -89,12 +85,7 @@ class CapJob:
             return
         session_class = self._counts.class_of(usage).value
         limits, now = self.settings.classes[session_class], self._clock()
-        ledger = self._workspace.ledger_if_any()
-        if ledger is None:
-            usage.learned(session_class, limits, now)
-            return
-        with ledger:
-            known = ledger.caps.of(usage.session_id)
+        known = self._workspace.ask_ledger(lambda ledger: ledger.caps.of(usage.session_id), Remembered())
         usage.learned(session_class, limits, now, alerted=known.told, stops=known.stops)
 
     def look(self, usage: SessionUsage, tool_calls: int | None) -> None:
@@ -261,11 +252,7 @@ class SessionCounts:
     def _before(self, session_id: str) -> Counted | None:
         if session_id in self._counted:
             return self._counted[session_id]
-        ledger = self._workspace.ledger_if_any()
-        if ledger is None:
-            return None
-        with ledger:
-            return ledger.caps.of(session_id).counted
+        return self._workspace.ask_ledger(lambda ledger: ledger.caps.of(session_id).counted, None)
 
 
 def _counted(before: Counted, size: SessionSize | None, heard: Heard) -> Counted:

@@ -128,10 +128,7 @@ class SweepJob:
         workspace = Workspace(self._home)
         with self._warnings.about(f"the queue of {self._name}"):
             workspace.check()
-            ledger = workspace.ledger_if_any()
-            if ledger is not None:
-                with ledger:
-                    self.schedule.pending_at(ledger.queue.next_due())
+            workspace.ask_ledger(lambda ledger: self.schedule.pending_at(ledger.queue.next_due()), None)
 
     # -- sweeps --------------------------------------------------------------------------------------
 
@@ -234,18 +231,15 @@ class SweepJob:
         if left is None:
             return
         with self._warnings.about(f"the ledger of {self._name}"):
-            ledger = Workspace(self._home).ledger_if_any()
-            if ledger is not None:
-                with ledger:
-                    ledger.remember(NEXT_SWEEP, str(self._clock() + left))
+            self._note_next_sweep(str(self._clock() + left))
 
     def close(self) -> None:
         """This process sweeps no more."""
         if self.schedule.is_regular:
-            ledger = Workspace(self._home).ledger_if_any()
-            if ledger is not None:
-                with ledger:
-                    ledger.remember(NEXT_SWEEP, "")
+            self._note_next_sweep("")
+
+    def _note_next_sweep(self, at: str) -> None:
+        Workspace(self._home).ask_ledger(lambda ledger: ledger.remember(NEXT_SWEEP, at), None)
 
     # -- parts ---------------------------------------------------------------------------------------
 

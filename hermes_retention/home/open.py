@@ -261,11 +261,7 @@ def _last_store(home: Path) -> str | None:
     workspace = Workspace(home)
     try:
         workspace.check()
-        ledger = workspace.ledger_if_any()
-        if ledger is None:
-            return None
-        with ledger:
-            return ledger.fact(STORE)
+        return workspace.ask_ledger(lambda ledger: ledger.fact(STORE), None)
     except (RetentionError, OSError):
         return None
 

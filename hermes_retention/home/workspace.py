@@ -13,9 +13,10 @@ What must not live here: the host's own files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 
@@ -27,6 +28,7 @@ from hermes_retention.home.ledger import Ledger
 from hermes_retention.model.errors import RetentionError, SweepRunning, refusals_told
 from hermes_retention.model.text import words
 
+_Answer = TypeVar("_Answer")
 FOLDER = "retention"
 ASIDE = (FOLDER, "aside")
 """Where files wait, part by part from the home."""
@@ -70,6 +72,14 @@ class Workspace:
     def ledger_if_any(self) -> Ledger | None:
         """The opened ledger, or ``None`` when this home has none yet. Makes nothing."""
         return Ledger.open(self.ledger_path) if self.ledger_path.exists() else None
+
+    def ask_ledger(self, question: Callable[[Ledger], _Answer], otherwise: _Answer) -> _Answer:
+        """What the ledger says; ``otherwise`` when this home has none yet. Makes nothing."""
+        ledger = self.ledger_if_any()
+        if ledger is None:
+            return otherwise
+        with ledger:
+            return question(ledger)
 
     def allocated_bytes(self) -> int:
         """What the file system gives to everything in the folder but the vault."""

@@ -142,11 +142,7 @@ def _archived(session_id: str, copies: Copies) -> ArchivedSession:
 
 
 def _history(site: Home, session_id: str) -> tuple[StepRow, ...]:
-    ledger = site.workspace.ledger_if_any()
-    if ledger is None:
-        return ()
-    with ledger:
-        return tuple(ledger.history(session_id))
+    return site.workspace.ask_ledger(lambda ledger: tuple(ledger.history(session_id)), ())
 
 
 class CapStanding(msgspec.Struct, frozen=True):
@@ -177,11 +173,7 @@ def stand_with_caps(
 
 def alerts_of(site: Home, session_id: str | None = None) -> tuple[Alert, ...]:
     """Those of one session, or of all; none without a ledger."""
-    ledger = site.workspace.ledger_if_any()
-    if ledger is None:
-        return ()
-    with ledger:
-        return tuple(ledger.caps.alerts(session_id))
+    return site.workspace.ask_ledger(lambda ledger: tuple(ledger.caps.alerts(session_id)), ())
 
 
 def _limit(limits: Caps, cap: Cap) -> float:

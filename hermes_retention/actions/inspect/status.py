@@ -19,7 +19,7 @@ from hermes_retention.actions.sweep.spot_check import LAST_DRILL, Drill, noted_d
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.disk.writing import replace_public_file
 from hermes_retention.home.home import Home
-from hermes_retention.home.ledger import SweepRow
+from hermes_retention.home.ledger import Ledger, SweepRow
 from hermes_retention.home.queue import Pending
 from hermes_retention.model.errors import RetentionError, VaultDamaged
 from hermes_retention.model.plan import VERDICTS, Action
@@ -267,11 +267,8 @@ def _vault(home: Home) -> Iterator[Metric]:
 
 
 def _ledger(home: Home) -> Iterator[Metric]:
-    ledger = home.workspace.ledger_if_any()
-    if ledger is None:
-        return
-    with ledger:
-        last = next((sweep for sweep in ledger.sweeps() if sweep.finished_at is not None), None)
+    sweeps: list[SweepRow] = home.workspace.ask_ledger(Ledger.sweeps, [])
+    last = next((sweep for sweep in sweeps if sweep.finished_at is not None), None)
     if last is not None:
         yield from _last_sweep(last, last.finished_at or last.started_at)
 

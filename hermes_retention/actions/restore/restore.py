@@ -19,7 +19,7 @@ from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.disk.directories import Directory
 from hermes_retention.home.home import Home
-from hermes_retention.home.ledger import SweepRow
+from hermes_retention.home.ledger import Ledger, SweepRow
 from hermes_retention.model.errors import ExitCode, RetentionError, SessionGone, UsageError, VaultDamaged
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind
 from hermes_retention.stores.base import EntryRestored, Folder
@@ -109,11 +109,7 @@ def undoable_sweeps(site: Home, wanted: str | None, *, all_sweeps: bool) -> list
 
     Raises ``UsageError`` when there is no such sweep.
     """
-    ledger = site.workspace.ledger_if_any()
-    known: list[SweepRow] = []
-    if ledger is not None:
-        with ledger:
-            known = ledger.sweeps()
+    known: list[SweepRow] = site.workspace.ask_ledger(Ledger.sweeps, [])
     if wanted is not None:
         chosen = [sweep for sweep in known if sweep.id == wanted]
         if not chosen:

@@ -85,11 +85,9 @@ def may_remove(home: Home) -> bool:
 
 def sweep_mode(home: Home, *, now: float) -> SweepMode:
     """What holds for ``home``. Raises ``RetentionError`` when its ledger cannot be read. Reads only."""
-    ledger = home.workspace.ledger_if_any()
-    if ledger is None:
-        return SweepMode(home.mode)
-    with ledger:
-        return noted_mode(ledger, home.mode, now=now)
+    return home.workspace.ask_ledger(
+        lambda ledger: noted_mode(ledger, home.mode, now=now), SweepMode(home.mode)
+    )
 
 
 def noted_mode(ledger: Ledger, setting: Mode | None, *, now: float) -> SweepMode:

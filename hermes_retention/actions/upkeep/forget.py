@@ -312,11 +312,7 @@ def preview(site: Home, wanted: Wanted, *, now: float) -> Preview:
 
 def pending(site: Home) -> list[str]:
     """The sessions that a run began to forget and did not finish."""
-    ledger = site.workspace.ledger_if_any()
-    if ledger is None:
-        return []
-    with ledger:
-        return pending_in(ledger)
+    return site.workspace.ask_ledger(pending_in, [])
 
 
 def pending_in(ledger: Ledger) -> list[str]:
