@@ -81,7 +81,7 @@ class SessionUsage:
         self.session_class = ""
         self.limits: Caps | None = None
         """``None`` until its class is known: nothing is limited before."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a step may be part of another
         self._used_at = self._looked_at = 0.0
         # What is counted.
         self._stored: Mapping[Cap, float] = {}  # by the last look; what hooks told since comes on top
@@ -176,7 +176,7 @@ class SessionUsage:
         """Stop the session if a cap says so; whether the thread should look at it before the turn is over."""
         with self._lock:
             findings = self._findings(self._counts(now))
-            self._stop_if_due(findings, abilities, cooldown, now)
+            self.stop_if_due(findings, abilities, cooldown, now)
             return self._wants_a_look(findings, now)
 
     def findings(self, tool_calls: int | None, now: float) -> tuple[CapFinding, ...]:
@@ -196,7 +196,16 @@ class SessionUsage:
     ) -> None:
         """Stop the session when a cap says so, unless it is stopped already."""
         with self._lock:
-            self._stop_if_due(findings, abilities, cooldown, now)
+            if self._current_stop(now) is not None:
+                return
+            for finding in findings:
+                reaction = possible(finding.action, self.session_class, abilities)
+                if finding.stage is CapStage.REACHED and reaction is Reaction.STOP:
+                    count = finding.count + self._counts_from.get(finding.cap, 0)
+                    self._stop = CapStop(
+                        finding.cap, now, None if cooldown is None else now + cooldown, count
+                    )
+                    return
 
     def publish_stop(self, now: float) -> tuple[CapStop, CapFinding] | None:
         """The stop in force if nobody was told of it yet, and what it is about; from now on it is told."""
@@ -258,22 +267,6 @@ class SessionUsage:
 
     def _findings(self, counts: Mapping[Cap, float]) -> tuple[CapFinding, ...]:
         return () if self.limits is None else judge(counts, self.limits, self._counts_from)
-
-    def _stop_if_due(
-        self,
-        findings: Iterable[CapFinding],
-        abilities: Container[Reaction],
-        cooldown: int | None,
-        now: float,
-    ) -> None:
-        if self._current_stop(now) is not None:
-            return
-        for finding in findings:
-            reaction = possible(finding.action, self.session_class, abilities)
-            if finding.stage is CapStage.REACHED and reaction is Reaction.STOP:
-                count = finding.count + self._counts_from.get(finding.cap, 0)
-                self._stop = CapStop(finding.cap, now, None if cooldown is None else now + cooldown, count)
-                return
 
     def _wants_a_look(self, findings: Iterable[CapFinding], now: float) -> bool:
         """Whether something is to be told or found out before the turn is over."""

@@ -142,12 +142,9 @@ class SweepJob:
     def run_due(self) -> float | None:
         """Sweep if it is time, and say how many seconds to sleep. Raises ``RetentionError``."""
         self._look_at_queue()
-        if self._is_time() and not self._stop():
+        if self.schedule.is_time(tick=self._monotonic(), now=self._clock()) and not self._stop():
             self._try_to_sweep()
         return self.schedule.pause(tick=self._monotonic(), now=self._clock())
-
-    def _is_time(self) -> bool:
-        return self.schedule.is_time(tick=self._monotonic(), now=self._clock())
 
     def _try_to_sweep(self) -> None:
         """However it goes, the next try comes an interval later, and not at once."""
@@ -172,7 +169,7 @@ class SweepJob:
             return None
         home = loader.home
         if settings.values.mode is Mode.OBSERVE:
-            self._observe(home)
+            tell_observed(preview(home, clock=self._clock), self._name)
             return None
         if not may_remove(home):
             if not self.schedule.is_regular:  # a short process is no place for announcements
@@ -196,9 +193,6 @@ class SweepJob:
             if not self._stop():
                 with self._warnings.about(f"a task of retention after the sweep of {self._name}"):
                     chore(swept)
-
-    def _observe(self, home: Home) -> None:
-        tell_observed(preview(home, clock=self._clock), self._name)
 
     def _seconds_to_first_sweep(self, home: Home, *, delay: float) -> float | None:
         """Announce the first sweep, or see how long it waits still; ``None`` when there is nothing to do.

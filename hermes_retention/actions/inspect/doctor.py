@@ -40,7 +40,7 @@ def examine(home: Home, *, now: float) -> Iterator[Finding]:
         ("rights", _rights),
         ("disk", _disk),
         ("store", lambda it: _store(it, now=now)),
-        ("host", _host),
+        ("host", lambda it: it.store.checkup()),
         ("lock", _lock),
         ("ledger", lambda it: _ledger(it, mode, now=now)),
         ("archive", _archive),
@@ -160,10 +160,6 @@ def _store(home: Home, *, now: float) -> Iterator[Finding]:
         )
         cure = "Stop the gateway and run 'hermes-retention compact'."
         yield Finding("database", Level.NOTE, what, cure)
-
-
-def _host(home: Home) -> Iterator[Finding]:
-    yield from home.store.checkup()
 
 
 def _lock(home: Home) -> Iterator[Finding]:

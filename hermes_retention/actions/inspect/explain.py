@@ -15,7 +15,7 @@ from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import UsageError, VaultDamaged
 from hermes_retention.model.plan import Rule, Step, Tier
 from hermes_retention.model.session import ArchivedSession, Session, SessionClass
-from hermes_retention.policy.caps import Alert, Cap, Caps, CapSettings, nearest
+from hermes_retention.policy.caps import Alert, Cap, CapSettings, nearest
 from hermes_retention.policy.explain import KEEP_ALL, Coming, Outlook, look_ahead, reasons_for
 from hermes_retention.policy.lifecycle import Lifecycle
 from hermes_retention.policy.liveness import Answer
@@ -168,16 +168,12 @@ def stand_with_caps(
     if closest is None:
         return CapStanding(alerts)
     cap = closest[0]
-    return CapStanding(alerts, cap, counts[cap], _limit(limits, cap))
+    return CapStanding(alerts, cap, counts[cap], limits.limits[cap].at)
 
 
 def alerts_of(site: Home, session_id: str | None = None) -> tuple[Alert, ...]:
     """Those of one session, or of all; none without a ledger."""
     return site.workspace.ask_ledger(lambda ledger: tuple(ledger.caps.alerts(session_id)), ())
-
-
-def _limit(limits: Caps, cap: Cap) -> float:
-    return limits.limits[cap].at
 
 
 def _counts(site: Home, session_id: str, *, now: float) -> dict[Cap, float]:

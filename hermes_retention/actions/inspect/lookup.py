@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -24,12 +25,9 @@ SHORTEST_PREFIX = 6
 """Characters of an id from which a person may leave the rest away."""
 _Found = TypeVar("_Found")
 _NEAREST = 3
+_NO_COPY = "the archive has no copy of it"
 _COMPARED = 20_000
 """Ids that are compared with a misspelt one at most: enough to help, few enough not to wait for."""
-
-
-class _Find(Protocol):
-    def __call__(self, wanted: str, known: Collection[str], *, where: str) -> str: ...
 
 
 class Copies(msgspec.Struct, frozen=True):
@@ -116,12 +114,12 @@ def resolve_archived(site: Home, wanted: Sequence[str]) -> list[str]:
 
     Raises ``VaultDamaged`` instead when one is missing while a partition cannot be read.
     """
-    return _each(site, wanted, resolve)
+    return _each(site, wanted, partial(resolve, where=_NO_COPY))
 
 
 def require_archived(site: Home, wanted: Sequence[str]) -> list[str]:
     """Like ``resolve_archived`` for whole ids only."""
-    return _each(site, wanted, require)
+    return _each(site, wanted, partial(require, where=_NO_COPY))
 
 
 def archived_copies(site: Home, session_id: str) -> tuple[list[Copies], list[VaultDamaged]]:
@@ -194,12 +192,10 @@ def _joined_entry(older: ArchiveEntry, newer: ArchiveEntry) -> ArchiveEntry:
     )
 
 
-def _each(site: Home, wanted: Sequence[str], find: _Find) -> list[str]:
+def _each(site: Home, wanted: Sequence[str], find: Callable[[str, Collection[str]], str]) -> list[str]:
     known = vault_ids(site)
     try:
-        return list(
-            dict.fromkeys(find(one, known.ids, where="the archive has no copy of it") for one in wanted)
-        )
+        return list(dict.fromkeys(find(one, known.ids) for one in wanted))
     except UsageError:
         if known.damages:
             raise known.damages[0] from None

@@ -136,26 +136,21 @@ class Chat:
         except RetentionError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - the words of others may hold a piece of a conversation
-            return _broken(error)
+            name = type(error).__name__
+            return f"That failed in a way that nobody foresaw ({name}). Nothing is lost; see the log."
 
     def _answer(self, command: str, rest: str) -> str:
         match command:
             case "" | "status":
-                return self._status()
+                return _status_answer(take_status(self._open(), now=self._clock()), now=self._clock())
             case "preview":
-                return self._preview()
+                return _preview_answer(preview(self._open(), clock=self._clock))
             case "sweep":
                 return self._confirmed(rest) if rest else self._ask()
             case "find" if rest:
                 return _search_answer(rest, self._find(rest), most=_MOST_FOUND)
             case _:
                 return USAGE
-
-    def _status(self) -> str:
-        return _status_answer(take_status(self._open(), now=self._clock()), now=self._clock())
-
-    def _preview(self) -> str:
-        return _preview_answer(preview(self._open(), clock=self._clock))
 
     def _ask(self) -> str:
         report = preview(self._allowed(), clock=self._clock)
@@ -229,7 +224,7 @@ def _status_answer(status: Status, *, now: float) -> str:
     when_next = status.mode.next_words(now=now)
     if when_next is not None:
         lines.append(f"gateway: {when_next}")
-    return _text([*lines, *_warnings(status.warnings)])
+    return _text([*lines, *(f"warning: {warning}" for warning in status.warnings[:3])])
 
 
 def _preview_answer(report: SweepReport) -> str:
@@ -280,11 +275,6 @@ def _knows_title(wanted: str, found: MatchingSession) -> bool:
     return len(wanted) >= _SHORTEST_KNOWN and wanted in found.title.casefold()
 
 
-def _broken(error: Exception) -> str:
-    """What nobody foresaw."""
-    return f"That failed in a way that nobody foresaw ({type(error).__name__}). Nothing is lost; see the log."
-
-
 def _text(lines: Sequence[str]) -> str:
     """What is said, one line below the other; no name breaks a line."""
     return "\n".join(map(printable, lines))
@@ -304,10 +294,6 @@ def _due(action: Action, tier: Tier | None, sessions: int) -> str:
     what = "archived copies" if tier is None else _PARTS.get(tier, tier.words)
     end = " to the archive" if action == "archive" else ", for good"
     return f"{what}{end}: {counted(sessions, 'session')}"
-
-
-def _warnings(warnings: Sequence[str]) -> list[str]:
-    return [f"warning: {warning}" for warning in warnings[:3]]
 
 
 def _day(moment: float) -> str:
