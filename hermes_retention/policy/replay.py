@@ -27,7 +27,6 @@ from hermes_retention.policy.decide import decide
 from hermes_retention.policy.lifecycle import Policy
 from hermes_retention.policy.liveness import SUPERSEDING_REASONS
 
-_DAY = 86400.0
 _FOR_EVER = float("inf")
 
 

@@ -41,7 +41,6 @@ SCHEMA: dict[str, Any] = {
 _MOST_SESSIONS, _MOST_EXCERPTS, _LONGEST_QUERY = 5, 3, 200
 _USUAL_SESSIONS = 3
 _TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0"})
 _NOBODY = "nothing can be searched here: it is not certain who is asking"
 
 

@@ -214,7 +214,6 @@ def _says(text: bytes, key: str) -> bool:
 CACHE_MAX_BYTES = 1_000_000
 CACHE_VARIABLE = "HERMES_RETENTION_INDEX__CACHE_MAX_BYTES"
 _PIECE = 2**20
-_ATTEMPTS = 3
 Changes = Mapping[str, bytes | None]
 """Key → its new entry, ``None`` to remove it."""
 
