@@ -127,7 +127,7 @@ class StoreContract:
         ids = [session.id for session in scan.sessions]
         _require(ids == sorted(set(ids)), "sessions are sorted by id, each at most once")
         _require(len(_with_files(scan)) > 1, "fill() makes at least two sessions with files")
-        files = [(store.folder_of(one.id), it.name) for one, it in _artifacts(scan.sessions)]
+        files = [(store.folder_of(one.id), artifact.name) for one, artifact in _artifacts(scan.sessions)]
         _require(len(files) == len(set(files)), "no file belongs to two sessions")
 
     def test_scan_describes_files_as_they_are(self, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ class StoreContract:
         )
         home.joinpath(path.relative_to(store.home)).symlink_to(outside)
         found = _files(self._scan(self._open(home)).sessions)
-        _require(artifact.name not in {it.name for _, it in found}, "a symbolic link is of no session")
+        _require(artifact.name not in {one.name for _, one in found}, "a symbolic link is of no session")
 
     def test_directory_behind_a_symbolic_link_is_left_alone(self, tmp_path: Path) -> None:
         """A link in the place of a folder leads out of the home: nothing there is listed or removed."""
@@ -266,14 +266,14 @@ class StoreContract:
         before = self._scan(store)
         session = _with_files(before)[0]
         others = [one for one in before.sessions if one.id != session.id]
-        prints = {it.name: _path(store, one, it).read_bytes() for one, it in _files(others)}
+        prints = {file.name: _path(store, one, file).read_bytes() for one, file in _files(others)}
         self._take_away(store, [session])
         left = self._scan(store).sessions
         _require(
             not [one for one in left if one.id == session.id and one.artifacts], "its artifacts are gone"
         )
         _require([one for one in left if one.id != session.id] == others, "all other sessions are as before")
-        same = all(_path(store, one, it).read_bytes() == prints[it.name] for one, it in _files(others))
+        same = all(_path(store, one, file).read_bytes() == prints[file.name] for one, file in _files(others))
         _require(same, "the files of all others have the same bytes")
         waiting = [path for path in store.home.joinpath(*ASIDE).rglob("*") if not path.is_dir()]
         _require(not waiting, f"nothing is left aside: {waiting}")

@@ -30,6 +30,11 @@ _SETTINGS = (
 """Names, what the host does without them, and what they mean here."""
 
 
+def served_together(home: Path) -> list[Path]:
+    """``home``, and the one above it when it is a profile: one gateway may serve both."""
+    return [home, home.parent.parent] if home.parent.name == "profiles" else [home]
+
+
 def other_sessions_directory(home: Path) -> Path | None:
     """Where the gateway keeps its index and transcripts when its ``gateway.json`` names another directory.
 

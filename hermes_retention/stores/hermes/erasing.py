@@ -59,10 +59,9 @@ class OfflineRoutes:
         return sorted(dropped)
 
     def _is_served(self) -> bool:
-        above = self._home.parent.parent if self._home.parent.name == "profiles" else None
         from hermes_retention.stores.hermes.processes import running_gateway
 
-        return any(running_gateway(home) is not None for home in (self._home, above) if home is not None)
+        return any(running_gateway(home) is not None for home in config.served_together(self._home))
 
     def _drop_from_table(self, routes: Mapping[str, str]) -> set[str]:
         path = self._home / state_db.DATABASE
@@ -95,7 +94,7 @@ class OfflineRoutes:
             entries = None if content is None else json.loads(content)
             if seen is None or not isinstance(entries, dict):
                 return set()
-            dead = {key for key, it in routes.items() if self._is_dead(entries.get(key), it)}
+            dead = {key for key, session_id in routes.items() if self._is_dead(entries.get(key), session_id)}
             left = {key: entry for key, entry in entries.items() if key not in dead}
             text = json.dumps(left, indent=2)  # as the host itself writes it
             if not dead or self._is_served():
@@ -120,8 +119,7 @@ def in_use_by(home: Path) -> str | None:
     """The gateway, or another process that has the database open; ``None`` when there is neither."""
     from hermes_retention.stores.hermes.processes import occupants, running_gateway
 
-    homes = [home, *([home.parent.parent] if home.parent.name == "profiles" else [])]
-    for one in homes:
+    for one in config.served_together(home):
         gateway = running_gateway(one)
         if gateway is not None:
             return f"{gateway} runs"

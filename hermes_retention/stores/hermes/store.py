@@ -142,8 +142,7 @@ class HermesStore(Store):
         """The files beside our database that tell of routes, with the log that is written before one."""
         directories = [self.files_directory, config.other_sessions_directory(self._home)]
         databases: list[Path] = []
-        if self._home.parent.name == "profiles":
-            above = self._home.parent.parent
+        for above in config.served_together(self._home)[1:]:
             directories.append(above / files.DIRECTORY)
             databases = [above / state_db.DATABASE, above / f"{state_db.DATABASE}-wal"]
         return [*databases, *(directory / files.INDEX for directory in directories if directory is not None)]
@@ -235,9 +234,8 @@ class HermesStore(Store):
     def _routing(self, rows: Sequence[state_db.RouteRow]) -> tuple[Routing, set[str]]:
         """All routes, and the ids that have some in another home. The host believes the later source."""
         routing = Routing()
-        if self._home.parent.name == "profiles":
+        for above in config.served_together(self._home)[1:]:
             # One gateway may serve many profiles: its index lies in the home above, the files in this one.
-            above = self._home.parent.parent
             routing.add_index(above / files.DIRECTORY / files.INDEX)
             database = above / state_db.DATABASE
             routing.add_table(database, [(key, entry) for _, key, entry in state_db.read_routes(database)])

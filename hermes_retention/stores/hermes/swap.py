@@ -171,7 +171,7 @@ def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_BYTES, _LOCK_START)
     except (BlockingIOError, PermissionError) as error:
-        found = [it for it in occupants(_with_sides(path)) if it.pid != os.getpid()]
+        found = [one for one in occupants(_with_sides(path)) if one.pid != os.getpid()]
         who = _list(found) or "a process that cannot be seen from here"
         raise in_use(path, f"{who} works with it") from error
     except OSError as error:
@@ -185,7 +185,7 @@ def _require_unchanged(home: Directory, old: os.stat_result, unchanged: Stamp) -
         named is None
         or _stamp(named) != unchanged
         or _stamp(old) != unchanged
-        or any(it is not None and it.st_size > 0 for it in sides)
+        or any(side is not None and side.st_size > 0 for side in sides)
     ):
         raise in_use(home.path / DATABASE, "another process wrote to it while it was copied")
 
@@ -223,7 +223,7 @@ def _wait_until_left(database: Path, old: Path) -> None:
 def _wait(path: Path) -> list[Occupant]:
     """Who still has the file open when patience is over."""
     deadline = time.monotonic() + _PATIENCE
-    while found := [it for it in occupants([path]) if it.pid != os.getpid()]:
+    while found := [one for one in occupants([path]) if one.pid != os.getpid()]:
         if time.monotonic() >= deadline:
             break
         time.sleep(0.05)
