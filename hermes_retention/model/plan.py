@@ -85,6 +85,7 @@ class Rule(enum.StrEnum):
 
     # Guards: the session is live.
     HELD = "held"
+    PINNED = "pinned"
     BUSY = "busy"
     TIME_UNKNOWN = "time_unknown"
     MIN_AGE = "min_age"
@@ -143,7 +144,16 @@ _SETTINGS = {
     Rule.KEEP_FREE: Setting("keep_free", of_class=False),
 }
 GUARDS = frozenset(
-    {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
+    {
+        Rule.HELD,
+        Rule.PINNED,
+        Rule.BUSY,
+        Rule.TIME_UNKNOWN,
+        Rule.MIN_AGE,
+        Rule.ROUTED,
+        Rule.RUNNING,
+        Rule.LINEAGE,
+    }
 )
 """What makes a session live, in their order of precedence."""
 KEEPING = GUARDS | {

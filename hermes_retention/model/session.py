@@ -206,6 +206,10 @@ class Inventory(msgspec.Struct, frozen=True):
     archived: tuple[ArchivedSession, ...] = ()
     holds: dict[str, str] = {}
     """Session id → the reason that a person gave."""
+    pins: dict[str, str] = {}
+    """Session id → in words that a person pinned it in the host: to be kept, with what is linked to it."""
+    marks: dict[str, str] = {}
+    """Session id → what the host hides it for, in words. That keeps nothing: people shall not wonder."""
     unknown: tuple[Unknown, ...] = ()
     warnings: tuple[str, ...] = ()
     clock: ClockMemory | None = None

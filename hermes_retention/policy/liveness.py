@@ -120,7 +120,7 @@ class _Assessor:
     """Looks at one session at a time. Equal answers are one object: there may be a million sessions."""
 
     def __init__(self, inventory: Inventory, policy: Policy, *, now: float) -> None:
-        self._holds = inventory.holds
+        self._holds, self._pins, self._marks = inventory.holds, inventory.pins, inventory.marks
         self._policy = policy
         self._settle_time = policy.settle_time
         self._now = now
@@ -144,7 +144,8 @@ class _Assessor:
         """The same questions, all of them."""
         for rule, guard, otherwise in _FIRST_GUARDS:
             reason = guard(self, session, activity)
-            yield Answer(rule, reason is not None, otherwise(self, activity) if reason is None else reason)
+            fact = otherwise(self, session, activity) if reason is None else reason
+            yield Answer(rule, reason is not None, fact)
             if rule is Rule.TIME_UNKNOWN and reason is not None:
                 return  # without a time nothing else can be said
         end = self._end(session, activity)
@@ -158,6 +159,15 @@ class _Assessor:
         if reason is None:
             return None
         return f"held: {printable(reason)}" if reason else "held"
+
+    def pinned(self, session: Session, _activity: float) -> str | None:
+        """That a person wants it kept, and said so in the host."""
+        return self._pins.get(session.id)
+
+    def not_pinned(self, session: Session, _activity: float) -> str:
+        """The opposite, and that the host hides it: people might take that for a wish to keep it."""
+        mark = self._marks.get(session.id)
+        return "not pinned" if mark is None else f"not pinned; {mark}"
 
     def busy(self, session: Session, _activity: float) -> str | None:
         """That the host says it is at work on it."""
@@ -175,7 +185,7 @@ class _Assessor:
         idle = age(activity, now=self._now)
         return f"active {format_duration(idle)} ago" if idle < self._settle_time else None
 
-    def not_young(self, activity: float) -> str:
+    def not_young(self, _session: Session, activity: float) -> str:
         """The opposite, with the limit."""
         idle, least = format_duration(age(activity, now=self._now)), format_duration(self._settle_time)
         return f"active {idle} ago, with a minimum of {least}"
@@ -261,17 +271,18 @@ class _Assessor:
         return known
 
 
-_KEEP_DUMPS = frozenset({Rule.HELD, Rule.BUSY})
+_KEEP_DUMPS = frozenset({Rule.HELD, Rule.PINNED, Rule.BUSY})
 """Guards under which request dumps stay as well."""
 _FIRST_GUARDS: tuple[
     tuple[
         Rule,
         Callable[[_Assessor, Session, float], str | None],
-        Callable[[_Assessor, float], str],
+        Callable[[_Assessor, Session, float], str],
     ],
     ...,
 ] = (
     (Rule.HELD, _Assessor.held, lambda *_: "not held"),
+    (Rule.PINNED, _Assessor.pinned, _Assessor.not_pinned),
     (Rule.BUSY, _Assessor.busy, lambda *_: "the host is not at work on it"),
     (Rule.TIME_UNKNOWN, _Assessor.timeless, lambda *_: "the time of its last activity is known"),
     (Rule.MIN_AGE, _Assessor.young, _Assessor.not_young),

@@ -34,6 +34,10 @@ class Scan(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     database_bytes: int = 0
     """Used pages of the host's database, in bytes."""
+    pins: dict[str, str] = {}
+    """Session id → in words that a person wants it kept, where the host lets people say so."""
+    marks: dict[str, str] = {}
+    """Session id → in words why the host hides it, which keeps nothing."""
 
 
 class SessionMetadata(msgspec.Struct, frozen=True):

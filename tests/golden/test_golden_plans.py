@@ -58,6 +58,7 @@ def inventory_of(golden: Facts) -> Inventory:
             archived(it["id"], SessionClass(it["class"]), **facts_of(it, without=named)) for it in copies
         ],
         holds=golden.get("holds"),
+        pins=golden.get("pins"),
         **facts_of(golden.get("home", {})),
     )
 

@@ -157,6 +157,15 @@ def test_held_session_is_refused(site: Home) -> None:
         forget(site, ANN, now=NOW)
 
 
+def test_session_that_is_pinned_in_the_host_is_refused(home: HomeBuilder, site: Home) -> None:
+    home.execute("ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0")
+    home.execute("UPDATE sessions SET pinned = 1 WHERE id = ?", OLD)
+    with pytest.raises(UsageError, match="a person pinned it in the host"):
+        forget(site, ANN, now=NOW)
+    home.execute("UPDATE sessions SET pinned = 0")
+    assert forget(site, ANN, now=NOW).exit_code is ExitCode.DONE
+
+
 @pytest.mark.parametrize(
     "dies_at",
     [

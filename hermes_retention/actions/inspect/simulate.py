@@ -232,7 +232,8 @@ def simulate(
     past = list(repeated(history.past, window=window * _DAY, times=again, now=now))
 
     def course(policy: Policy | None) -> Course:
-        holds = history.inventory.holds
+        inventory = history.inventory
+        holds = {**inventory.pins, **inventory.holds}  # what keeps a session for good, whoever said so
         return Course(replay(past, policy, times=times, scale=history.scale, holds=holds), now)
 
     return Simulation(

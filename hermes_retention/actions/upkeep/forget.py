@@ -106,9 +106,9 @@ class Receipt(msgspec.Struct, frozen=True):
 def forget(site: Home, wanted: Wanted, *, skip: Collection[str] = (), now: float) -> Receipt:
     """Remove all that there is of these sessions, and what an earlier run left, but for those in ``skip``.
 
-    Raises ``UsageError`` when one is held, ``DatabaseInUse`` when one is live while somebody works with the
-    storage, ``SweepRunning``, ``StoreUnreadable``; nothing has been removed then. What fails later is told in
-    the receipt, and running it again goes on. No copy is kept: nothing can be put back.
+    Raises ``UsageError`` when one is held or pinned, ``DatabaseInUse`` when one is live while somebody works
+    with the storage, ``SweepRunning``, ``StoreUnreadable``; nothing has been removed then. What fails later
+    is told in the receipt, and running it again goes on. No copy is kept: nothing can be put back.
     """
     site.workspace.check()
     with site.workspace.locked():
@@ -272,8 +272,16 @@ def _expired(entry: SessionEntry, partition: str) -> Outcome:
 
 
 def _require_not_held(inventory: Inventory, targets: Sequence[Target]) -> None:
-    """Neither by a person nor by a plugin, which may know of a duty to keep."""
+    """Neither by a person, here or in the host, nor by a plugin, which may know of a duty to keep."""
     for target in targets:
+        pinned = inventory.pins.get(target.session_id)
+        if pinned is not None:
+            raise UsageError(
+                f"session {target.session_id}",
+                pinned,
+                consequence="nothing was removed",
+                cure="'hermes sessions unpin' lets go of it.",
+            )
         reason = inventory.holds.get(target.session_id)
         if reason is not None:
             raise UsageError(

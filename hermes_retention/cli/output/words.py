@@ -19,6 +19,7 @@ class RuleWords(NamedTuple):
 
 RULES = {
     Rule.HELD: RuleWords("held by a person or a plugin"),
+    Rule.PINNED: RuleWords("pinned in the host by a person"),
     Rule.BUSY: RuleWords("the host is at work on it"),
     Rule.TIME_UNKNOWN: RuleWords("nobody knows when it was active"),
     Rule.MIN_AGE: RuleWords("active within MIN_AGE"),

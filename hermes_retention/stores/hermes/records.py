@@ -28,6 +28,12 @@ _PLAIN = frozenset(
     itertools.product([str], [float], [float, _NEITHER], [str, _NEITHER], [float, _NEITHER], [str, _NEITHER])
 )
 """Types of source, started_at, ended_at, end_reason, newest message and parent, as the host writes them."""
+_MARKS = {
+    "archived": "archived in the host, which takes it out of sight and keeps nothing: it ages as any other",
+    "auto_archived": "archived by the host itself, which keeps nothing: it ages as any other",
+    "hidden": "hidden by the host for its own purposes, which keeps nothing: it ages as any other",
+}
+"""How a host takes sessions out of its lists, and what that means here."""
 _FACTS: tuple[tuple[str, type, bool], ...] = (
     ("source", str, True),
     ("started_at", float, True),
@@ -47,12 +53,16 @@ class Rows(msgspec.Struct, gc=False):
     keys: dict[str, str] = {}
     """The route key that a record names (host 0.18 and newer)."""
     users: dict[str, str] = {}
+    pins: dict[str, str] = {}
+    """In words that a person pinned it (host 0.20 and newer), or that nobody can tell."""
+    marks: dict[str, str] = {}
+    """In words why the host hides it."""
     warnings: list[str] = []
 
 
 def columns_of(database: sqlite3.Connection, table: str) -> set[str]:
-    """The names of a table's columns; empty when there is no such table."""
-    return {name for (name,) in database.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    """The names of a table's columns, generated ones too; empty when there is no such table."""
+    return {name for (name,) in database.execute("SELECT name FROM pragma_table_xinfo(?)", (table,))}
 
 
 def read_sessions(database: sqlite3.Connection, where: str, *, now: float) -> Rows:
@@ -115,6 +125,8 @@ def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str]
             key,
             user,
             count,
+            pinned,
+            mark,
         ) = row
         if type(session_id) is not str:
             nameless += 1
@@ -126,6 +138,8 @@ def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str]
             work = work or busy.get(key)
         if type(user) is str and user:
             users[session_id] = intern(user)
+        if pinned != 0 or mark is not None:  # rare; what is no number differs from 0
+            _note_marks(rows, session_id, pinned, mark)
         if handoff is not None and handoff in _HANDING_OFF:
             work = work or f"hand-off {handoff}"
         if (type(source), type(started), type(ended), type(reason), type(newest), type(parent)) not in _PLAIN:
@@ -136,12 +150,24 @@ def _take(cursor: Iterable[tuple[Any, ...]], rows: Rows, busy: Mapping[str, str]
             source, started, ended, reason, newest, parent = facts
         if reason is not None:
             reason = intern(reason)
-        if type(count) is not int:
-            count = 0  # only estimates need it
+        messages = count if type(count) is int else 0  # only estimates need it
         records[session_id] = Record(
-            intern(source), started, ended, reason, newest, parent, lineage, work, count
+            intern(source), started, ended, reason, newest, parent, lineage, work, messages
         )
     rows.warnings.extend(_complaints(nameless, doubts, where))
+
+
+def _note_marks(rows: Rows, session_id: str, pinned: object, mark: str | None) -> None:
+    """A pin that is no plain 0 keeps, whatever it is: a person may have meant it. Others are only told."""
+    if pinned != 0:
+        what = "missing" if pinned is None else type(pinned).__name__
+        rows.pins[session_id] = (
+            "a person pinned it in the host"
+            if type(pinned) is int
+            else f"nobody can tell whether a person pinned it in the host: pinned is {what}"
+        )
+    if mark is not None:
+        rows.marks[session_id] = _MARKS[mark]
 
 
 def _mended(facts: _Facts) -> tuple[_Facts, str | None]:
@@ -260,8 +286,18 @@ def _query(columns: set[str], newest: tuple[str, str]) -> str:
         parent_reason,
         marks,
         *map(column, ("handoff_state", "session_key", "user_id", "message_count")),
+        "s.pinned" if "pinned" in columns else "0",
+        _mark(columns),
     )
     return f"SELECT {', '.join(selected)} FROM sessions s {join}"  # noqa: S608 - constant names
+
+
+def _mark(columns: set[str]) -> str:
+    """Which of ``_MARKS`` a session has, as SQL. A person's word goes before what the host did by itself."""
+    automatic = "WHEN s.archived AND s.auto_archived THEN 'auto_archived' " * ("auto_archived" in columns)
+    archived = f"{automatic}WHEN s.archived THEN 'archived' " * ("archived" in columns)
+    hidden = "WHEN s.hidden THEN 'hidden' " * ("hidden" in columns)
+    return f"CASE {archived}{hidden}END" if archived or hidden else "NULL"
 
 
 def newest_message(database: sqlite3.Connection, where: str) -> tuple[str, str]:

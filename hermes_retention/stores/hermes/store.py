@@ -113,6 +113,8 @@ class HermesStore(Store):
             other_bytes=listing.other_bytes,
             warnings=tuple(warnings),
             database_bytes=0 if (space := self.database_space()) is None else space.used_bytes,
+            pins=rows.pins,
+            marks=rows.marks,
         )
 
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:

@@ -8,11 +8,14 @@ from inventories import (
     HOUR,
     KEY,
     MINUTE,
+    NOW,
     Facts,
+    archived,
     assert_kept_live,
     chat,
     cron,
     hook,
+    inventory,
     liveness_of,
     plan_for,
     policy,
@@ -22,7 +25,9 @@ from inventories import (
 from verdicts import Verdict
 
 from hermes_retention.model.plan import Liveness, Rule
-from hermes_retention.model.session import SessionClass
+from hermes_retention.model.session import Lineage, SessionClass
+from hermes_retention.policy.decide import decide
+from hermes_retention.policy.lifecycle import OnReset, Policy
 
 ENDED_LONG_AGO: Facts = {"idle": 300 * DAY, "ended": "new_session"}
 ONE_SHOT = (SessionClass.HOOK, SessionClass.CRON)
@@ -47,6 +52,46 @@ def test_hold_of_another_session_does_not_count() -> None:
 def test_reason_of_a_hold_is_shown_on_one_line() -> None:
     step = step_for(chat("a"), holds={"a": "court\norder\x1b[31m"})
     assert step.reason == "held: court\\norder\\x1b[31m"
+
+
+# pinned in the host
+
+PINS = {"a": "a person pinned it in the host"}
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        policy(classes={"files_after": 0, "messages_after": 0, "record_after": 0, "idle_after": 0}),
+        policy(classes={"persist": False}, on_reset=OnReset.DELETE),
+        policy(classes={"files_after": DAY}, max_disk=1, keep_free=10**12, dumps_after=DAY),
+    ],
+    ids=["every tier", "removed for good", "budget and dumps"],
+)
+def test_pinned_session_is_kept_whatever_the_settings_say(by: Policy) -> None:
+    facts = inventory(chat("a", dumps=[90 * DAY], **ENDED_LONG_AGO), pins=PINS, stored=10**12, free=1)
+    (step,) = decide(facts, by, now=NOW).steps
+    assert (step.verdict, step.liveness, step.rule) == (Verdict.KEEP, Liveness.LIVE, Rule.PINNED)
+    assert step.reason == PINS["a"]
+
+
+def test_pin_counts_for_all_that_compression_made_of_a_conversation() -> None:
+    line = [
+        chat("a", **ENDED_LONG_AGO | {"ended": "compression"}),
+        chat("b", parent="a", lineage=Lineage.COMPRESSION, **ENDED_LONG_AGO | {"ended": "compression"}),
+        chat("c", parent="b", lineage=Lineage.COMPRESSION, **ENDED_LONG_AGO),
+    ]
+    for pinned in "abc":
+        steps = decide(inventory(*line, pins={pinned: "pinned"}), policy(), now=NOW).steps
+        rules = {step.session_id: step.rule for step in steps}
+        assert rules == dict.fromkeys("abc", Rule.LINEAGE) | {pinned: Rule.PINNED}
+
+
+def test_archived_copy_of_a_pinned_session_does_not_expire() -> None:
+    by = policy(classes={"archive_after": DAY})
+    one, copies = chat("a", **ENDED_LONG_AGO), [archived("a", age=90 * DAY)]
+    steps = decide(inventory(one, copies=copies, pins=PINS), by, now=NOW).steps
+    assert [step.verdict for step in steps] == [Verdict.KEEP]
 
 
 # busy

@@ -168,7 +168,7 @@ def test_every_verdict_is_explained() -> None:
 def test_names_of_rules_are_stable() -> None:
     """The ledger and people's scripts hold them: a new rule is welcome here, a changed name is not."""
     assert " ".join(Rule) == (
-        "held busy time_unknown min_age routed running lineage clock restored keep_last keep_failed never "
-        "files_after on_reset persist dumps_after leftovers_after tool_output_after messages_after "
+        "held pinned busy time_unknown min_age routed running lineage clock restored keep_last keep_failed "
+        "never files_after on_reset persist dumps_after leftovers_after tool_output_after messages_after "
         "record_after archive_after max_sessions max_disk keep_free discarded forgotten nothing_left"
     )

@@ -412,7 +412,16 @@ def test_no_time_and_no_inventory_makes_it_fail(inventory: Inventory, policy: Po
     assert decide(inventory, policy, now=now).fingerprint()
 
 
-GUARDS = {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
+GUARDS = {
+    Rule.HELD,
+    Rule.PINNED,
+    Rule.BUSY,
+    Rule.TIME_UNKNOWN,
+    Rule.MIN_AGE,
+    Rule.ROUTED,
+    Rule.RUNNING,
+    Rule.LINEAGE,
+}
 KEEPS_ALL = {Rule.KEEP_LAST, Rule.KEEP_FAILED}
 
 

@@ -10,7 +10,16 @@ from hermes_retention.model.session import ClockMemory, Inventory, Lineage, Sess
 from hermes_retention.policy.explain import reasons_for
 from hermes_retention.policy.lifecycle import Policy
 
-GUARDS = {Rule.HELD, Rule.BUSY, Rule.TIME_UNKNOWN, Rule.MIN_AGE, Rule.ROUTED, Rule.RUNNING, Rule.LINEAGE}
+GUARDS = {
+    Rule.HELD,
+    Rule.PINNED,
+    Rule.BUSY,
+    Rule.TIME_UNKNOWN,
+    Rule.MIN_AGE,
+    Rule.ROUTED,
+    Rule.RUNNING,
+    Rule.LINEAGE,
+}
 
 
 def answers(facts: Inventory, rules: Policy, session_id: str) -> dict[Rule, tuple[bool, str]]:
@@ -29,6 +38,13 @@ def test_every_guard_answers_although_the_first_would_do() -> None:
         Rule.ROUTED,
     ]
     assert found[Rule.HELD][1] == "held: audit"
+
+
+def test_mark_of_the_host_is_told_where_it_keeps_nothing() -> None:
+    facts = inventory(chat("a", ended="expired"), marks={"a": "archived there, and ages as any other"})
+    fact = "not pinned; archived there, and ages as any other"
+    assert answers(facts, policy(), "a")[Rule.PINNED] == (False, fact)
+    assert answers(inventory(chat("a")), policy(), "a")[Rule.PINNED] == (False, "not pinned")
 
 
 def test_rank_in_the_series_is_told_for_all() -> None:

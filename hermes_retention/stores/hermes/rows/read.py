@@ -85,6 +85,8 @@ class HermesRowReader:
                 found[session.id] = "its record or its messages changed since it was looked at"
             elif keys - {route.key for route in session.routes}:
                 found[session.id] = "messages go to it again"
+            elif session.id in rows.pins:  # nobody plans to take what is pinned: that is new
+                found[session.id] = rows.pins[session.id]
         return found
 
     def messages(self, session: Session) -> Reading:
