@@ -51,6 +51,18 @@ def occupants(paths: Iterable[Path]) -> list[Occupant]:
     return [Occupant(pid, _name(pid)) for pid in sorted(found)]
 
 
+def is_alive(pid: int, *, began_before: float | None = None) -> bool:
+    """Whether there is such a process, and, where it matters, began before that Unix time: numbers return."""
+    import psutil
+
+    try:
+        return psutil.pid_exists(pid) and (
+            began_before is None or psutil.Process(pid).create_time() < began_before
+        )
+    except (psutil.Error, OverflowError):
+        return False
+
+
 def running_gateway(home: Path) -> Occupant | None:
     """The gateway of ``home``, by the two files with which the host itself tells. Not this process."""
     record = _pid_record(home / GATEWAY_LOCK) or _pid_record(home / GATEWAY_PID)

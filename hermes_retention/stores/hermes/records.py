@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,11 +19,18 @@ from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Lineage, Record
 from hermes_retention.model.text import printable
 from hermes_retention.stores.files import decode
+from hermes_retention.stores.hermes.processes import is_alive
 
 _Facts: TypeAlias = tuple[Any, ...]
 
 _IDS_PER_QUERY = 500
 _HANDING_OFF = frozenset({"pending", "running"})
+_TURN = "a turn is under way"
+_LEASE_GRACE_SECONDS = 86400.0
+_SILENT_SECONDS = 12 * 3600.0
+"""Backends are heard of every minute; the host takes one for dead after twice six hours."""
+_IN_WINDOWS = "'tui', 'desktop', 'unknown'"
+_OWN_SPACE = "/proc/self/ns/pid"
 _NEITHER = type(None)
 _PLAIN = frozenset(
     itertools.product([str], [float], [float, _NEITHER], [str, _NEITHER], [float, _NEITHER], [str, _NEITHER])
@@ -73,7 +81,7 @@ def read_sessions(database: sqlite3.Connection, where: str, *, now: float) -> Ro
     """
     columns = columns_of(database, "sessions")
     rows = Rows(has_table=bool(columns))
-    busy = _locked(database, now=now) | _delegating(database, ("parent_session_id",))
+    busy = _busy(database, where, now=now)
     if columns:
         if "id" not in columns:
             raise _unknown_form(where, "sessions has no column id")
@@ -91,7 +99,7 @@ def read_some_sessions(
     """What ``read_sessions`` says of these sessions, once more; those without a row are missing."""
     columns = columns_of(database, "sessions")
     rows = Rows(has_table=bool(columns))
-    busy = _origins(database) | _locked(database, now=now) | _delegating(database, ("parent_session_id",))
+    busy = _origins(database) | _busy(database, where, now=now)
     query = _query(columns, newest_message(database, where))
     for start in range(0, len(session_ids), _IDS_PER_QUERY):
         some = session_ids[start : start + _IDS_PER_QUERY]
@@ -215,6 +223,100 @@ def lineage_of(parent_reason: object, marks: object) -> Lineage:
     return Lineage.BRANCH if parent_reason == "branched" else Lineage.NONE
 
 
+def _busy(database: sqlite3.Connection, where: str, *, now: float) -> dict[str, str]:
+    """Session id → why the host is at work on it, as far as ids say so."""
+    return (
+        _attended(database, where, now=now)
+        | _delegating(database, ("parent_session_id",))
+        | _locked(database, now=now)
+        | _answered(database, where, now=now)
+    )
+
+
+def _answered(database: sqlite3.Connection, where: str, *, now: float) -> dict[str, str]:
+    """Conversations in which a turn is under way (host 0.20 and newer), with all that they continued as.
+
+    A lease holds until it expires. Where its process lives, it may still be renewed after that, as when a
+    machine slept; the host gives it up after a day.
+    """
+    return {
+        session_id: _TURN
+        for root, holder, expires in _leases(database, where)
+        if not isinstance(expires, float | int)
+        or expires >= now
+        or (expires >= now - _LEASE_GRACE_SECONDS and _lives(holder))
+        for session_id in _continued(database, root)
+    }
+
+
+def _leases(database: sqlite3.Connection, where: str) -> list[tuple[str, object, object]]:
+    """Root of a conversation, holder and end of each. Raises ``StoreUnreadable`` for a table unlike that."""
+    columns = columns_of(database, "session_turn_leases")
+    if not columns:
+        return []
+    if not {"conversation_id", "expires_at"} <= columns:
+        raise _unknown_form(where, "session_turn_leases has no conversation_id and expires_at")
+    holder = "holder" if "holder" in columns else "NULL"
+    query = f"SELECT conversation_id, {holder}, expires_at FROM session_turn_leases"  # noqa: S608 - constant names
+    return [row for row in database.execute(query) if isinstance(row[0], str)]
+
+
+def _lives(holder: object) -> bool:
+    """Whether the process in ``pid=<number>:pidns=<namespace>:…`` certainly lives on this machine."""
+    facts = dict(part.partition("=")[::2] for part in holder.split(":")) if isinstance(holder, str) else {}
+    pid, space = facts.get("pid", ""), facts.get("pidns")
+    if not (pid.isascii() and pid.isdigit()):
+        return False
+    try:
+        return (space is None or int(space) == os.stat(_OWN_SPACE).st_ino) and is_alive(int(pid))
+    except (OSError, ValueError):
+        return False
+
+
+def _continued(database: sqlite3.Connection, root: str) -> list[str]:
+    """``root``, and all under which compression has gone on with it."""
+    if not {"id", "parent_session_id", "end_reason"} <= columns_of(database, "sessions"):
+        return [root]
+    line = (
+        "WITH RECURSIVE line(id) AS (SELECT ? UNION SELECT s.id FROM line "
+        "JOIN sessions p ON p.id = line.id AND p.end_reason = 'compression' "
+        "JOIN sessions s ON s.parent_session_id = p.id) SELECT id FROM line"
+    )
+    given = root.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return [root, *(one for (one,) in database.execute(line, (given,)) if isinstance(one, str))]
+
+
+def _attended(database: sqlite3.Connection, where: str, *, now: float) -> dict[str, str]:
+    """What nobody ended of those sessions that a window shows, while a backend for windows runs (host 0.22).
+
+    Nothing says which of them it shows. Raises ``StoreUnreadable`` for a table without times.
+    """
+    columns = columns_of(database, "gateway_heartbeats")
+    if not columns:
+        return {}
+    if "last_heartbeat" not in columns:
+        raise _unknown_form(where, "gateway_heartbeats has no last_heartbeat")
+    names = [name if name in columns else "NULL" for name in ("last_heartbeat", "pid", "started_at", "host")]
+    beats = database.execute(f"SELECT {', '.join(names)} FROM gateway_heartbeats").fetchall()  # noqa: S608 - see above
+    if not any(_beats(*beat, now=now) for beat in beats):
+        return {}
+    if not {"id", "source", "ended_at"} <= columns_of(database, "sessions"):
+        return {}
+    query = f"SELECT id FROM sessions WHERE ended_at IS NULL AND source IN ({_IN_WINDOWS})"  # noqa: S608 - constant
+    return {
+        one: "a running backend may show it" for (one,) in database.execute(query) if isinstance(one, str)
+    }
+
+
+def _beats(last: object, pid: object, began: object, host: object, *, now: float) -> bool:
+    """Whether the backend of this row lives: it was heard of lately, or its very process is still there."""
+    if not isinstance(last, float | int) or last >= now - _SILENT_SECONDS:
+        return True
+    if host != os.uname().nodename or not isinstance(pid, int) or not isinstance(began, float | int):
+        return False
+    return is_alive(pid, began_before=began + 60)
+
+
 def _locked(database: sqlite3.Connection, *, now: float) -> dict[str, str]:
     """Sessions under a compression lock that has not expired; one without a readable end counts as held."""
     if not {"session_id", "expires_at"} <= columns_of(database, "compression_locks"):
@@ -227,7 +329,11 @@ def _locked(database: sqlite3.Connection, *, now: float) -> dict[str, str]:
 
 
 def claims(database: sqlite3.Connection) -> Iterator[tuple[str, str, object]]:
-    """Compression locks, also expired ones, and delegations: session id, in words, and which one it is."""
+    """Compression locks and turn leases, also expired ones, and delegations: session id, in words, and which
+    one it is. Raises ``StoreUnreadable`` as ``read_sessions`` does.
+    """
+    for root, _, expires in _leases(database, "state.db"):
+        yield from ((session_id, _TURN, expires) for session_id in _continued(database, root))
     if {"session_id", "expires_at"} <= columns_of(database, "compression_locks"):
         for session_id, expires in database.execute("SELECT session_id, expires_at FROM compression_locks"):
             yield session_id, "compression lock", expires

@@ -235,7 +235,8 @@ class UseWatch:
         self._database, self._routes, self._files = database, routes, files
         self._has_routes = bool(columns_of(database, "gateway_routing"))
         self._version, self._marks = self._current_version(), self._current_marks()
-        self._known = frozenset(self._uses())
+        self._routed, self._claimed = frozenset(self._route_uses()), frozenset(self._claim_uses())
+        self._known = self._routed | self._claimed
         self._new: dict[str, str] = {}
 
     def look(self) -> None:
@@ -249,19 +250,25 @@ class UseWatch:
         if version == self._version:
             return
         self._version = version
-        marks = self._current_marks()
-        if marks != self._marks:
-            self._new = {session_id: why for session_id, why, _ in {*self._uses()} - self._known}
-            self._marks = marks
+        marks, claimed = self._current_marks(), frozenset(self._claim_uses())
+        if marks == self._marks and claimed == self._claimed:
+            return
+        if marks != self._marks:  # hosts since 0.20 claim a session for each turn: routes are another matter
+            self._routed, self._marks = frozenset(self._route_uses()), marks
+        self._claimed = claimed
+        uses = (self._routed | claimed) - self._known
+        self._new = {session_id: why for session_id, why, _ in uses}
 
     def why_live(self, session_id: str) -> str:
         """What had begun to use the session at the last look; empty when nothing had."""
         return self._new.get(session_id, "")
 
-    def _uses(self) -> Iterator[_Use]:
+    def _route_uses(self) -> Iterator[_Use]:
         for session_id, keys in self._routes().items():
             for key in keys:
                 yield session_id, "messages go to it again", key
+
+    def _claim_uses(self) -> Iterator[_Use]:
         for session_id, what, which in claims(self._database):
             yield session_id, f"the host is at work on it: {what}", which
 
@@ -271,9 +278,9 @@ class UseWatch:
         return (version, *map(_file_state, self._files))
 
     def _current_marks(self) -> _State:
-        """Differs once a route, a lock or a delegation is another."""
+        """Differs once a route is another."""
         routes = tuple(self._database.execute("SELECT * FROM gateway_routing")) if self._has_routes else ()
-        return (*map(_file_state, self._files), hash(routes), *claims(self._database))
+        return (*map(_file_state, self._files), hash(routes))
 
 
 class Unwatched(UseWatch):
