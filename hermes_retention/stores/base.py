@@ -38,6 +38,8 @@ class Scan(msgspec.Struct, frozen=True):
     """Session id → in words that a person wants it kept, where the host lets people say so."""
     marks: dict[str, str] = {}
     """Session id → in words why the host hides it, which keeps nothing."""
+    strange_sources: dict[str, int] = {}
+    """What nobody knows of where sessions came from → how many; they are of the class ``other``."""
 
 
 class SessionMetadata(msgspec.Struct, frozen=True):

@@ -67,6 +67,18 @@ def test_home_without_sessions_of_a_known_host(tmp_path: Path) -> None:
     assert run(tmp_path, "doctor").code == 4
 
 
+def test_sources_that_nobody_knows_are_told_once(home: HomeBuilder) -> None:
+    for number, source in enumerate(["odd", "odd", "new\nline", *"abcde"]):
+        home.session(f"s{number}", source=source, age=DAY)
+    told = [one for one in run(home, "doctor", "--json").json["findings"] if one["check"] == "sources"]
+    assert [(one["level"], one["what"]) for one in told] == [
+        (
+            "note",
+            "sessions of sources that are not known here: odd (2), a (1), b (1), c (1), d (1) and 2 more",
+        )
+    ]
+
+
 def test_archive_that_others_may_read(home: HomeBuilder) -> None:
     os.chmod(home.path / "retention" / "archive" / "2026-10.db", 0o644)
     assert findings(home)["rights"][0] == "warning"

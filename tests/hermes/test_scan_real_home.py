@@ -244,7 +244,7 @@ def test_every_platform_of_the_host_has_a_class(host: Host) -> None:
         "api_server": SessionClass.API,
         "webhook": SessionClass.HOOK,
         "msgraph_webhook": SessionClass.HOOK,
-    }
+    } | ({"a2a": SessionClass.API} if "a2a" in platforms else {})
 
 
 def test_scan_while_the_host_writes(host: Host) -> None:

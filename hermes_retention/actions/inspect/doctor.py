@@ -27,6 +27,7 @@ _DAY = 86400
 _LITTLE_FREE_BYTES = 500_000_000
 _SILENT_DAYS = 3
 """After so many days without a sweep somebody should ask why."""
+_SOURCES_TOLD = 5
 _SHARED_BITS = stat.S_IRWXG | stat.S_IRWXO
 
 Examine = Callable[[Home], Iterator[Finding]]
@@ -153,6 +154,8 @@ def _store(home: Home, *, now: float) -> Iterator[Finding]:
     yield Finding("store", Level.GOOD, f"{len(scan.sessions):,} sessions can be read")
     for warning in scan.warnings:
         yield Finding("store", Level.WARNING, warning)
+    if scan.strange_sources:
+        yield _strange(scan.strange_sources)
     space = home.store.database_space()
     if space is not None and space.free_share >= 0.5:  # noqa: PLR2004 - half of it
         what = (
@@ -160,6 +163,19 @@ def _store(home: Home, *, now: float) -> Iterator[Finding]:
         )
         cure = "Stop the gateway and run 'hermes-retention compact'."
         yield Finding("database", Level.NOTE, what, cure)
+
+
+def _strange(sources: Mapping[str, int]) -> Finding:
+    """The sources that nobody knows, those with most sessions first."""
+    told = sorted(sources.items(), key=lambda source: (-source[1], source[0]))
+    names = ", ".join(f"{printable(name)} ({count:,})" for name, count in told[:_SOURCES_TOLD])
+    more = f" and {len(told) - _SOURCES_TOLD:,} more" if len(told) > _SOURCES_TOLD else ""
+    return Finding(
+        "sources",
+        Level.NOTE,
+        f"sessions of sources that are not known here: {names}{more}",
+        "They are of the class 'other': its settings (HERMES_RETENTION_OTHER__...) decide about them.",
+    )
 
 
 def _lock(home: Home) -> Iterator[Finding]:

@@ -245,17 +245,24 @@ _SOURCES = {
     "cli": SessionClass.CLI,
     "tui": SessionClass.CLI,
     "acp": SessionClass.CLI,
+    "desktop": SessionClass.CLI,
+    "oneshot": SessionClass.CLI,
+    "webui": SessionClass.CLI,
     "cron": SessionClass.CRON,
     "api_server": SessionClass.API,
+    "a2a": SessionClass.API,
     "webhook": SessionClass.HOOK,
     "msgraph_webhook": SessionClass.HOOK,
     "subagent": SessionClass.SUBAGENT,
+    **dict.fromkeys(("batch", "curator", "kanban", "tool"), SessionClass.OTHER),
 }
+_SOURCELESS = frozenset({"", "recovered", "unknown"})
+"""What stands there when the host itself does not know where a session came from."""
 _BUILT_IN = """
     local telegram discord whatsapp whatsapp_cloud slack signal mattermost matrix homeassistant email sms
     dingtalk feishu wecom wecom_callback weixin bluebubbles qqbot yuanbao relay
 """
-_PLUGINS = "google_chat irc line ntfy photon raft simplex teams"
+_PLUGINS = "buzz google_chat irc line ntfy photon raft simplex teams"
 """Platforms that come with the host as plugins."""
 
 
@@ -280,9 +287,13 @@ class Classifier:
         known = self._by_source.get(record.source)
         if known is not None:
             return known
-        if not record.source:
+        if record.source in _SOURCELESS:
             return self.of_orphan(session_id)
         return SessionClass.OTHER if key is None or platform_of(key) is None else SessionClass.CHAT
+
+    def knows(self, source: str) -> bool:
+        """Whether a host writes it, or a gateway that serves this home."""
+        return source in self._by_source or source in _SOURCELESS
 
     def of_routed(self, session_id: str, routes: tuple[Route, ...]) -> SessionClass:
         """The class of a session that only routes know."""

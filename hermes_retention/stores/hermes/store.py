@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -107,14 +108,17 @@ class HermesStore(Store):
         if owned.by_session and not rows.has_table:
             why = "does not exist" if read is None else "has no table of sessions"
             warnings.insert(0, self._without_rows(why))
+        assembly = _Assembly(rows, routing, owned.by_session, failures)
+        sessions = tuple(map(assembly.session, ids))
         return Scan(
-            sessions=tuple(map(_Assembly(rows, routing, owned.by_session, failures).session, ids)),
+            sessions=sessions,
             unknown=tuple(sorted((*listing.unknown, *owned.unknown), key=lambda unknown: unknown.name)),
             other_bytes=listing.other_bytes,
             warnings=tuple(warnings),
             database_bytes=0 if (space := self.database_space()) is None else space.used_bytes,
             pins=rows.pins,
             marks=rows.marks,
+            strange_sources=assembly.strange_sources(sessions),
         )
 
     def metadata(self, session_ids: Sequence[str]) -> dict[str, SessionMetadata]:
@@ -309,6 +313,13 @@ class _Assembly:
             group = self._series(session_id, kind, key, routes)
         artifacts = files.take(self._artifacts, session_id)
         return Session(session_id, kind, artifacts, record, routes, successor, group, failed)
+
+    def strange_sources(self, sessions: Iterable[Session]) -> dict[str, int]:
+        """The sources that no class is known for, with how many of these sessions have each."""
+        others = (
+            one.record.source for one in sessions if one.session_class is SessionClass.OTHER and one.record
+        )
+        return dict(Counter(source for source in others if not self._classifier.knows(source)))
 
     def _run(self, session_id: str, record: Record | None) -> tuple[str | None, bool]:
         """The job that a session ran for, if any, and whether that run failed."""

@@ -14,15 +14,15 @@ BUILT_IN = (
     "local telegram discord whatsapp whatsapp_cloud slack signal mattermost matrix homeassistant email sms"
     " dingtalk feishu wecom wecom_callback weixin bluebubbles qqbot yuanbao relay"
 )
-PLUGINS = "ntfy irc google_chat line photon raft simplex teams"
+PLUGINS = "buzz ntfy irc google_chat line photon raft simplex teams"
 EXPECTED = {
     **dict.fromkeys(f"{BUILT_IN} {PLUGINS}".split(), SessionClass.CHAT),
-    **dict.fromkeys(("cli", "tui", "acp"), SessionClass.CLI),
+    **dict.fromkeys(("cli", "tui", "acp", "desktop", "oneshot", "webui"), SessionClass.CLI),
     **dict.fromkeys(("webhook", "msgraph_webhook"), SessionClass.HOOK),
     "cron": SessionClass.CRON,
-    "api_server": SessionClass.API,
+    **dict.fromkeys(("api_server", "a2a"), SessionClass.API),
     "subagent": SessionClass.SUBAGENT,
-    "curator": SessionClass.OTHER,
+    **dict.fromkeys(("batch", "curator", "kanban", "tool"), SessionClass.OTHER),
     "Telegram": SessionClass.OTHER,
 }
 
@@ -56,9 +56,24 @@ def test_source_with_a_gateways_key_is_a_chat() -> None:
     assert class_of("elsewhere", key="mine") is SessionClass.OTHER
 
 
-def test_record_without_source_is_judged_by_its_id() -> None:
-    assert class_of("", session_id="20261101_090000_0a1b2c3d") is SessionClass.CHAT
-    assert class_of("", session_id="x") is SessionClass.OTHER
+@pytest.mark.parametrize("source", ["", "recovered", "unknown"])
+def test_record_without_source_is_judged_by_its_id(source: str) -> None:
+    assert class_of(source, session_id="20261101_090000_0a1b2c3d") is SessionClass.CHAT
+    assert class_of(source, session_id="20261101_090000_0a1b2c") is SessionClass.CLI
+    assert class_of(source, session_id="x") is SessionClass.OTHER
+
+
+def test_agents_that_write_to_a_gateway_are_no_chat() -> None:
+    assert class_of("a2a", key="agent:main:a2a:dm:1") is SessionClass.API
+
+
+def test_sources_that_nobody_knows_are_counted(tmp_path: Path) -> None:
+    home = HomeBuilder(tmp_path)
+    for number, source in enumerate(["odd", "odd", "mine", "kanban", "recovered", "cli", "telegram"]):
+        home.session(f"s{number}", source=source)
+    home.session("key", source="platform", key="agent:main:platform:dm:1").file("session_orphan.json")
+    home.session("helper", source="odd", model_config='{"_delegate_from": "x"}')
+    assert home.store().scan(now=NOW).strange_sources == {"odd": 2, "mine": 1}
 
 
 @pytest.mark.parametrize(
