@@ -23,7 +23,7 @@ import msgspec
 from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
 from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
 from hermes_retention.archive.partition import Partition
-from hermes_retention.disk import directories, moving
+from hermes_retention.disk import directories, writing
 from hermes_retention.model.errors import FrameCorrupt, RetentionError, VaultDamaged
 from hermes_retention.model.session import ArchivedSession, Artifact, SessionClass
 
@@ -199,7 +199,7 @@ class Vault:
         with Partition.open(path) as opened:
             if not {entry.id for entry in opened.sessions()} <= wanted:
                 return False
-        moving.remove_own_file(path)
+        writing.remove_own_file(path)
         return True
 
     def remove_sessions(self, session_ids: Iterable[str], *, partition: str | None = None) -> None:
@@ -265,7 +265,7 @@ def _remove_from(path: Path, session_ids: Sequence[str]) -> None:
         partition.shrink()
         empty = next(partition.sessions(), None) is None
     if empty:
-        moving.remove_own_file(path)
+        writing.remove_own_file(path)
 
 
 def _verify_partition(partition: Partition) -> list[Damage]:

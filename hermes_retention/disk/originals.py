@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable
 
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import READ_BYTES, Directory, closing, write_all
-from hermes_retention.disk.moving import move_without_overwriting, temporary_name
+from hermes_retention.disk.writing import move_without_overwriting, temporary_name
 from hermes_retention.model.errors import (
     ArtifactChanged,
     ArtifactUnreadable,

@@ -27,7 +27,7 @@ from hermes_retention.actions import upkeep
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.actions.upkeep.compact import CompactReport, compact, preview
 from hermes_retention.disk import effects
-from hermes_retention.disk.moving import take_place
+from hermes_retention.disk.writing import take_place
 from hermes_retention.model.errors import (
     CompactionRefused,
     DatabaseInUse,

@@ -20,7 +20,7 @@ from sites import site_of
 from hermes_retention.actions.upkeep.compact import compact
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
-from hermes_retention.disk.moving import remove_own_entry
+from hermes_retention.disk.writing import remove_own_entry
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
 from hermes_retention.stores.hermes import compactor
 

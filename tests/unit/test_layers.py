@@ -367,7 +367,7 @@ def test_list_of_the_design_is_read_in_order_and_to_its_end() -> None:
 
 def test_whole_house_is_read() -> None:
     names = {module.name for _, module in house()}
-    assert {"", "model.errors", "policy.decide", "stores.hermes.state_db", "disk.moving"} <= names
+    assert {"", "model.errors", "policy.decide", "stores.hermes.state_db", "disk.writing"} <= names
 
 
 # Sources that break a rule, and their harmless look-alikes
@@ -429,8 +429,8 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("home.ledger", "from pathlib import Path\nPath.unlink(path)"),
     ),
     effects_go_through_the_port: (
-        ("disk.moving", "import os\nos.unlink(name, dir_fd=3)"),
-        ("disk.moving", "from os import fsync\nfsync(3)"),
+        ("disk.writing", "import os\nos.unlink(name, dir_fd=3)"),
+        ("disk.writing", "from os import fsync\nfsync(3)"),
         ("home.ledger", "import sqlite3\nsqlite3.connect(path)"),
         ("home.holds", "path.write_bytes(content)"),
         ("home.workspace", "later(path.mkdir)"),
@@ -469,7 +469,7 @@ GOOD: tuple[tuple[str, str], ...] = (
     ("policy.decide", "session.open + report.print"),
     (
         "actions.sweep.execute",
-        "from hermes_retention.disk import moving\nmoving.unlink(directory, name)\nlater(moving.unlink)",
+        "from hermes_retention.disk import writing\nwriting.unlink(directory, name)\nlater(writing.unlink)",
     ),
     ("actions.sweep.execute", "directory.unlink(name)\ndirectory.rename(old, new)"),
     (
@@ -477,7 +477,7 @@ GOOD: tuple[tuple[str, str], ...] = (
         "text.replace('a', 'b')\ncopy.replace(step, reason='')\nmoment.replace(tzinfo=UTC)",
     ),
     ("actions.sweep.execute", "names.remove(name)"),
-    ("disk.moving", "from hermes_retention.disk import effects\neffects.unlink(name, dir_fd=3)"),
+    ("disk.writing", "from hermes_retention.disk import effects\neffects.unlink(name, dir_fd=3)"),
     ("disk.effects", "import os\nunlink = os.unlink"),
     ("actions.inspect.status", "import sqlite3\ndef rows(db: sqlite3.Connection): ...\nshow('state.db')"),
     (

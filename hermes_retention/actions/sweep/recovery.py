@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hermes_retention.archive.vault import Vault
-from hermes_retention.disk import moving, originals
+from hermes_retention.disk import originals, writing
 from hermes_retention.disk.directories import Directory
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import FIRST_REMOVAL, RebuiltSweep
@@ -46,7 +46,7 @@ def _recover_ledger(home: Home) -> list[str]:
             ledger.check()
             return []
     except LedgerDamaged as error:
-        kept = moving.set_aside(workspace.ledger_path, ("", "-journal"))
+        kept = writing.set_aside(workspace.ledger_path, ("", "-journal"))
         with workspace.ledger() as fresh:
             sweeps = sweeps_in(workspace.vault)
             latest = max((it.started_at for it in sweeps), default=0.0)
@@ -91,7 +91,7 @@ def recover_database(home: Home) -> None:
 def _recover_files(home: Home) -> list[str]:
     for below in (FOLDER,), (FOLDER, "archive"):
         with Directory.open(home.path, *below) as own:
-            moving.sweep_temporaries(own)
+            writing.sweep_temporaries(own)
     return [line for folder in home.store.folders() for line in _recover_folder(home, folder)]
 
 
@@ -101,5 +101,5 @@ def _recover_folder(home: Home, folder: Folder) -> list[str]:
     except FileNotFoundError:
         return []
     with files, Directory.create(home.path, *ASIDE, *folder.aside) as aside:
-        moving.sweep_temporaries(files)
+        writing.sweep_temporaries(files)
         return originals.recover(files, aside)

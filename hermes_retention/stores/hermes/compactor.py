@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.disk.directories import Directory
-from hermes_retention.disk.moving import remove_own_entry
+from hermes_retention.disk.writing import remove_own_entry
 from hermes_retention.model.errors import CompactionFailed, CompactionRefused, RetentionError
 from hermes_retention.model.text import format_size, words
 from hermes_retention.stores.base import CompactObserver, Compactor, CompactStage

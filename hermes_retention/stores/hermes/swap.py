@@ -19,7 +19,7 @@ import msgspec
 
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory
-from hermes_retention.disk.moving import give_second_name, remove_own_entry, take_place
+from hermes_retention.disk.writing import give_second_name, remove_own_entry, take_place
 from hermes_retention.model.errors import CompactionRefused, RetentionError
 from hermes_retention.model.text import words
 from hermes_retention.stores.hermes.compaction import NOTHING, in_use, require_in_place

@@ -24,7 +24,7 @@ import msgspec
 
 from hermes_retention.disk import effects
 from hermes_retention.disk.directories import Directory, write_all
-from hermes_retention.disk.moving import remove_lock, take_stale_lock
+from hermes_retention.disk.writing import remove_lock, take_stale_lock
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.session import Artifact, ArtifactKind, Unknown
 from hermes_retention.model.text import is_text, printable

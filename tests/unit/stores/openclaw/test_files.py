@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hermes_retention.disk.directories import Directory
-from hermes_retention.disk.moving import take_stale_lock
+from hermes_retention.disk.writing import take_stale_lock
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.stores.openclaw.files import Waiting, holder_of, locked
 

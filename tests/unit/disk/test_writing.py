@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from hermes_retention.disk import directories, moving, writing
+from hermes_retention.disk import directories, writing
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import Remover, place_file, read_unchanged, recover
 from hermes_retention.model.errors import (
@@ -227,7 +227,7 @@ def test_half_written_restores_are_swept_and_nothing_else(files: Directory) -> N
     for name in others:
         (files.path / name).write_bytes(b"not ours")
     (files.path / ".hermes-retention-0123456789abcdef.tmp").mkdir()
-    moving.sweep_temporaries(files)
+    writing.sweep_temporaries(files)
     assert set(os.listdir(files.path)) == {
         *others, ".hermes-retention-0123456789abcdef.tmp", "session_a.json"
     }  # fmt: skip
