@@ -29,7 +29,7 @@ from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.actions.upkeep.compact import compact
 from hermes_retention.actions.upkeep.forget import Wanted, forget, pending
 from hermes_retention.actions.upkeep.prune import discard
-from hermes_retention.home.holds import Hold
+from hermes_retention.home.workspace import Hold
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 
 RESTORED = [RECENT, CHATS[0], CHATS[3], CRON]

@@ -2,7 +2,7 @@
 sessions were looked through for tool output.
 
 It is a record, not a source of safety: with a lost ledger every session is still in the store or the vault.
-Holds live in ``holds`` and archived content in the vault. What must not live here: transcript text.
+Holds live in a file of their own and archived content in the vault. What must not live here: transcript text.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from vaults import fill
 
 from hermes_retention.actions.inspect.status import take_status
-from hermes_retention.actions.sweep.spot_check import drill
+from hermes_retention.actions.sweep.recovery import drill
 from hermes_retention.archive.vault import Vault
 from hermes_retention.model.errors import ExitCode
 

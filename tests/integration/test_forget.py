@@ -17,8 +17,8 @@ from sites import clock, policy_of, site_of
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.actions.upkeep.forget import Wanted, forget, pending, preview
 from hermes_retention.archive.vault import Vault
-from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
+from hermes_retention.home.workspace import Hold
 from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError
 from hermes_retention.model.session import SessionClass
 from hermes_retention.policy.lifecycle import Lifecycle

@@ -11,8 +11,8 @@ import pytest
 from full_homes import ALONE, CHATS, EXPIRING, NOW, FullHome
 
 from hermes_retention.actions.restore.restore import undo, undoable_sweeps
-from hermes_retention.home.holds import Hold
 from hermes_retention.home.ledger import FIRST_REMOVAL
+from hermes_retention.home.workspace import Hold
 from hermes_retention.model.errors import ExitCode, LedgerUnusable
 
 

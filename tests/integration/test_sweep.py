@@ -23,9 +23,9 @@ from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.archive.entries import Packed
 from hermes_retention.archive.vault import Packing, pack_large
 from hermes_retention.disk.originals import Remover
-from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome
+from hermes_retention.home.workspace import Hold
 from hermes_retention.model.errors import ExitCode, StoreUnreadable, SweepRunning
 from hermes_retention.model.plan import Plan
 from hermes_retention.model.session import Artifact, Inventory, SessionClass

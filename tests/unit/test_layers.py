@@ -432,7 +432,7 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("disk.writing", "import os\nos.unlink(name, dir_fd=3)"),
         ("disk.writing", "from os import fsync\nfsync(3)"),
         ("home.ledger", "import sqlite3\nsqlite3.connect(path)"),
-        ("home.holds", "path.write_bytes(content)"),
+        ("home.workspace", "path.write_bytes(content)"),
         ("home.workspace", "later(path.mkdir)"),
     ),
     only_state_db_opens_a_host_database: (

@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from hermes_retention.actions.inspect.lookup import Copies, archived_copies, resolve, vault_ids
-from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import StepRow
+from hermes_retention.home.workspace import Hold
 from hermes_retention.model.errors import UsageError, VaultDamaged
 from hermes_retention.model.plan import Rule, Step, Tier
 from hermes_retention.model.session import ArchivedSession, Session, SessionClass

@@ -15,7 +15,7 @@ import msgspec
 from hermes_retention import __version__
 from hermes_retention.actions.inspect.stats import WINDOW_DAYS, Growth, Picture, measure_growth, take_picture
 from hermes_retention.actions.sweep.mode import SweepMode, noted_mode
-from hermes_retention.actions.sweep.spot_check import LAST_DRILL, Drill, noted_drill
+from hermes_retention.actions.sweep.recovery import LAST_DRILL, Drill, noted_drill
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.disk.writing import replace_public_file
 from hermes_retention.home.home import Home

@@ -17,8 +17,7 @@ import msgspec
 
 from hermes_retention.actions.inspect.lookup import Copies, archived_copies
 from hermes_retention.actions.inspect.search.messages import Fields, fields_in, message_of, whole
-from hermes_retention.actions.restore.place_files import open_target
-from hermes_retention.actions.restore.restore_rows import in_order_of_sweeps
+from hermes_retention.actions.restore.place import in_order_of_sweeps, open_target
 from hermes_retention.archive.entries import ArchivedArtifact, describe
 from hermes_retention.archive.vault import VaultReader
 from hermes_retention.disk.directories import Directory

@@ -12,8 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.actions.restore.place_files import Placement, Restored, open_target, place_all
-from hermes_retention.actions.restore.restore_rows import RowsReport, joined_placements, put_rows_back
+from hermes_retention.actions.restore.place import (
+    Placement,
+    Restored,
+    RowsReport,
+    joined_placements,
+    open_target,
+    place_all,
+    put_rows_back,
+)
 from hermes_retention.actions.sweep.recovery import recover
 from hermes_retention.archive.entries import ArchivedArtifact
 from hermes_retention.archive.vault import VaultReader

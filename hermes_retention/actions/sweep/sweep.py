@@ -14,10 +14,17 @@ import msgspec
 
 from hermes_retention.actions.inspect.stats import take_picture
 from hermes_retention.actions.sweep.execute import Effects, NoEffects, StoreEffects, execute
-from hermes_retention.actions.sweep.notes import SweepNotes, looked_through, settle
-from hermes_retention.actions.sweep.recovery import recover
-from hermes_retention.actions.sweep.report import Observer, Silent, SweepReport, TellingPlugins, report_on
-from hermes_retention.actions.sweep.spot_check import LAST_DRILL, drill
+from hermes_retention.actions.sweep.recovery import LAST_DRILL, drill, recover
+from hermes_retention.actions.sweep.report import (
+    Observer,
+    Silent,
+    SweepNotes,
+    SweepReport,
+    TellingPlugins,
+    looked_through,
+    report_on,
+    settle,
+)
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import FIRST_REMOVAL, STORE, Ledger, Outcome
 from hermes_retention.home.workspace import ASIDE

@@ -26,9 +26,9 @@ from hermes_retention.cli.context import Context
 from hermes_retention.cli.demo.home import DAYS, Made, build_home
 from hermes_retention.cli.output.page import Column, Fit, Page, Style, Table, titled
 from hermes_retention.cli.output.words import because
-from hermes_retention.home.holds import Hold
 from hermes_retention.home.home import Home
 from hermes_retention.home.open import open_home
+from hermes_retention.home.workspace import Hold
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
 from hermes_retention.model.session import ROW_KINDS, ArtifactKind, SessionClass, Usage

@@ -7,7 +7,7 @@ import argparse
 from hermes_retention.actions.inspect.lookup import require, vault_ids
 from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Style, Table, titled
-from hermes_retention.home.holds import Hold
+from hermes_retention.home.workspace import Hold
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import minute, storable
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hermes_retention.actions.inspect.lookup import resolve_archived
-from hermes_retention.actions.restore.place_files import Restored
+from hermes_retention.actions.restore.place import Restored
 from hermes_retention.actions.restore.restore import RestoreReport, export_sessions, restore_sessions
 from hermes_retention.cli.context import Context
 from hermes_retention.cli.output.page import Page, Style, show_some

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from hermes_retention.actions.sweep.mode import may_remove
+from hermes_retention.actions.sweep.recovery import Drill
 from hermes_retention.actions.sweep.report import Counts, SweepReport
-from hermes_retention.actions.sweep.spot_check import Drill
 from hermes_retention.actions.sweep.sweep import preview, sweep
 from hermes_retention.cli.context import Context, print_object
 from hermes_retention.cli.output.page import RichPage, Style

@@ -11,7 +11,7 @@ import msgspec
 from hermes_retention.actions.inspect.stats import DueNow, Group, Growth, SessionStage
 from hermes_retention.actions.inspect.status import Status
 from hermes_retention.actions.sweep.mode import moment_words
-from hermes_retention.actions.sweep.spot_check import Drill
+from hermes_retention.actions.sweep.recovery import Drill
 from hermes_retention.actions.upkeep.prune import REMOVAL
 from hermes_retention.archive.vault import VaultSummary
 from hermes_retention.cli.output.page import Column, Page, Style, Table, bar, titled

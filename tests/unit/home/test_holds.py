@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_retention.home.holds import Hold, Holds
+from hermes_retention.home.workspace import Hold, Holds
 from hermes_retention.model.errors import StoreUnreadable
 
 

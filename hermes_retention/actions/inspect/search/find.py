@@ -18,9 +18,8 @@ import msgspec
 
 from hermes_retention.actions.inspect.search.messages import interesting_part, message_of, messages_in, whole
 from hermes_retention.actions.inspect.search.query import FoundSession, Hits, Query
-from hermes_retention.archive.bulk_read import plain_artifacts
 from hermes_retention.archive.entries import ArchivedArtifact, SessionEntry
-from hermes_retention.archive.partition import Partition
+from hermes_retention.archive.partition import Partition, plain_artifacts
 from hermes_retention.archive.vault import Vault, unreadable
 from hermes_retention.disk.directories import Directory
 from hermes_retention.disk.originals import read_unchanged
