@@ -16,7 +16,8 @@ from host_databases import HostDatabase
 from row_moves import removal_of_messages, removal_of_records, replacement_of_output
 from vaults import MONTH, entry_of
 
-from hermes_retention.archive.vault import PartitionWriter, pack
+from hermes_retention.archive.entries import pack
+from hermes_retention.archive.vault import PartitionWriter
 from hermes_retention.home.home import Home
 from hermes_retention.model.session import Artifact, ArtifactKind
 from hermes_retention.model.text import safe_name

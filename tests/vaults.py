@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from hermes_retention.archive.entries import SessionEntry
-from hermes_retention.archive.vault import PartitionWriter, Vault, pack
+from hermes_retention.archive.entries import SessionEntry, pack
+from hermes_retention.archive.vault import PartitionWriter, Vault
 from hermes_retention.model.session import Artifact, ArtifactKind, SessionClass
 from hermes_retention.stores.base import SessionMetadata
 

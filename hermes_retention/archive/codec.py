@@ -20,6 +20,10 @@ DICTIONARY_BYTES = 512 * 2**10
 _LONG_LINE = 32
 _WORTH_TOGETHER = 4
 """Frames; fewer are as quick one by one."""
+_WORTH_REPLACING = 0.75
+"""A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
+_WORTH_USING = 0.9
+"""The same for using one at all: it takes three times as long as none."""
 
 
 class FrameError(ValueError):
@@ -127,3 +131,48 @@ def compress_dictionary(dictionary: bytes) -> bytes:
 def decompress_dictionary(frame: bytes, size_bytes: int) -> bytes:
     """The dictionary back. Raises ``FrameError`` when it is damaged."""
     return Codec().decompress(frame, size_bytes)
+
+
+# -- which dictionary: samples are pairs of a session id and the beginning of one of its artifacts
+
+
+def fittest(
+    known: Sequence[tuple[bytes, list[str]]], samples: Sequence[tuple[str, bytes]]
+) -> tuple[bytes, list[str]]:
+    """The dictionary that makes the samples smallest: files and rows of a month have one each."""
+    if len(known) < 2:  # noqa: PLR2004 - nothing to compare
+        return known[0] if known else (b"", [])
+
+    def size(one: tuple[bytes, list[str]]) -> int:
+        codec = Codec(one[0])
+        return sum(len(codec.compress(plain)) for _, plain in samples)
+
+    return min(known, key=size)
+
+
+def is_clearly_better(current: bytes, samples: Sequence[tuple[str, bytes]], total_bytes: int) -> bool:
+    """Whether a dictionary of half of the samples does so much better on the other half that it pays."""
+    learn, judge = [plain for _, plain in samples[::2]], [plain for _, plain in samples[1::2]]
+    judged = sum(map(len, judge))
+    if not judged:
+        return False
+    candidate = build_dictionary(learn)
+    old = sum(len(Codec(current).compress(plain)) for plain in judge)
+    new = sum(len(Codec(candidate).compress(plain)) for plain in judge)
+    saved = (old - new) * total_bytes / judged
+    return new < old * _WORTH_REPLACING and saved > len(Codec().compress(candidate))
+
+
+def is_worth_using(dictionary: bytes, samples: Sequence[tuple[str, bytes]], *, is_fresh: bool) -> bool:
+    """Whether frames of the samples are clearly smaller with a dictionary than without.
+
+    A fresh one was made of these samples: half of them judge one that is made of the other half.
+    """
+    plain = [content for _, content in samples]
+    if is_fresh:
+        dictionary, plain = build_dictionary(plain[::2]), plain[1::2]
+    if not plain:
+        return True
+    without, codec = Codec(), Codec(dictionary)
+    alone = sum(len(without.compress(content)) for content in plain)
+    return sum(len(codec.compress(content)) for content in plain) < alone * _WORTH_USING

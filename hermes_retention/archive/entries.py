@@ -1,4 +1,5 @@
-"""What lies in a partition, as values: frames, artifacts, sessions; and how frames become bytes again.
+"""What lies in a partition, as values: frames, artifacts, sessions; how bytes become frames, and
+frames bytes again.
 
 What must not live here: the file that they lie in (``partition``).
 """
@@ -7,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from hermes_retention.archive.codec import Codec, FrameError
 from hermes_retention.model.errors import FrameCorrupt
-from hermes_retention.model.session import ArtifactKind, SessionClass
+from hermes_retention.model.session import Artifact, ArtifactKind, SessionClass
 from hermes_retention.model.text import printable
 from hermes_retention.stores.base import SessionMetadata
 
@@ -68,6 +71,49 @@ class SessionEntry(msgspec.Struct, frozen=True):
     metadata: SessionMetadata
 
 
+class Packing(msgspec.Struct, frozen=True):
+    """With what the artifacts of one partition are compressed from now on."""
+
+    dictionary_id: int | None
+    codec: Codec
+
+
+def pack(session_id: str, artifact: Artifact, pieces: Iterable[bytes], packing: Packing) -> Packed:
+    """Hash and compress one artifact of moderate size; its frames are held in memory."""
+    digest, frames = hashlib.sha256(), []
+    for piece in pieces:
+        digest.update(piece)
+        frames.append(Frame(len(piece), packing.codec.compress(piece)))
+    return _packed(session_id, artifact, digest.digest(), frames, packing)
+
+
+def pack_large(
+    session_id: str, artifact: Artifact, first: Iterable[bytes], second: Iterable[bytes], packing: Packing
+) -> Packed:
+    """Like ``pack`` for an artifact of any size; it is read twice: for its hash, and frame by frame."""
+    digest = hashlib.sha256()
+    for piece in first:
+        digest.update(piece)
+    frames = (Frame(len(piece), packing.codec.compress(piece)) for piece in second)
+    return _packed(session_id, artifact, digest.digest(), frames, packing)
+
+
+def _packed(
+    session_id: str, artifact: Artifact, digest: bytes, frames: Iterable[Frame], packing: Packing
+) -> Packed:
+    return Packed(
+        session_id=session_id,
+        kind=artifact.kind,
+        name=artifact.name,
+        size_bytes=artifact.size_bytes,
+        mtime_ns=artifact.mtime_ns,
+        mode=artifact.mode,
+        sha256=digest,
+        dictionary_id=packing.dictionary_id,
+        frames=frames,
+    )
+
+
 def unpack(
     artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec, partition_file: str
 ) -> Iterator[bytes]:
@@ -105,6 +151,30 @@ def _corrupt(artifact: ArchivedArtifact, partition_file: str, why: str) -> Frame
     )
 
 
+def compare_read_back(
+    packed: Packed, artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec
+) -> FrameCorrupt | None:
+    """``None`` when the stored copy is exactly what was packed, else why the original must stay."""
+    file = f"{artifact.partition}.db"
+    kept = (
+        artifact.session_id,
+        artifact.name,
+        artifact.size_bytes,
+        artifact.mtime_ns,
+        artifact.mode,
+        artifact.sha256,
+    )
+    meant = (packed.session_id, packed.name, packed.size_bytes, packed.mtime_ns, packed.mode, packed.sha256)
+    if kept != meant:
+        return FrameCorrupt(file, f"artifact {artifact.id} does not describe what was archived")
+    try:
+        for _ in unpack(artifact, frames, codec, file):
+            pass
+    except FrameCorrupt as error:
+        return error.with_traceback(None)  # a traceback would keep cursors and buffers alive
+    return None
+
+
 def describe(artifact: ArchivedArtifact) -> dict[str, Any]:
     """The artifact as plain JSON data, for listings."""
     return {
@@ -128,3 +198,16 @@ def seal_of(*described: object) -> bytes:
     or let a copy expire years early.
     """
     return hashlib.sha256(repr(described).encode("utf-8", "surrogatepass")).digest()
+
+
+_DAY = 86400
+
+
+def partition_name(last_activity: float) -> str:
+    """The partition of a session that was last active at this Unix time: its month in UTC."""
+    return _month_of(int(last_activity // _DAY))
+
+
+@lru_cache(maxsize=4096)
+def _month_of(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY, UTC).strftime("%Y-%m")

@@ -5,27 +5,38 @@ What must not live here: files of the store (``disk``) and decisions about what 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
-from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
 
-from hermes_retention.archive.codec import FRAME_BYTES, Codec, build_dictionary
-from hermes_retention.archive.entries import ArchivedArtifact, Frame, Packed, SessionEntry, unpack
+from hermes_retention.archive.codec import (
+    FRAME_BYTES,
+    Codec,
+    build_dictionary,
+    fittest,
+    is_clearly_better,
+    is_worth_using,
+)
+from hermes_retention.archive.entries import (
+    ArchivedArtifact,
+    Frame,
+    Packed,
+    Packing,
+    SessionEntry,
+    compare_read_back,
+)
 from hermes_retention.archive.partition import Partition
+from hermes_retention.archive.partition_writing import WritablePartition
 from hermes_retention.disk import directories, writing
 from hermes_retention.model.errors import FrameCorrupt, RetentionError, VaultDamaged
-from hermes_retention.model.session import ArchivedSession, Artifact, SessionClass
+from hermes_retention.model.session import ArchivedSession, SessionClass
 
 Check = Callable[[], RetentionError | None]
 """Answers ``None`` when a copy is good, else why its original must stay."""
@@ -33,10 +44,6 @@ _Found = TypeVar("_Found")
 _PARTITION_NAME = re.compile(r"\d{4}-\d{2}\.db", re.ASCII)
 _COMPARED_DICTIONARIES = 4
 """How many of a partition's dictionaries may stay in use: files, messages, tool output, records."""
-_WORTH_REPLACING = 0.75
-"""A dictionary is replaced when a fresh one makes frames of the sample smaller than this share."""
-_WORTH_USING = 0.9
-"""The same for using one at all: it takes three times as long as none."""
 
 
 class ClassTotal(msgspec.Struct, frozen=True):
@@ -236,9 +243,7 @@ class VaultReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._partition is not None:
             self._partition.close()
 
@@ -259,7 +264,7 @@ class VaultReader:
 
 
 def _remove_from(path: Path, session_ids: Sequence[str]) -> None:
-    with Partition.open(path) as partition:
+    with WritablePartition.open(path) as partition:
         with partition.transaction():
             partition.remove_sessions(session_ids)
         partition.shrink()
@@ -288,13 +293,6 @@ def _verify_partition(partition: Partition) -> list[Damage]:
     return damages
 
 
-class Packing(msgspec.Struct, frozen=True):
-    """With what the artifacts of one partition are compressed from now on."""
-
-    dictionary_id: int | None
-    codec: Codec
-
-
 class PartitionWriter:
     """Writes batches into one partition and reads them back. A context manager, for one thread only."""
 
@@ -302,7 +300,7 @@ class PartitionWriter:
         """Open or make the partition ``name`` (``2026-11``). Raises ``VaultDamaged``, changing nothing."""
         self._vault = vault
         path = vault.root / f"{name}.db"
-        self._writer = Partition.create(path)
+        self._writer = WritablePartition.create(path)
         # A connection of its own: what it reads comes from the file, not from the writer's page cache.
         try:
             self._reader = Partition.open(path)
@@ -313,9 +311,7 @@ class PartitionWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._reader.close()
         self._writer.close()
 
@@ -327,12 +323,12 @@ class PartitionWriter:
         has little in common there is none.
         """
         known = self._writer.newest_dictionaries(_COMPARED_DICTIONARIES)
-        content, sources = _fittest(known or self._inherited(), samples)
+        content, sources = fittest(known or self._inherited(), samples)
         fresh = build_dictionary([plain for _, plain in samples])
         fresh_sources = [session_id for session_id, _ in samples]
-        if not content or _is_clearly_better(content, samples, total_bytes):
+        if not content or is_clearly_better(content, samples, total_bytes):
             content, sources = fresh, fresh_sources
-        if not content or not _is_worth_using(content, samples, is_fresh=content == fresh):
+        if not content or not is_worth_using(content, samples, is_fresh=content == fresh):
             return Packing(None, Codec())
         with self._writer.transaction():
             dictionary_id = self._writer.add_dictionary(content, sources)
@@ -383,118 +379,3 @@ class PartitionWriter:
             return lambda: answer
         fetched = list(frames)
         return lambda: compare_read_back(packed, artifact, fetched, codec)
-
-
-def compare_read_back(
-    packed: Packed, artifact: ArchivedArtifact, frames: Iterable[Frame], codec: Codec
-) -> FrameCorrupt | None:
-    """``None`` when the stored copy is exactly what was packed, else why the original must stay."""
-    file = f"{artifact.partition}.db"
-    kept = (
-        artifact.session_id,
-        artifact.name,
-        artifact.size_bytes,
-        artifact.mtime_ns,
-        artifact.mode,
-        artifact.sha256,
-    )
-    meant = (packed.session_id, packed.name, packed.size_bytes, packed.mtime_ns, packed.mode, packed.sha256)
-    if kept != meant:
-        return FrameCorrupt(file, f"artifact {artifact.id} does not describe what was archived")
-    try:
-        for _ in unpack(artifact, frames, codec, file):
-            pass
-    except FrameCorrupt as error:
-        return error.with_traceback(None)  # a traceback would keep cursors and buffers alive
-    return None
-
-
-def pack(session_id: str, artifact: Artifact, pieces: Iterable[bytes], packing: Packing) -> Packed:
-    """Hash and compress one artifact of moderate size; its frames are held in memory."""
-    digest, frames = hashlib.sha256(), []
-    for piece in pieces:
-        digest.update(piece)
-        frames.append(Frame(len(piece), packing.codec.compress(piece)))
-    return _packed(session_id, artifact, digest.digest(), frames, packing)
-
-
-def pack_large(
-    session_id: str, artifact: Artifact, first: Iterable[bytes], second: Iterable[bytes], packing: Packing
-) -> Packed:
-    """Like ``pack`` for an artifact of any size; it is read twice: for its hash, and frame by frame."""
-    digest = hashlib.sha256()
-    for piece in first:
-        digest.update(piece)
-    frames = (Frame(len(piece), packing.codec.compress(piece)) for piece in second)
-    return _packed(session_id, artifact, digest.digest(), frames, packing)
-
-
-def _packed(
-    session_id: str, artifact: Artifact, digest: bytes, frames: Iterable[Frame], packing: Packing
-) -> Packed:
-    return Packed(
-        session_id=session_id,
-        kind=artifact.kind,
-        name=artifact.name,
-        size_bytes=artifact.size_bytes,
-        mtime_ns=artifact.mtime_ns,
-        mode=artifact.mode,
-        sha256=digest,
-        dictionary_id=packing.dictionary_id,
-        frames=frames,
-    )
-
-
-def _fittest(
-    known: Sequence[tuple[bytes, list[str]]], samples: Sequence[tuple[str, bytes]]
-) -> tuple[bytes, list[str]]:
-    """The dictionary that makes the samples smallest: files and rows of a month have one each."""
-    if len(known) < 2:  # noqa: PLR2004 - nothing to compare
-        return known[0] if known else (b"", [])
-
-    def size(one: tuple[bytes, list[str]]) -> int:
-        codec = Codec(one[0])
-        return sum(len(codec.compress(plain)) for _, plain in samples)
-
-    return min(known, key=size)
-
-
-def _is_clearly_better(current: bytes, samples: Sequence[tuple[str, bytes]], total_bytes: int) -> bool:
-    """Whether a dictionary of half of the samples does so much better on the other half that it pays."""
-    learn, judge = [plain for _, plain in samples[::2]], [plain for _, plain in samples[1::2]]
-    judged = sum(map(len, judge))
-    if not judged:
-        return False
-    candidate = build_dictionary(learn)
-    old = sum(len(Codec(current).compress(plain)) for plain in judge)
-    new = sum(len(Codec(candidate).compress(plain)) for plain in judge)
-    saved = (old - new) * total_bytes / judged
-    return new < old * _WORTH_REPLACING and saved > len(Codec().compress(candidate))
-
-
-def _is_worth_using(dictionary: bytes, samples: Sequence[tuple[str, bytes]], *, is_fresh: bool) -> bool:
-    """Whether frames of the samples are clearly smaller with a dictionary than without.
-
-    A fresh one was made of these samples: half of them judge one that is made of the other half.
-    """
-    plain = [content for _, content in samples]
-    if is_fresh:
-        dictionary, plain = build_dictionary(plain[::2]), plain[1::2]
-    if not plain:
-        return True
-    without, codec = Codec(), Codec(dictionary)
-    alone = sum(len(without.compress(content)) for content in plain)
-    return sum(len(codec.compress(content)) for content in plain) < alone * _WORTH_USING
-
-
-_DAY = 86400
-
-
-def partition_name(last_activity: float) -> str:
-    """The partition of a session that was last active at this Unix time: its month in UTC."""
-    return _month_of(int(last_activity // _DAY))
-
-
-@lru_cache(maxsize=4096)
-def _month_of(day: int) -> str:
-    return datetime.fromtimestamp(day * _DAY, UTC).strftime("%Y-%m")

@@ -13,7 +13,6 @@ import stat
 import sys
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from hermes_retention.disk import effects
@@ -107,9 +106,7 @@ class Directory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def sync(self) -> None:

@@ -17,7 +17,8 @@ from verdicts import Verdict
 from hermes_retention.actions.restore.restore import restore_sessions
 from hermes_retention.actions.sweep import archive_rows, load_rows
 from hermes_retention.actions.sweep.archive_rows import RowArchiver
-from hermes_retention.archive.vault import PartitionWriter, partition_name
+from hermes_retention.archive.entries import partition_name
+from hermes_retention.archive.vault import PartitionWriter
 from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.workspace import Workspace

@@ -20,8 +20,7 @@ from hermes_retention.actions.sweep import archive_files
 from hermes_retention.actions.sweep.mode import may_remove
 from hermes_retention.actions.sweep.report import Observer, SweepReport
 from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.archive.entries import Packed
-from hermes_retention.archive.vault import Packing, pack_large
+from hermes_retention.archive.entries import Packed, Packing, pack_large
 from hermes_retention.disk.originals import Remover
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import Outcome

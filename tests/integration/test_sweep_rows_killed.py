@@ -18,7 +18,7 @@ from host_databases import HostDatabase
 from hermes_retention.actions.restore.restore import undo, undoable_sweeps
 from hermes_retention.actions.sweep import archive_rows
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.archive.partition import _Transaction
+from hermes_retention.archive.partition_writing import _Transaction
 from hermes_retention.home.home import Home as OpenHome
 from hermes_retention.home.workspace import Workspace
 from hermes_retention.model.errors import ExitCode
@@ -151,7 +151,7 @@ def _die_at(patch: pytest.MonkeyPatch, at: int) -> None:
     end = counted(int)
 
     def left(self: _Transaction, *error: object) -> None:
-        leave(self, *error)  # type: ignore[arg-type]
+        leave(self, *error)
         end()
 
     patch.setattr(_Transaction, "__exit__", left)

@@ -25,16 +25,8 @@ from typing import TypeVar
 import msgspec
 
 from hermes_retention.archive.codec import Codec
-from hermes_retention.archive.entries import Packed, SessionEntry
-from hermes_retention.archive.vault import (
-    Check,
-    Packing,
-    PartitionWriter,
-    Vault,
-    pack,
-    pack_large,
-    partition_name,
-)
+from hermes_retention.archive.entries import Packed, Packing, SessionEntry, pack, pack_large, partition_name
+from hermes_retention.archive.vault import Check, PartitionWriter, Vault
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import (
     ArtifactChanged,

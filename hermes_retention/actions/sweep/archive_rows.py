@@ -33,8 +33,8 @@ from hermes_retention.actions.sweep.load_rows import (
     ToolOutputTier,
     children_first,
 )
-from hermes_retention.archive.entries import SessionEntry
-from hermes_retention.archive.vault import Packing, PartitionWriter, Vault, partition_name
+from hermes_retention.archive.entries import Packing, SessionEntry, partition_name
+from hermes_retention.archive.vault import PartitionWriter, Vault
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import RetentionError, Stop, StoreUnreadable, never
 from hermes_retention.model.plan import Step

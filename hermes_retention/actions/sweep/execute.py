@@ -15,7 +15,8 @@ from typing import Protocol
 
 from hermes_retention.actions.sweep.archive_files import Archiver, deleted, vault_trouble
 from hermes_retention.actions.sweep.archive_rows import RowArchiver
-from hermes_retention.archive.vault import Vault, partition_name
+from hermes_retention.archive.entries import partition_name
+from hermes_retention.archive.vault import Vault
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.home.workspace import free_bytes
 from hermes_retention.model.errors import ArtifactChanged, RetentionError, Stop, VaultUnwritable, never

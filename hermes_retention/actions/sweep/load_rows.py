@@ -15,8 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hermes_retention.archive.codec import FRAME_BYTES
-from hermes_retention.archive.entries import Frame, Packed
-from hermes_retention.archive.vault import Packing
+from hermes_retention.archive.entries import Frame, Packed, Packing
 from hermes_retention.model.errors import ArtifactChanged, RetentionError
 from hermes_retention.model.plan import Step
 from hermes_retention.model.session import Lineage, Session

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Protocol, Self
 
 import msgspec
 
 from hermes_retention.actions.sweep.recovery import Drill
-from hermes_retention.archive.vault import partition_name
+from hermes_retention.archive.entries import partition_name
 from hermes_retention.home.home import Home
 from hermes_retention.home.ledger import DONE, STOPPED, Ledger, LookedThrough, Outcome, sweep_id
 from hermes_retention.home.queue import Occasion, Pending, Queue
@@ -246,9 +245,7 @@ class SweepNotes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._ledger is not None:
             self._ledger.close()
 

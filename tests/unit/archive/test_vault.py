@@ -14,8 +14,9 @@ from pytest_mock import MockerFixture
 from vaults import MONTH, PARTITION, artifact_of, content_of, damage_table, entry_of, fill
 
 from hermes_retention.archive.codec import Codec
+from hermes_retention.archive.entries import pack, pack_large, partition_name
 from hermes_retention.archive.partition import Partition
-from hermes_retention.archive.vault import PartitionWriter, Vault, pack, pack_large, partition_name
+from hermes_retention.archive.vault import PartitionWriter, Vault
 from hermes_retention.model.errors import FrameCorrupt, VaultDamaged
 
 SYSTEM = "\n".join(f"rule {i}: be helpful in the {i}th way, and say so" for i in range(400)).encode()
