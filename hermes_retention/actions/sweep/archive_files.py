@@ -49,7 +49,7 @@ LEAVE_BYTES = 64 * 2**20
 _REMOVERS = 4
 _AHEAD = 1
 _SAMPLES = 12
-_SAMPLE_BYTES = 256 * 2**10
+SAMPLE_BYTES = 256 * 2**10
 
 _Item = TypeVar("_Item")
 Describe = Callable[[Sequence[str]], dict[str, SessionMetadata]]
@@ -111,11 +111,8 @@ class _Packings(msgspec.Struct, frozen=True):
         return self.entries if artifact.kind is ArtifactKind.ENTRY else self.files
 
 
-_UNDESCRIBED = SessionMetadata()
-
-
 def _failed(step: Step, error: RetentionError) -> _PackedStep:
-    return _PackedStep(step, _UNDESCRIBED, [], [], [], [error])
+    return _PackedStep(step, SessionMetadata(), [], [], [], [error])
 
 
 class Archiver:
@@ -149,7 +146,7 @@ class Archiver:
         ):
             way_out = _WayOut(self._files, removing)
             pending: deque[Future[list[Outcome]]] = deque()
-            for committed in self._committed_batches(sorted(steps, key=_month), pool, workers):
+            for committed in self._committed_batches(sorted(steps, key=month_of), pool, workers):
                 pending.append(leaving.submit(way_out.lead_out, committed))
                 # What waits for its comparison is in memory: a slow disk must not let it pile up.
                 while pending and (len(pending) > _AHEAD or pending[0].done()):
@@ -163,7 +160,7 @@ class Archiver:
         self, by_month: Sequence[Step], pool: ThreadPoolExecutor, workers: int
     ) -> Iterator[list[_PackedStep]]:
         """Batches that are committed, with their checks; every step comes at most once."""
-        for month, group in groupby(by_month, key=_month):
+        for month, group in groupby(by_month, key=month_of):
             if self._stop():
                 return
             members = list(group)
@@ -212,7 +209,9 @@ class Archiver:
             metadata = self._describe([step.session_id for step in steps])
         except RetentionError as error:
             return [_failed(step, error.with_traceback(None)) for step in steps]
-        return [self._pack_step(step, packing, metadata.get(step.session_id, _UNDESCRIBED)) for step in steps]
+        return [
+            self._pack_step(step, packing, metadata.get(step.session_id, SessionMetadata())) for step in steps
+        ]
 
     def _pack_step(self, step: Step, packing: _Packings, metadata: SessionMetadata) -> _PackedStep:
         result = _PackedStep(step, metadata, [], [], [], [])
@@ -258,7 +257,7 @@ class Archiver:
         for session_id, artifact in spread(candidates):
             with closing(self._files.read(session_id, artifact)) as pieces:
                 try:
-                    samples.append((session_id, next(pieces, b"")[:_SAMPLE_BYTES]))
+                    samples.append((session_id, next(pieces, b"")[:SAMPLE_BYTES]))
                 except RetentionError:
                     continue  # packing meets the same error and reports it
         return samples
@@ -269,14 +268,7 @@ class Archiver:
         """Commit a batch and leave in ``checks`` how its copies compare with what was packed."""
         packed = [one for packed_step in batch for one in packed_step.packed]
         entries = [
-            SessionEntry(
-                packed_step.step.session_id,
-                packed_step.step.session_class,
-                packed_step.step.last_activity,
-                packed_step.metadata,
-            )
-            for packed_step in batch
-            if packed_step.packed
+            entry_of(packed_step.step, packed_step.metadata) for packed_step in batch if packed_step.packed
         ]
         checks: list[Check] = []
         if packed:
@@ -368,8 +360,14 @@ def vault_trouble(error: Exception) -> RetentionError:
     )
 
 
-def _month(step: Step) -> str:
+def month_of(step: Step) -> str:
+    """The partition that its copies go to."""
     return partition_name(step.last_activity)
+
+
+def entry_of(step: Step, metadata: SessionMetadata) -> SessionEntry:
+    """Its session, as a partition describes it."""
+    return SessionEntry(step.session_id, step.session_class, step.last_activity, metadata)
 
 
 def _plain_bytes(step: Step) -> int:

@@ -20,11 +20,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from hermes_retention.actions.sweep.archive_files import commit_batch, in_batches, spread, vault_trouble
+from hermes_retention.actions.sweep.archive_files import (
+    SAMPLE_BYTES,
+    commit_batch,
+    entry_of,
+    in_batches,
+    month_of,
+    spread,
+    vault_trouble,
+)
 from hermes_retention.actions.sweep.load_rows import (
     Load,
     MessagesTier,
@@ -33,7 +41,7 @@ from hermes_retention.actions.sweep.load_rows import (
     ToolOutputTier,
     children_first,
 )
-from hermes_retention.archive.entries import Packing, SessionEntry, partition_name
+from hermes_retention.archive.entries import Packing, SessionEntry
 from hermes_retention.archive.vault import PartitionWriter, Vault
 from hermes_retention.home.ledger import Outcome
 from hermes_retention.model.errors import RetentionError, Stop, StoreUnreadable, never
@@ -44,9 +52,7 @@ from hermes_retention.stores.rows import RowRemover
 BATCH_BYTES = 16 * 2**20
 """Estimated bytes of a batch, search tables included: a read transaction of a second or so."""
 BATCH_STEPS = 1000
-_SAMPLE_BYTES = 256 * 2**10
 _AHEAD = 1
-_UNDESCRIBED = SessionMetadata()
 
 _Item = TypeVar("_Item")
 
@@ -110,7 +116,7 @@ class RowArchiver:
         return self._carry_out(steps, tier, loader)
 
     def _delete(self, steps: Sequence[Step], tier: RowTier) -> Iterator[Outcome]:
-        return self._carry_out(steps, tier, _ReadingLoader(self._store, tier))
+        return self._carry_out(steps, tier, _Loader(self._store, tier))
 
     def _carry_out(self, steps: Sequence[Step], tier: RowTier, loader: _Loader) -> Iterator[Outcome]:
         """Remove what is loaded, batch by batch, while the next one is being loaded."""
@@ -175,19 +181,6 @@ class _Batch(msgspec.Struct, frozen=True):
     """All steps whose copies go to the same partition; the first batch of a month opens it."""
 
 
-class _Loader(Protocol):
-    """Loads batches. ``load`` and ``close`` are called by one thread, which owns what they open."""
-
-    def batches(self, steps: Sequence[Step]) -> Iterator[_Batch]:
-        """All of ``steps``, in the order in which ``load`` is to take them."""
-
-    def load(self, batch: _Batch) -> list[Load]:
-        """What of this batch may be removed; what may not has an error. Raises ``StoreUnreadable``."""
-
-    def close(self) -> None:
-        """Close what is open, whatever happened."""
-
-
 def _loaded_ahead(loader: _Loader, steps: Sequence[Step]) -> Generator[list[Load]]:
     """Loaded batches; the next one is being loaded while the receiver removes this one."""
     with ThreadPoolExecutor(1, thread_name_prefix="hermes-retention-rows") as thread:
@@ -206,31 +199,34 @@ def _loaded_ahead(loader: _Loader, steps: Sequence[Step]) -> Generator[list[Load
             thread.submit(loader.close).result()
 
 
-class _ReadingLoader:
-    """Only reads: what is deleted for good has no copy."""
+class _Loader:
+    """Only reads: what is deleted for good has no copy.
+
+    ``load`` and ``close`` are called by one thread, which owns what they open.
+    """
 
     def __init__(self, store: Store, tier: RowTier) -> None:
         self._store, self._tier = store, tier
 
     def batches(self, steps: Sequence[Step]) -> Iterator[_Batch]:
-        """In the order of the plan."""
+        """All of ``steps``, in the order in which ``load`` is to take them: that of the plan."""
         return (_Batch(some, steps) for some in _cut(steps))
 
     def load(self, batch: _Batch) -> list[Load]:
-        """Read it. Raises ``StoreUnreadable``."""
+        """What of this batch may be removed; what may not has an error. Raises ``StoreUnreadable``."""
         with self._store.reading_rows() as reader:
             return self._tier.load(reader, batch.steps, None)
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Close what is open, whatever happened."""
 
 
-class _CopyingLoader:
+class _CopyingLoader(_Loader):
     """Commits a copy of all that it reads, a month after another; one partition is open at a time."""
 
     def __init__(self, vault: Vault, store: Store, tier: RowTier, *, sweep: str, archived_at: float) -> None:
-        self._vault, self._store, self._tier = vault, store, tier
-        self._sweep, self._archived_at = sweep, archived_at
+        super().__init__(store, tier)
+        self._vault, self._sweep, self._archived_at = vault, sweep, archived_at
         self._month = ""
         self._open = ExitStack()
         self._writer: PartitionWriter | None = None
@@ -240,14 +236,14 @@ class _CopyingLoader:
 
     def batches(self, steps: Sequence[Step]) -> Iterator[_Batch]:
         """Month by month."""
-        for _, group in groupby(sorted(steps, key=_month), key=_month):
+        for _, group in groupby(sorted(steps, key=month_of), key=month_of):
             of_month = list(group)
             yield from (_Batch(some, of_month) for some in _cut(of_month))
 
     def load(self, batch: _Batch) -> list[Load]:
         """Read it, commit copies and read them back; what failed says so. Raises ``StoreUnreadable``."""
         try:
-            if _month(batch.steps[0]) != self._month:
+            if month_of(batch.steps[0]) != self._month:
                 self._open_month(batch)
             if self._writer is not None and self._trouble is None:
                 # The copies are committed within: large rows are read while they are written.
@@ -269,11 +265,11 @@ class _CopyingLoader:
 
     def _open_month(self, batch: _Batch) -> None:
         self.close()
-        self._month, self._trouble = _month(batch.steps[0]), None
+        self._month, self._trouble = month_of(batch.steps[0]), None
         self._writer = self._open.enter_context(PartitionWriter(self._vault, self._month))
         with self._store.reading_rows() as reader:
             samples = [
-                (step.session_id, self._tier.sample(reader, step)[:_SAMPLE_BYTES])
+                (step.session_id, self._tier.sample(reader, step)[:SAMPLE_BYTES])
                 for step in spread(batch.of_month)
             ]
         self._packing = self._writer.choose_packing(
@@ -299,19 +295,7 @@ class _CopyingLoader:
     def _entries(self, loads: Sequence[Load]) -> list[SessionEntry]:
         steps = [step for load in loads if load.packed for step in load.steps]
         metadata = self._store.metadata([step.session_id for step in steps])
-        return [
-            SessionEntry(
-                step.session_id,
-                step.session_class,
-                step.last_activity,
-                metadata.get(step.session_id, _UNDESCRIBED),
-            )
-            for step in steps
-        ]
-
-
-def _month(step: Step) -> str:
-    return partition_name(step.last_activity)
+        return [entry_of(step, metadata.get(step.session_id, SessionMetadata())) for step in steps]
 
 
 def _cut(steps: Sequence[Step]) -> Iterator[list[Step]]:

@@ -34,45 +34,32 @@ _SHARE = 0.5
 _TRIES = 3
 """After so many rounds in a row that failed as a whole, the rest is not tried."""
 
+What = tuple[Action, Tier | None]
+"""An action and the tier that it is about; archived copies, which expire, have none."""
+_IN_ORDER: tuple[What, ...] = (
+    (Action.EXPIRE, None),
+    (Action.DELETE, Tier.FILES),
+    (Action.ARCHIVE, Tier.FILES),
+    (Action.DELETE, Tier.MESSAGES),
+    (Action.ARCHIVE, Tier.MESSAGES),
+    (Action.ARCHIVE, Tier.TOOL_OUTPUT),
+)
+_AT_LAST: tuple[What, ...] = ((Action.DELETE, Tier.RECORD), (Action.ARCHIVE, Tier.RECORD))
+
 
 class Effects(Protocol):
-    """What can be done with the steps of a plan. Each method yields one outcome for each step."""
+    """What can be done with the steps of a plan."""
 
-    def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove archived copies for good."""
-
-    def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove the artifacts of these steps for good."""
-
-    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Move the artifacts of these steps into the vault."""
-
-    def delete_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove messages from the host's database for good."""
-
-    def archive_messages(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Move messages into the vault."""
-
-    def archive_tool_output(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Move long bodies of tool messages into the vault."""
-
-    def delete_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove records, and what else is left of these sessions, for good."""
-
-    def archive_records(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Move records, and what else is left of these sessions, into the vault."""
+    def carry_out(self, what: What, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Expire, delete or archive what these steps are about; yields one outcome for each of them."""
 
 
 class NoEffects:
     """The effects of a dry run: none."""
 
-    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+    def carry_out(self, _: What, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Every step is done, as far as anybody can tell without doing it."""
-        for step in steps:
-            yield Outcome(step, freed_bytes=step.bytes)
-
-    expire = delete = archive
-    delete_messages = archive_messages = archive_tool_output = delete_records = archive_records = archive
+        return (Outcome(step, freed_bytes=step.bytes) for step in steps)
 
 
 def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
@@ -82,29 +69,19 @@ def execute(steps: Sequence[Step], effects: Effects) -> Iterator[Outcome]:
     stopped; whatever comes after them is left out too. A failure concerns its own session only: its record
     stays, for what is left in the store must not become nobody's.
     """
-    chosen: defaultdict[tuple[Action, Tier | None], list[Step]] = defaultdict(list)
+    chosen: defaultdict[What, list[Step]] = defaultdict(list)
     for step in steps:
         chosen[step.action, step.tier].append(step)
     failed: set[str] = set()
-    for what, carry_out in (
-        ((Action.EXPIRE, None), effects.expire),
-        ((Action.DELETE, Tier.FILES), effects.delete),
-        ((Action.ARCHIVE, Tier.FILES), effects.archive),
-        ((Action.DELETE, Tier.MESSAGES), effects.delete_messages),
-        ((Action.ARCHIVE, Tier.MESSAGES), effects.archive_messages),
-        ((Action.ARCHIVE, Tier.TOOL_OUTPUT), effects.archive_tool_output),
-    ):
-        for outcome in carry_out(chosen[what]) if chosen[what] else ():
+    for what in _IN_ORDER:
+        for outcome in effects.carry_out(what, chosen[what]) if chosen[what] else ():
             if outcome.errors:
                 failed.add(outcome.step.session_id)
             yield outcome
-    for what, carry_out in (
-        ((Action.DELETE, Tier.RECORD), effects.delete_records),
-        ((Action.ARCHIVE, Tier.RECORD), effects.archive_records),
-    ):
+    for what in _AT_LAST:
         yield from (Outcome(step, (_stays(step),)) for step in chosen[what] if step.session_id in failed)
         able = [step for step in chosen[what] if step.session_id not in failed]
-        yield from carry_out(able) if able else ()
+        yield from effects.carry_out(what, able) if able else ()
 
 
 def _stays(step: Step) -> ArtifactChanged:
@@ -113,12 +90,6 @@ def _stays(step: Step) -> ArtifactChanged:
         "something else of the session could not be removed",
         consequence="it was kept",
     )
-
-
-class _Expire(Protocol):
-    """Removes archived sessions from a partition; whether it did."""
-
-    def __call__(self, session_ids: Sequence[str], *, partition: str) -> bool: ...
 
 
 class StoreEffects:
@@ -141,77 +112,68 @@ class StoreEffects:
 
         ``changed_rows`` is how many rows earlier sweeps changed since the database was last tidied.
         """
-        self._vault = vault
-        self._free_bytes = partial(free_bytes, store.home)
-        self._files = files
+        self._vault, self._free_bytes, self._stop = vault, partial(free_bytes, store.home), stop
         self._archiver = Archiver(vault, files, store.metadata, sweep=sweep, now=archived_at, stop=stop)
-        self._tool_output_above = tool_output_above
-        self._stop = stop
-        rows = RowArchiver(
-            vault,
-            store,
-            sweep=sweep,
-            now=now,
-            archived_at=archived_at,
-            changed_rows=changed_rows,
-            stop=stop,
+        self._rows = rows = RowArchiver(
+            vault, store, sweep=sweep, now=now, archived_at=archived_at, changed_rows=changed_rows, stop=stop
         )
-        self._rows = rows
-        self.delete_messages, self.archive_messages = rows.delete_messages, rows.archive_messages
-        self.delete_records, self.archive_records = rows.delete_records, rows.archive_records
+        self._ways: dict[What, Callable[[Sequence[Step]], Iterator[Outcome]]] = {
+            (Action.EXPIRE, None): self._expire,
+            (Action.DELETE, Tier.FILES): partial(deleted, files, stop=stop),
+            (Action.ARCHIVE, Tier.FILES): self._archive_files,
+            (Action.DELETE, Tier.MESSAGES): rows.delete_messages,
+            (Action.ARCHIVE, Tier.MESSAGES): rows.archive_messages,
+            (Action.ARCHIVE, Tier.TOOL_OUTPUT): partial(
+                rows.archive_tool_output, longer_than_bytes=tool_output_above
+            ),
+            (Action.DELETE, Tier.RECORD): rows.delete_records,
+            (Action.ARCHIVE, Tier.RECORD): rows.archive_records,
+        }
 
     @property
     def changed_rows(self) -> int:
         """The same, these steps included."""
         return self._rows.changed_rows
 
-    def archive_tool_output(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Put markers in the place of long bodies."""
-        return self._rows.archive_tool_output(steps, longer_than_bytes=self._tool_output_above)
+    def carry_out(self, what: What, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """Do it. What is archived is committed and read back, and only then removed."""
+        return self._ways[what](steps)
 
-    def archive(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Archive, commit, read back, and only then remove; a little at a time while there is little room."""
+    def _archive_files(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+        """A little at a time while there is little room."""
         return in_rounds(
             steps,
             self._archiver.archive,
             free_bytes=self._free_bytes,
-            has_month=lambda name: (self._vault.root / f"{name}.db").exists(),
+            has_month=lambda name: self._vault.partition_path(name).exists(),
         )
 
-    def delete(self, steps: Sequence[Step]) -> Iterator[Outcome]:
-        """Remove files whose class asks for it (``archive=false``, or ``on_reset=delete``)."""
-        return deleted(self._files, steps, self._stop)
-
-    def expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
+    def _expire(self, steps: Sequence[Step]) -> Iterator[Outcome]:
         """Remove archived copies, a partition at a time; first whole ones, which needs no space."""
         left: list[list[Step]] = []
         for _, group in groupby(steps, key=lambda step: step.partition):
             members = list(group)
             if self._stop():
                 return
-            outcomes = self._expire(members, self._vault.drop_partition)
+            outcomes = self._expired(members, self._vault.drop_partition)
             yield from outcomes
             left += [] if outcomes else [members]
         for members in left:
             if self._stop():
                 return
-            yield from self._expire(members, self._remove_some)
+            yield from self._expired(members, self._vault.remove_sessions)
 
-    def _expire(self, members: Sequence[Step], remove: _Expire) -> list[Outcome]:
-        """What became of the steps of one partition; nothing when ``remove`` has nothing to do with them."""
-        partition = members[0].partition or ""
+    def _expired(self, members: Sequence[Step], remove: Callable[..., bool | None]) -> list[Outcome]:
+        """What became of the steps of one partition; nothing if ``remove`` says that they are not its own."""
+        partition, ids = members[0].partition or "", [step.session_id for step in members]
         try:
             # Its age may be what is damaged.
-            self._vault.require_as_archived([step.session_id for step in members], partition=partition)
-            if not remove([step.session_id for step in members], partition=partition):
+            self._vault.require_as_archived(ids, partition=partition)
+            if remove(ids, partition=partition) is False:
                 return []
         except (RetentionError, sqlite3.Error, OSError) as error:
             return [Outcome(step, (vault_trouble(error),)) for step in members]
         return [Outcome(step, freed_bytes=step.bytes) for step in members]
-
-    def _remove_some(self, session_ids: Sequence[str], *, partition: str) -> bool:
-        self._vault.remove_sessions(session_ids, partition=partition)
-        return True
 
 
 def in_rounds(

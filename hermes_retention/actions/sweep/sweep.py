@@ -45,19 +45,14 @@ Clock = Callable[[], float]
 """Gives Unix seconds; ``time.time`` but in tests."""
 
 
-class _Stopwatch:
-    """How long something takes, by a clock that nobody can set."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def seconds(self) -> float:
-        return round(time.perf_counter() - self._start, 3)
+def _since(start: float) -> float:
+    """How many seconds ago that was, by a clock that nobody can set."""
+    return round(time.perf_counter() - start, 3)
 
 
 def preview(home: Home, *, clock: Clock, observer: Observer | None = None) -> SweepReport:
     """What ``sweep`` would do now. Changes nothing, makes no folder, takes no lock."""
-    watch, now = _Stopwatch(), clock()
+    start, now = time.perf_counter(), clock()
     inventory, plan = _plan(home, now=now)
     observer = observer or Silent()
     observer.planned(inventory, plan)
@@ -73,7 +68,7 @@ def preview(home: Home, *, clock: Clock, observer: Observer | None = None) -> Sw
         dry_run=True,
         after=after,
         database=home.store.database_space(),
-        seconds=watch.seconds(),
+        seconds=_since(start),
         routes_dropped=len(dead_routes(inventory, plan)),
     )
 
@@ -97,7 +92,7 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
     (nothing was removed), ``RetentionError`` when the workspace cannot be used. One bad file is an outcome,
     not an error. If the process dies, the next sweep completes the work.
     """
-    watch, observer = _Stopwatch(), observer or Silent()
+    start, observer = time.perf_counter(), observer or Silent()
     home.workspace.check()
     with home.workspace.locked(), SweepNotes(home.workspace) as notes:
         stuck = recover(home)
@@ -117,7 +112,7 @@ def sweep(  # noqa: PLR0913 - a home, a clock, and who else has a say
             notes.finish(report, finished_at=clock(), is_whole=is_whole)
         damages = () if drilled is None else drilled.damages
         warnings = (*stuck, *report.warnings, *map(_of_drill, damages), *notes.complaints())
-        seconds = watch.seconds()
+        seconds = _since(start)
     if not stop():
         warnings = (*warnings, *_write_metrics(home.regular or home, clock))
     return msgspec.structs.replace(report, warnings=warnings, drill=drilled, seconds=seconds)
@@ -238,14 +233,14 @@ def _carry_out(
     sweep_id: str = "",
 ) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
-    watch, noted, noted_at = _Stopwatch(), 0, 0.0
+    start, noted, noted_at = time.perf_counter(), 0, 0.0
     try:
         for outcome in execute(steps, effects):
             outcomes.append(outcome)
             observer.done(outcome)
-            if notes is not None and watch.seconds() - noted_at >= _NOTED_EVERY:
+            if notes is not None and _since(start) - noted_at >= _NOTED_EVERY:
                 notes.write(partial(Ledger.note, sweep=sweep_id, outcomes=outcomes[noted:]))
-                noted, noted_at = len(outcomes), watch.seconds()
+                noted, noted_at = len(outcomes), _since(start)
     finally:
         if notes is not None and noted < len(outcomes):
             notes.write(partial(Ledger.note, sweep=sweep_id, outcomes=outcomes[noted:]))

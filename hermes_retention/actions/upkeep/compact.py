@@ -52,7 +52,7 @@ def preview(
 
     For an instant it takes the database's lock, to see whether anybody else has it.
     """
-    watch, compactor = _Stopwatch(), _compactor(site, environ)
+    start, compactor = time.perf_counter(), _compactor(site, environ)
     with _system_errors_told(compactor.database):
         site.workspace.check()
         space, size = _space(compactor, site), compactor.size_bytes()
@@ -67,7 +67,7 @@ def preview(
         above=above,
         bytes_before=size,
         bytes_after=min(size, space.used_bytes) if worthwhile else size,
-        seconds=watch.seconds(),
+        seconds=_since(start),
         warnings=warnings,
     )
 
@@ -86,10 +86,10 @@ def compact(
     ``SweepRunning`` while a sweep runs: nothing was changed then. Killed at any instant, the database is
     complete under its name, before or after, and the next run removes what is left over.
     """
-    watch, compactor = _Stopwatch(), _compactor(site, environ)
+    start, compactor = time.perf_counter(), _compactor(site, environ)
     with _system_errors_told(compactor.database):
         report = _compact(site, compactor, above, environ, observer)
-    return msgspec.structs.replace(report, dry_run=False, seconds=watch.seconds())
+    return msgspec.structs.replace(report, dry_run=False, seconds=_since(start))
 
 
 def _compact(
@@ -154,11 +154,6 @@ def _system_errors_told(path: Path) -> Iterator[None]:
         raise CompactionRefused(str(path), why, consequence=NOTHING, cure=cure) from error
 
 
-class _Stopwatch:
-    """How long it takes, by a clock that nobody can set."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def seconds(self) -> float:
-        return round(time.perf_counter() - self._start, 3)
+def _since(start: float) -> float:
+    """How many seconds ago that was, by a clock that nobody can set."""
+    return round(time.perf_counter() - start, 3)
