@@ -27,7 +27,7 @@ from full_homes import (
 
 from hermes_retention.actions.sweep.sweep import sweep
 from hermes_retention.actions.upkeep.compact import compact
-from hermes_retention.actions.upkeep.forget import Wanted, forget, pending
+from hermes_retention.actions.upkeep.forget import Wanted, forget
 from hermes_retention.actions.upkeep.prune import discard
 from hermes_retention.home.workspace import Hold
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
@@ -112,7 +112,7 @@ def forgetting(folder: Path) -> Scene[FullHome]:
         assert (left.files.keys(), left.rows) == (whole.files.keys(), whole.rows)
         assert left.archived == whole.archived
         assert not any(session_id in repr(left) for session_id in ids)
-        assert pending(home.site()) == []
+        assert home.site().being_forgotten() == []
         home.check_databases()
 
     def between(home: FullHome, before: Contents) -> None:

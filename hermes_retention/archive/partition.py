@@ -295,8 +295,8 @@ def _damaged(path: Path, why: str) -> VaultDamaged:
 
 # -- many artifacts at full speed ----------------------------------------------------------------------------
 #
-# Nothing is compared with its sha256 here: whoever finds something reads it back (``Partition.read``) before it
-# is believed.
+# Nothing is compared with its sha256 here: whoever finds something reads it back (``Partition.read``) before
+# it is believed.
 
 BATCH_BYTES = 2 * 2**20
 """Plain bytes of a batch: what the caches of a processor hold."""

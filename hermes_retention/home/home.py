@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hermes_retention.disk.directories import allocated_bytes
-from hermes_retention.home.ledger import LookedThrough
+from hermes_retention.home.ledger import Ledger, LookedThrough
 from hermes_retention.home.workspace import Workspace, free_bytes
 from hermes_retention.model.errors import VaultDamaged
 from hermes_retention.model.session import ArchivedSession, ClockMemory, Inventory, Session, Usage
@@ -124,12 +124,15 @@ class Home(msgspec.Struct, frozen=True):
             free_bytes=free_bytes(self.path),
         )
 
+    def being_forgotten(self) -> list[str]:
+        """The sessions that a run began to forget and did not finish."""
+        return self.workspace.ask_ledger(Ledger.being_forgotten, [])
+
     def _history(self) -> _History:
-        ledger = self.workspace.ledger_if_any()
-        if ledger is None:
-            return _History({}, {}, None)
-        with ledger:
-            return _History(ledger.restored(), ledger.looked_through(), ledger.clock())
+        return self.workspace.ask_ledger(
+            lambda ledger: _History(ledger.restored(), ledger.looked_through(), ledger.clock()),
+            _History({}, {}, None),
+        )
 
     def _with_history(self, scan: Scan, history: _History) -> tuple[Session, ...]:
         """The sessions, with what the ledger knows of them."""

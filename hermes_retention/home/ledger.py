@@ -105,6 +105,8 @@ FIRST_REMOVAL = "first_removal"
 """The fact that says when this home first lost something to a sweep."""
 STORE = "store"
 """The fact that says through which store this home last lost something to a sweep, by its name."""
+BEING_FORGOTTEN = "forgetting"
+"""The fact that names the sessions that a run has begun to forget, and has not finished: JSON."""
 _CLOCK = "clock"
 
 
@@ -397,6 +399,10 @@ class Ledger:
         """Remember a fact about this home."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def being_forgotten(self) -> list[str]:
+        """The sessions that a run began to forget and did not finish."""
+        return msgspec.json.decode(self.fact(BEING_FORGOTTEN) or "[]", type=list[str])
 
     def check(self) -> None:
         """Raise ``LedgerDamaged`` unless SQLite finds all of it in order, and every table is there."""

@@ -15,7 +15,7 @@ from homes import DAY, NOW, HomeBuilder
 from sites import clock, policy_of, site_of
 
 from hermes_retention.actions.sweep.sweep import sweep
-from hermes_retention.actions.upkeep.forget import Wanted, forget, pending, preview
+from hermes_retention.actions.upkeep.forget import Wanted, forget, preview
 from hermes_retention.archive.vault import Vault
 from hermes_retention.home.home import Home
 from hermes_retention.home.workspace import Hold
@@ -147,7 +147,7 @@ def test_live_session_is_refused_while_a_gateway_runs(home: HomeBuilder, site: H
         receipt = forget(site, ANN, skip=[it.session_id for it in seen.live], now=NOW)
     assert (receipt.sessions, receipt.left, receipt.exit_code) == (2, (LIVE,), ExitCode.SOME_FAILED)
     assert [one for (one,) in rows(home, "SELECT id FROM sessions")] == [LIVE, OTHER]
-    assert pending(site) == []
+    assert site.being_forgotten() == []
 
 
 def test_held_session_is_refused(site: Home) -> None:
@@ -188,12 +188,12 @@ def test_run_that_died_is_finished_by_the_next(
         patch.setattr(f"hermes_retention.{dies_at}", die)
         with pytest.raises(KeyboardInterrupt):
             forget(site, ANN, now=NOW)
-    assert set(pending(site)) == {OLD, CHILD, LIVE}
+    assert set(site.being_forgotten()) == {OLD, CHILD, LIVE}
     # Its record is gone, and with it the user: the list that was written down knows it all the same.
     receipt = forget(site, ANN, now=NOW)
     assert receipt.exit_code == 0
     assert places_of(home, SECRET) == []
-    assert pending(site) == []
+    assert site.being_forgotten() == []
 
 
 def test_damaged_partition_is_told_and_stays_pending(home: HomeBuilder, site: Home) -> None:
@@ -201,11 +201,11 @@ def test_damaged_partition_is_told_and_stays_pending(home: HomeBuilder, site: Ho
     (site.workspace.vault.root / "2026-01.db").write_bytes(b"garbage")
     receipt = forget(site, ANN, now=NOW)
     assert receipt.exit_code == ExitCode.VAULT_DAMAGED
-    assert set(pending(site)) == {OLD, CHILD, LIVE}
+    assert set(site.being_forgotten()) == {OLD, CHILD, LIVE}
     (site.workspace.vault.root / "2026-01.db").unlink()
     assert places_of(home, SECRET) == []
     assert forget(site, ANN, now=NOW).sessions == 0
-    assert pending(site) == []
+    assert site.being_forgotten() == []
 
 
 def test_what_the_host_named_after_a_session_is_told(home: HomeBuilder, site: Home) -> None:

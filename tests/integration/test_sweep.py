@@ -257,7 +257,7 @@ def test_unreadable_file_stays_and_the_others_go(home: HomeBuilder, mocker: Mock
 def test_nothing_is_removed_when_the_vault_is_full(home: HomeBuilder, mocker: MockerFixture) -> None:
     before = snapshot_of(home.files)
     mocker.patch(
-        "hermes_retention.archive.partition.Partition.put",
+        "hermes_retention.archive.partition_writing.WritablePartition.put",
         side_effect=sqlite3.OperationalError("database or disk is full"),
     )
     report = run(site_of(home))

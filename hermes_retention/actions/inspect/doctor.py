@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from hermes_retention.actions.sweep.mode import SweepMode, sweep_mode
-from hermes_retention.actions.upkeep.forget import pending
 from hermes_retention.archive.partition import Partition
 from hermes_retention.home.find import VARIABLE, oddity_of_variable
 from hermes_retention.home.home import Home
@@ -242,7 +241,7 @@ def _left_over(home: Home) -> Iterator[Finding]:
         if left:
             found = f"{what}: {len(left):,}, such as {printable(left[0].name)}"
             yield Finding("left over", Level.WARNING, found, "Run 'hermes-retention sweep': it settles them.")
-    unfinished = pending(home)
+    unfinished = home.being_forgotten()
     if unfinished:
         what = f"'forget' was interrupted: {len(unfinished):,} sessions may not be gone yet"
         yield Finding("left over", Level.WARNING, what, "Run the same 'hermes-retention forget' again.")

@@ -174,8 +174,6 @@ def measure(home: Home, *, now: float) -> list[Metric]:
 
     Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
     """
-    from hermes_retention.actions.upkeep.forget import pending  # with all that it takes to forget
-
     inventory = home.take_inventory(now=now)
     return [
         _one("info", "Always 1; the label names the version.", 1, version=__version__),
@@ -184,7 +182,11 @@ def measure(home: Home, *, now: float) -> list[Metric]:
         *_vault(home),
         *_ledger(home),
         _one("held_sessions", "Sessions that a person holds.", len(inventory.holds)),
-        _one("unfinished_forget_sessions", "What an interrupted 'forget' left to do.", len(pending(home))),
+        _one(
+            "unfinished_forget_sessions",
+            "What an interrupted 'forget' left to do.",
+            len(home.being_forgotten()),
+        ),
     ]
 
 

@@ -84,7 +84,7 @@ class _PackedStep(msgspec.Struct):
                 good.append(artifact)
             elif error not in self.errors:  # a batch that failed gives all of its copies the same one
                 self.errors.append(error)
-        entries = (artifact for artifact in self.artifacts if artifact.kind is ArtifactKind.ENTRY)
+        entries = filter(_is_entry, self.artifacts)
         # An entry that leads to files that are gone loses a conversation; files without one are orphans.
         self.artifacts = good if all(entry in good for entry in entries) else []
         self.checks = []
@@ -101,14 +101,8 @@ _SPACE = (
 )
 
 
-class _Packings(msgspec.Struct, frozen=True):
-    """With what the artifacts of one partition are compressed, by their kind."""
-
-    files: Packing
-    entries: Packing
-
-    def of(self, artifact: Artifact) -> Packing:
-        return self.entries if artifact.kind is ArtifactKind.ENTRY else self.files
+_Packings = dict[bool, Packing]
+"""With what the artifacts of one partition are compressed, by whether they are index entries."""
 
 
 def _failed(step: Step, error: RetentionError) -> _PackedStep:
@@ -217,7 +211,7 @@ class Archiver:
         result = _PackedStep(step, metadata, [], [], [], [])
         for artifact in step.artifacts:
             try:
-                packed = self._pack_artifact(step.session_id, artifact, packing.of(artifact))
+                packed = self._pack_artifact(step.session_id, artifact, packing[_is_entry(artifact)])
             except ArtifactVanished:
                 continue  # somebody else removed it; there is nothing left to archive
             except ArtifactUnreadable as error:
@@ -238,13 +232,11 @@ class Archiver:
 
     def _packings(self, writer: PartitionWriter, steps: Sequence[Step]) -> _Packings:
         """How files are packed, and how index entries, which have nothing in common with them."""
-        of_entries: list[tuple[str, Artifact]] = []
-        of_files: list[tuple[str, Artifact]] = []
+        found: dict[bool, list[tuple[str, Artifact]]] = {False: [], True: []}
         for step in steps:
             for artifact in step.artifacts:
-                chosen = of_entries if artifact.kind is ArtifactKind.ENTRY else of_files
-                chosen.append((step.session_id, artifact))
-        return _Packings(*(self._packing(writer, some) for some in (of_files, of_entries)))
+                found[_is_entry(artifact)].append((step.session_id, artifact))
+        return {is_entry: self._packing(writer, some) for is_entry, some in found.items()}
 
     def _packing(self, writer: PartitionWriter, artifacts: Sequence[tuple[str, Artifact]]) -> Packing:
         if not artifacts:
@@ -358,6 +350,10 @@ def vault_trouble(error: Exception) -> RetentionError:
         consequence="what it was to take was kept",
         cure=_SPACE if is_full else "",
     )
+
+
+def _is_entry(artifact: Artifact) -> bool:
+    return artifact.kind is ArtifactKind.ENTRY
 
 
 def month_of(step: Step) -> str:

@@ -113,11 +113,10 @@ def report_on(  # noqa: PLR0913 - a report is all of these
     dry_run: bool,
     after: int,
     database: DatabaseSpace | None,
-    seconds: float,
-    also: Iterable[str] = (),
+    seconds: float = 0.0,
     routes_dropped: int = 0,
 ) -> SweepReport:
-    """What became of ``plan``. ``after`` is what is stored now, in bytes; ``also`` are further warnings."""
+    """What became of ``plan``. ``after`` is what is stored now, in bytes."""
     steps = _settled(plan, inventory, policy, outcomes)
     return SweepReport(
         sweep=sweep,
@@ -131,7 +130,7 @@ def report_on(  # noqa: PLR0913 - a report is all of these
         steps=steps,
         outcomes=tuple(outcomes),
         unknown=inventory.unknown,
-        warnings=(*also, *plan.warnings),
+        warnings=plan.warnings,
         database=database,
         routes_dropped=routes_dropped,
     )

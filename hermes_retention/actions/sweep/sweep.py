@@ -176,7 +176,6 @@ def _swept(run: Run, stuck: list[str]) -> SweepReport:
         dry_run=False,
         after=usage.total_bytes,
         database=space,
-        seconds=0.0,
         routes_dropped=forgotten,
     )
 

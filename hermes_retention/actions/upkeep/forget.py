@@ -19,7 +19,7 @@ from hermes_retention.actions.sweep.recovery import recover
 from hermes_retention.archive.entries import SessionEntry
 from hermes_retention.archive.partition import Partition
 from hermes_retention.home.home import Home
-from hermes_retention.home.ledger import Ledger, Outcome
+from hermes_retention.home.ledger import BEING_FORGOTTEN, Ledger, Outcome
 from hermes_retention.home.workspace import ASIDE
 from hermes_retention.model.errors import DatabaseInUse, ExitCode, RetentionError, UsageError, VaultDamaged
 from hermes_retention.model.plan import Action, Liveness, Rule, Step, Tier
@@ -30,8 +30,6 @@ from hermes_retention.stores.base import SessionMetadata
 ORIGIN = "forget"
 """By whom the ledger says that it was done."""
 _REASON = "forgotten: a person asked for it"
-PENDING = "forgetting"
-"""The fact in the ledger that names what a run has begun to remove, and has not finished."""
 _JUST_NOW_SECONDS = 60
 
 
@@ -124,14 +122,15 @@ def forget(site: Home, wanted: Wanted, *, skip: Collection[str] = (), now: float
         with site.workspace.ledger() as ledger:
             ids = [target.session_id for target in targets]
             ledger.remember(
-                PENDING, msgspec.json.encode(sorted({*ids, *pending_in(ledger)} - {*left})).decode()
+                BEING_FORGOTTEN,
+                msgspec.json.encode(sorted({*ids, *ledger.being_forgotten()} - {*left})).decode(),
             )
             sweep = ledger.begin_sweep(started_at=now, origin=ORIGIN)
             run = _Run(site, ledger, sweep, targets, now=now)
             receipt = run.receipt(left, seen.damages)
             ledger.forget_sessions(ids)
             if not receipt.errors:
-                ledger.remember(PENDING, "[]")
+                ledger.remember(BEING_FORGOTTEN, "[]")
             totals = {
                 "forgotten": receipt.sessions,
                 "bytes_before": inventory.usage.total_bytes,
@@ -145,7 +144,7 @@ def _nothing_left(site: Home, left: tuple[str, ...], damages: tuple[VaultDamaged
     """There is nothing to do; what an earlier run noted is done, unless it may lie where nobody can look."""
     if not damages:
         with site.workspace.ledger() as ledger:
-            ledger.remember(PENDING, "[]")
+            ledger.remember(BEING_FORGOTTEN, "[]")
     return Receipt(None, 0, 0, 0, 0, 0, left, damages, (), has_free_pages=False)
 
 
@@ -318,16 +317,6 @@ def preview(site: Home, wanted: Wanted, *, now: float) -> Preview:
     return look_at(site, inventory, wanted, now=now)
 
 
-def pending(site: Home) -> list[str]:
-    """The sessions that a run began to forget and did not finish."""
-    return site.workspace.ask_ledger(pending_in, [])
-
-
-def pending_in(ledger: Ledger) -> list[str]:
-    """The same, as an opened ledger has it."""
-    return msgspec.json.decode(ledger.fact(PENDING) or "[]", type=list[str])
-
-
 def look_at(site: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> Preview:
     """The same, of an inventory that was just taken."""
     stored = {session.id: session for session in inventory.sessions}
@@ -338,7 +327,7 @@ def look_at(site: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> 
     sizes: dict[str, int] = {}
     for one in site.workspace.vault.archived_sessions(damages):
         sizes[one.id] = sizes.get(one.id, 0) + one.stored_bytes
-    begun = pending(site)
+    begun = site.being_forgotten()
     unfinished = [one for one in begun if one in stored or one in archived]
     chosen = dict.fromkeys(unfinished, "an earlier run did not finish it")
     # Whoever says the same once more also names what is gone by now.
