@@ -117,9 +117,7 @@ class Directory:
         """``lstat`` of an entry, ``None`` when there is none."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        except ValueError:  # there is a null in it, so no entry can have this name
+        except (FileNotFoundError, ValueError):  # a name with a null in it is the name of no entry
             return None
 
 
@@ -162,11 +160,8 @@ def allocated_bytes(directory: Path, *, regular_only: bool = False) -> int:
 
 def sync_directory(path: Path) -> None:
     """Make the entries of ``path`` durable."""
-    descriptor = effects.open_file(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with closing(effects.open_file(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as descriptor:
         effects.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _not_a_directory(path: Path) -> StoreUnreadable:
