@@ -214,7 +214,9 @@ class SweepJob:
             left = max(left, self._announced_tick + delay - self._monotonic())
         if left > 0 and not self._is_told:
             self._is_told = True
-            LOG.warning("%s", announcement_words(watch.plan, made, home=self._name, now=self._clock()))
+            prune = home.store.host_prune(until=made.acts_at)
+            now = self._clock()
+            LOG.warning("%s", announcement_words(watch.plan, made, home=self._name, now=now, prune=prune))
         return left
 
     # -- what is told --------------------------------------------------------------------------------

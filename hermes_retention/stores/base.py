@@ -17,6 +17,7 @@ import msgspec
 from hermes_retention.disk.directories import Directory
 from hermes_retention.model.errors import RetentionError, Stop, StoreUnreadable, never
 from hermes_retention.model.session import Artifact, Session, SessionClass, Unknown
+from hermes_retention.model.text import counted, format_duration
 from hermes_retention.policy.resume import ResumeCandidate
 from hermes_retention.stores.rows import ArchivedRows, RowReader, RowRemover, RowRestorer
 
@@ -133,6 +134,39 @@ class HostSetting(msgspec.Struct, frozen=True):
     """What the host does then."""
     why: str
     """What it means for retention, in a few words."""
+
+
+class HostPrune(msgspec.Struct, frozen=True):
+    """What the host deletes by itself, unless it is archived before."""
+
+    why: str
+    """How that is known, such as ``sessions.auto_prune is on``."""
+    retention_days: float
+    """A session that has ended is deleted when it was idle for so long."""
+    interval_hours: float
+    """Between two rounds lie at least so many hours."""
+    conversations: int = 0
+    """How many with messages in the store it would delete by the time that was asked about."""
+    mark: str | None = None
+    """When its last round was, as the host has written it."""
+
+    @property
+    def next_at(self) -> float | None:
+        """The first moment of the next round, in Unix seconds; ``None`` is as soon as the host looks."""
+        try:
+            return None if self.mark is None else float(self.mark) + self.interval_hours * 3600
+        except ValueError:  # the host takes it for none, too
+            return None
+
+    def words(self, *, now: float) -> str:
+        """What is about to be lost and when, in a line for people."""
+        idle = f"idle for more than {self.retention_days:g} days"
+        if not self.conversations:
+            return f"{self.why}, and nothing that is not archived was {idle}"
+        at = self.next_at
+        when = "at any moment" if at is None or at <= now else f"in {format_duration(at - now)} or later"
+        number = counted(self.conversations, "conversation")
+        return f"{self.why}: it may delete {number} {when}, {idle} and not archived"
 
 
 class Level(enum.StrEnum):
@@ -428,6 +462,13 @@ class Store(ABC):
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""
         return []
+
+    def host_prune(self, *, until: float) -> HostPrune | None:
+        """What the host deletes by itself until then; ``None`` when it deletes nothing.
+
+        Raises ``StoreUnreadable``. Reads only.
+        """
+        return None
 
     def host_settings(self) -> Sequence[HostSetting]:
         """Those of the host's own settings that matter; empty when its configuration cannot be read."""

@@ -40,7 +40,7 @@ def examine(home: Home, *, now: float) -> Iterator[Finding]:
         ("rights", _rights),
         ("disk", _disk),
         ("store", lambda it: _store(it, now=now)),
-        ("host", lambda it: it.store.checkup()),
+        ("host", lambda it: _host(it, now=now)),
         ("lock", _lock),
         ("ledger", lambda it: _ledger(it, mode, now=now)),
         ("archive", _archive),
@@ -175,6 +175,16 @@ def _strange(sources: Mapping[str, int]) -> Finding:
         f"sessions of sources that are not known here: {names}{more}",
         "They are of the class 'other': its settings (HERMES_RETENTION_OTHER__...) decide about them.",
     )
+
+
+def _host(home: Home, *, now: float) -> Iterator[Finding]:
+    yield from home.store.checkup()
+    prune = home.store.host_prune(until=now)
+    if prune is not None and prune.conversations:
+        cure = (
+            "Turn it off with `hermes config set sessions.auto_prune false`, or sweep before the host starts."
+        )
+        yield Finding("host prune", Level.WARNING, prune.words(now=now), cure)
 
 
 def _lock(home: Home) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from hermes_retention.model.plan import VERDICTS, Action
 from hermes_retention.model.session import Inventory, Usage
 from hermes_retention.model.text import printable, words
 from hermes_retention.policy.decide import decide
-from hermes_retention.stores.base import DatabaseSpace, HostSetting
+from hermes_retention.stores.base import DatabaseSpace, HostPrune, HostSetting
 
 _LAST_SWEEPS = 5
 PREFIX = "hermes_retention_"
@@ -78,6 +78,8 @@ class Status(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
     pending: tuple[Pending, ...] = ()
     """What hooks announced and no sweep has seen to yet, oldest first."""
+    host_prune: HostPrune | None = None
+    """What the host itself deletes; ``None`` when it deletes nothing."""
 
 
 def take_status(home: Home, *, now: float, large: int = LARGE) -> Status:
@@ -109,6 +111,7 @@ def take_status(home: Home, *, now: float, large: int = LARGE) -> Status:
         drill=look.drill,
         database=home.store.database_space(),
         host_settings=tuple(home.store.host_settings()),
+        host_prune=home.store.host_prune(until=now),
         warnings=(*picture.warnings, *home.store.host_warnings()),
     )
 

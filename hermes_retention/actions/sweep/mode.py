@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hermes_retention.home.home import Home
     from hermes_retention.home.ledger import Ledger
     from hermes_retention.model.plan import Plan
+    from hermes_retention.stores.base import HostPrune
 
 ANNOUNCEMENT = "first_sweep"
 """The fact in the ledger that says when a gateway announced the first sweep: an ``Announcement`` as JSON."""
@@ -115,8 +116,10 @@ def announce(ledger: Ledger, plan: Plan, *, delay: float) -> Announcement:
     return made
 
 
-def announcement_words(plan: Plan, made: Announcement, *, home: str, now: float) -> str:
-    """The announcement in one paragraph, for a log."""
+def announcement_words(
+    plan: Plan, made: Announcement, *, home: str, now: float, prune: HostPrune | None = None
+) -> str:
+    """The announcement in one paragraph, for a log. ``prune`` is what the host deletes by then."""
     parts: dict[str, set[str]] = {}
     for step in plan.removals():
         what = "archived copies" if step.tier is None else step.tier.words
@@ -126,7 +129,7 @@ def announcement_words(plan: Plan, made: Announcement, *, home: str, now: float)
         f"the first sweep of {home} is due in {format_duration(max(0.0, made.acts_at - now))} and would now "
         f"take {what}. 'hermes-retention sweep --dry-run' shows all of it, 'hermes-retention undo' puts back "
         "what was archived. HERMES_RETENTION_MODE=enforce starts at once, observe only reports, off does "
-        "nothing."
+        "nothing." + ("" if prune is None else f" The host itself prunes: {prune.words(now=now)}.")
     )
 
 

@@ -203,6 +203,7 @@ def _facts(status: Status, compact_above: float, *, now: float) -> list[tuple[st
         ("full", full_words(status.growth, now=now)),
         ("state.db", _database(status.database, compact_above)),
         ("mode", status.mode.words(now=now)),
+        *([] if status.host_prune is None else [("host prunes", status.host_prune.words(now=now))]),
         *_of_gateway(status, now=now),
     ]
 
@@ -370,6 +371,9 @@ def status_object(status: Status) -> dict[str, Any]:
         "usage": {**msgspec.structs.asdict(status.usage), "total_bytes": status.usage.total_bytes},
         "growth": {**msgspec.structs.asdict(growth), "per_day": growth.per_day},
         "database": msgspec.to_builtins(status.database),
+        "host_prune": None
+        if status.host_prune is None
+        else {**msgspec.structs.asdict(status.host_prune), "next_at": status.host_prune.next_at},
         "host_settings": [msgspec.structs.asdict(one) for one in status.host_settings],
         "sweeps": [_sweep_object(sweep) for sweep in status.sweeps],
         "warnings": [

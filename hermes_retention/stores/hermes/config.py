@@ -13,12 +13,20 @@ from pathlib import Path
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.model.text import printable, words
-from hermes_retention.stores.base import Finding, HostSetting, Level
+from hermes_retention.stores.base import Finding, HostPrune, HostSetting, Level
 from hermes_retention.stores.files import decode
+from hermes_retention.stores.hermes.pruning import (
+    HOST,
+    INTERVAL_HOURS,
+    RETENTION_DAYS,
+    is_on_by_default,
+    managed_configuration,
+)
 
 _SETTINGS = (
     (("sessions", "auto_prune"), "false", "whether the host deletes sessions by itself"),
     (("sessions", "retention_days"), "90", "after how many days, if it does"),
+    (("sessions", "min_interval_hours"), "24", "how many hours lie between two times"),
     (
         ("sessions", "write_json_snapshots"),
         "false since 0.15",
@@ -62,35 +70,97 @@ def other_sessions_directory(home: Path) -> Path | None:
 
 
 def warnings_about(home: Path) -> list[str]:
-    """Settings in ``config.yaml`` that work against retention, one line each with its cure."""
-    path = home / "config.yaml"
-    try:
-        settings = parse_yaml(path.read_bytes()) if path.is_file() else None
-    except OSError as error:
-        return [_unread(path, words(error))]
-    except ValueError as error:
-        return [_unread(path, str(error))]
+    """Settings of the host that work against retention, one line each with its cure."""
+    for path in (home / "config.yaml", managed_configuration() or home / "config.yaml"):
+        try:
+            _sessions(path)
+        except OSError as error:
+            return [_unread(path, words(error))]
+        except ValueError as error:
+            return [_unread(path, str(error))]
+    prune = prune_of(home)
+    if prune is None:
+        return []
+    cure = "Turn it off with `hermes config set sessions.auto_prune false`."
+    return [f"{printable(str(home / 'config.yaml'))}: {prune_words(prune)}. {cure}"]
+
+
+def prune_words(prune: HostPrune) -> str:
+    """What the host deletes by itself, and when."""
+    return (
+        f"{prune.why}, so the host deletes sessions before they can be archived: those that have ended and "
+        f"were idle for {_number(prune.retention_days)} days, whenever it starts and while a gateway runs, "
+        f"once in {_number(prune.interval_hours)} hours"
+    )
+
+
+def prune_of(home: Path) -> HostPrune | None:
+    """Whether the host of ``home`` deletes sessions by itself, and which; ``None`` when it does not.
+
+    The administrator's configuration wins over the user's, and where neither says anything the host's own
+    default holds. A file that cannot be read may say anything: then it is taken for on.
+    """
+    told: dict[str, object] = {}
+    is_readable = True
+    for path in (home / "config.yaml", managed_configuration()):
+        try:
+            told.update({} if path is None else _sessions(path))
+        except (OSError, ValueError):
+            is_readable = False
+    if not is_readable:
+        is_on, why = True, "sessions.auto_prune may be on"
+    elif "auto_prune" in told:
+        is_on, why = bool(told["auto_prune"]), "sessions.auto_prune is on"
+    else:
+        is_on, how = is_on_by_default(home)
+        why = f"sessions.auto_prune is on {how}"
+    if not is_on:
+        return None
+    return HostPrune(
+        why,
+        retention_days=_amount(told.get("retention_days"), RETENTION_DAYS),
+        interval_hours=_amount(told.get("min_interval_hours"), INTERVAL_HOURS),
+    )
+
+
+def _sessions(path: Path) -> dict[str, object]:
+    """The section ``sessions`` of a configuration. Raises ``OSError``, or ``ValueError`` for no YAML."""
+    settings = parse_yaml(path.read_bytes()) if path.is_file() else None
     sessions = settings.get("sessions") if isinstance(settings, dict) else None
-    if isinstance(sessions, dict) and sessions.get("auto_prune"):
-        why = "sessions.auto_prune is on, so the host deletes sessions before they can be archived"
-        cure = "Turn it off with `hermes config set sessions.auto_prune false`."
-        return [f"{printable(str(path))}: {why}. {cure}"]
-    return []
+    return sessions if isinstance(sessions, dict) else {}
+
+
+def _amount(value: object, default: float) -> float:
+    """A number as the host takes it: whole, and the default where it is none."""
+    try:
+        return float(int(value))  # type: ignore[call-overload]  # whatever it is, the next line answers it
+    except (TypeError, ValueError, OverflowError):
+        return default
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"
 
 
 def settings_of(home: Path) -> list[HostSetting]:
-    """What ``config.yaml`` says, or else the host's defaults; empty when the file cannot be read."""
+    """What ``config.yaml`` and the administrator's say, or the host's defaults; empty when unreadable."""
     path = home / "config.yaml"
     try:
         content = parse_yaml(path.read_bytes()) if path.is_file() else {}
+        managed = managed_configuration()
+        told = {} if managed is None else _sessions(managed)
     except (OSError, ValueError):
         return []  # ``warnings_about`` says so
     found = []
-    for names, default, why in _SETTINGS:
+    for names, usual, why in _SETTINGS:
         value = content
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
-        found.append(HostSetting(".".join(names), _shown(value), default, why))
+        section, name = names
+        if section == "sessions":
+            value = told.get(name, value)
+        default = _shown(is_on_by_default(home)[0]) if name == "auto_prune" else None
+        found.append(HostSetting(".".join(names), _shown(value), default or usual, why))
     return found
 
 
@@ -119,7 +189,6 @@ def _unread(path: Path, why: str) -> str:
     )
 
 
-HOST = "hermes-agent"
 PLUGIN = "hermes-retention"
 OLDEST, NEWEST = (0, 13), (0, 19)
 """The versions of the host that are tested."""

@@ -24,6 +24,7 @@ from hermes_retention.stores.base import (
     EntryRestored,
     Finding,
     Folder,
+    HostPrune,
     HostSetting,
     LiveMessage,
     RouteIndex,
@@ -34,7 +35,7 @@ from hermes_retention.stores.base import (
     StoreFiles,
 )
 from hermes_retention.stores.files import folder_files, require_home
-from hermes_retention.stores.hermes import config, cron, erasing, files, state_db
+from hermes_retention.stores.hermes import config, cron, erasing, files, pruning, state_db
 from hermes_retention.stores.hermes.erasing import OfflineRoutes
 from hermes_retention.stores.hermes.files import Classifier, cron_job
 from hermes_retention.stores.hermes.records import Rows
@@ -170,6 +171,11 @@ class HermesStore(Store):
     def host_warnings(self) -> list[str]:
         """Settings of the host that work against retention, each with its cure, one line each."""
         return config.warnings_about(self._home)
+
+    def host_prune(self, *, until: float) -> HostPrune | None:
+        """What the host deletes by itself until then. Raises ``StoreUnreadable`` when rows cannot be read."""
+        prune = config.prune_of(self._home)
+        return None if prune is None else pruning.look(self._home, prune, until=until)
 
     def host_settings(self) -> list[HostSetting]:
         """Those of the host's own settings that matter; empty when ``config.yaml`` cannot be read."""

@@ -9,7 +9,8 @@ import pytest
 
 from hermes_retention.stores.base import Level
 from hermes_retention.stores.hermes import config
-from hermes_retention.stores.hermes.config import HOST, PLUGIN
+from hermes_retention.stores.hermes.config import PLUGIN
+from hermes_retention.stores.hermes.pruning import HOST
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
