@@ -49,7 +49,7 @@ class Reading(msgspec.Struct):
 
 
 class RowReader(Protocol):
-    """Rows of one moment. Every method raises ``StoreUnreadable`` when the database cannot be read."""
+    """Rows as they are now. Every method raises ``StoreUnreadable`` when the database cannot be read."""
 
     def changes(self, sessions: Sequence[Session], *, now: float) -> dict[str, str]:
         """The sessions whose record or routes are not what the scan saw, by id, with what is different."""

@@ -24,6 +24,9 @@ from hermes_retention.stores.hermes.processes import is_alive
 _Facts: TypeAlias = tuple[Any, ...]
 
 _IDS_PER_QUERY = 500
+_ROWS_AT_A_TIME = 500
+"""Few enough to be read within milliseconds."""
+_BEFORE_ALL_ROWS = -(2**63)
 _HANDING_OFF = frozenset({"pending", "running"})
 _TURN = "a turn is under way"
 _LEASE_GRACE_SECONDS = 86400.0
@@ -85,8 +88,8 @@ def read_sessions(database: sqlite3.Connection, where: str, *, now: float) -> Ro
     if columns:
         if "id" not in columns:
             raise _unknown_form(where, "sessions has no column id")
-        query = _query(columns, newest_message(database, where))
-        _take(database.execute(query), rows, _origins(database) | busy, where)
+        newest = newest_message(database, where)
+        _take(_selected(database, _query(columns, newest), newest), rows, _origins(database) | busy, where)
     for session_id in busy.keys() - rows.records.keys():
         # The host works on something that has no row yet, or has it in another profile's database.
         rows.records[session_id] = Record(source="", started_at=0.0, busy=busy[session_id])
@@ -104,8 +107,39 @@ def read_some_sessions(
     for start in range(0, len(session_ids), _IDS_PER_QUERY):
         some = session_ids[start : start + _IDS_PER_QUERY]
         chosen = f"{query} WHERE s.id IN ({', '.join('?' * len(some))})"
-        _take(database.execute(chosen, some), rows, busy, where)
+        _take(database.execute(chosen, some).fetchall(), rows, busy, where)
     return rows
+
+
+def _selected(database: sqlite3.Connection, query: str, newest: tuple[str, str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of ``query``, in order of their row id; outside of a transaction in short statements.
+
+    Whoever reads where there is no write-ahead log keeps others from writing. Where rows have no ids, or one
+    pass over all messages is needed, it is one statement nevertheless.
+    """
+    _, join = newest
+    last = None if database.in_transaction or join else _end_of_slice(database, _BEFORE_ALL_ROWS)
+    if last is None:
+        yield from database.execute(query)
+        return
+    first = _BEFORE_ALL_ROWS
+    while last is not None:
+        # Without the transaction a row may come or go meanwhile; a new one has the highest id.
+        some = f"{query} WHERE s.rowid > ? AND s.rowid <= ?"
+        yield from database.execute(some, (first, last)).fetchall()
+        first, last = last, _end_of_slice(database, last)
+
+
+def _end_of_slice(database: sqlite3.Connection, after: int) -> int | None:
+    """The last row id of the next slice of ``sessions``; ``None`` without one, or where rows have no ids."""
+    some = f"SELECT rowid AS row FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {_ROWS_AT_A_TIME}"  # noqa: S608 - a constant
+    try:
+        (last,) = database.execute(f"SELECT max(row) FROM ({some})", (after,)).fetchone()  # noqa: S608 - see above
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return None
+    return last if isinstance(last, int) else None
 
 
 def _origins(database: sqlite3.Connection) -> dict[str, str]:

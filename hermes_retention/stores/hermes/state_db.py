@@ -1,8 +1,10 @@
 """The host's SQLite databases; the only module that opens them.
 
-Each is read in one transaction, so that rows and routes are of one moment. Texts that are not UTF-8 keep
-their bytes as surrogates, like file names. What the rows mean is said in ``records``, ``routing``, ``cron``;
-what is written, and in how short transactions, in ``rows.turn_machine`` and ``rows.pacing``.
+Each is read in one transaction, so that rows and routes are of one moment; but for a rollback journal, where
+a reader keeps others from writing: what takes long is read in short transactions there (``reading_briefly``).
+Texts that are not UTF-8 keep their bytes as surrogates, like file names. What the rows mean is said in
+``records``, ``routing``, ``cron``; what is written, and in how short transactions, in ``rows.turn_machine``
+and ``rows.pacing``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from hermes_retention.stores.base import DatabaseSpace, SessionMetadata
 from hermes_retention.stores.hermes.records import Rows, columns_of, read_sessions
 
 DATABASE = "state.db"
+WAL = "wal"
 BUSY_SECONDS = 5.0
 _IDS_PER_QUERY = 500
 _NOTHING = "nothing was removed"
@@ -43,7 +46,7 @@ def read(path: Path, *, now: float) -> tuple[Rows, list[RouteRow]] | None:
     Raises ``StoreUnreadable`` when it stays locked for five seconds, is damaged, no regular file, or of a
     form that no host writes. The database is not changed.
     """
-    with reading(path) as database:
+    with reading_briefly(path) as database:
         if database is None:
             return None
         try:
@@ -92,6 +95,28 @@ def read_space(path: Path) -> DatabaseSpace | None:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return DatabaseSpace(file_bytes=pages * page_bytes, free_bytes=free_pages * page_bytes)
+
+
+def circumstances(path: Path) -> tuple[str, str] | None:
+    """Journal mode; version of SQLite and file system in words. ``None`` when there is no database.
+
+    Raises as ``read`` does.
+    """
+    with reading(path) as database:
+        if database is None:
+            return None
+        mode = journal_mode(database)
+    return mode, f"SQLite {sqlite3.sqlite_version}, file system {_file_system(path)}"
+
+
+def _file_system(path: Path) -> str:
+    """The type of the file system that a file lies on, as the system's list of mounts names it."""
+    import psutil  # only who asks for the circumstances comes here
+
+    with contextlib.suppress(OSError, psutil.Error):
+        mounts = {Path(mount.mountpoint): mount.fstype for mount in psutil.disk_partitions(all=True)}
+        return next((mounts[above] for above in path.absolute().parents if above in mounts), "unknown")
+    return "unknown"
 
 
 _METADATA = {
@@ -164,6 +189,47 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 @contextlib.contextmanager
+def reading_briefly(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """The same for whoever reads for long: with a rollback journal no transaction is open.
+
+    There, a reader keeps every writer waiting, our own too. So each statement ends before anything else is
+    done, and what has to be of one moment is read within ``moment``.
+    """
+    with reading(path) as database:
+        if database is not None and _readers_block_writers(database):
+            database.execute("COMMIT")
+        yield database
+
+
+def _readers_block_writers(database: sqlite3.Connection) -> bool:
+    """Whether this is so; the database itself says it, at each opening, for hosts and people change it."""
+    return not isinstance(database, _Resting) and journal_mode(database) != WAL
+
+
+def journal_mode(database: sqlite3.Connection) -> str:
+    """The mode that SQLite names. Of all without a write-ahead log a connection sees ``delete``."""
+    (mode,) = database.execute("PRAGMA journal_mode").fetchone()
+    return str(mode)
+
+
+@contextlib.contextmanager
+def moment(database: sqlite3.Connection) -> Iterator[None]:
+    """A read transaction for the block, unless one is open already: what is read is of one moment.
+
+    Everything has to be fetched within it.
+    """
+    if database.in_transaction:
+        yield
+        return
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if database.in_transaction:
+            database.execute("COMMIT")
+
+
+@contextlib.contextmanager
 def looking(path: Path) -> Iterator[sqlite3.Connection | None]:
     """The same without a transaction: for whoever looks often, and must hold up no checkpoint in between."""
     if not _exists(path):
@@ -197,13 +263,26 @@ def _opened_to_read(path: Path, address: str) -> sqlite3.Connection:
     """
     try:
         return _begun(effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None))
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            _roll_back(path)
+            return _begun(effects.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None))
         seen = path.lstat()
         if not _is_resting(path) or _has_room(path):
             raise
     database = effects.connect(f"{address}&immutable=1", uri=True, isolation_level=None, factory=_Resting)
     database.seen = seen
     return _begun(database)
+
+
+def _roll_back(path: Path) -> None:
+    """Undo the transaction of a writer that died, a sweep perhaps: its journal makes others unable to read.
+
+    Whoever may write does this when it opens the database, the host too.
+    """
+    address = f"file://{quote(bytes(path))}?mode=rw"
+    with contextlib.closing(effects.connect(address, uri=True, timeout=BUSY_SECONDS)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _begun(database: sqlite3.Connection) -> sqlite3.Connection:
@@ -326,11 +405,11 @@ def no_database(path: Path) -> StoreUnreadable:
 
 def _prepare(database: sqlite3.Connection, *, durable: bool) -> None:
     """All of these hold for this connection only; none is stored in the database."""
-    (journal,) = database.execute("PRAGMA journal_mode").fetchone()
+    journal = journal_mode(database)
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA wal_autocheckpoint = 0")
     # Without a WAL, NORMAL could damage the database where the file system reorders writes.
-    database.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' and not durable else 'FULL'}")
+    database.execute(f"PRAGMA synchronous = {'NORMAL' if journal == WAL and not durable else 'FULL'}")
     database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.model.errors import Stop, never
+from hermes_retention.model.errors import Stop, StoreUnreadable, never
 from hermes_retention.model.session import Lineage, Record, Route, Session, SessionClass
 from hermes_retention.model.text import is_text, printable
 from hermes_retention.stores.base import (
@@ -26,6 +26,7 @@ from hermes_retention.stores.base import (
     Folder,
     HostPrune,
     HostSetting,
+    Level,
     LiveMessage,
     RouteIndex,
     Scan,
@@ -128,8 +129,8 @@ class HermesStore(Store):
 
     @contextmanager
     def reading_rows(self) -> Iterator[HermesRowReader]:
-        """Read rows of one moment. Keep it short: the host's log of writes grows as long as it is open."""
-        with state_db.reading(self._database) as database:
+        """Read rows, with a write-ahead log of one moment: it grows as long as this is open, so be short."""
+        with state_db.reading_briefly(self._database) as database:
             if database is None:
                 raise state_db.no_database(self._database)
             yield HermesRowReader(self._database, database, lambda rows: self._routed(database, rows))
@@ -179,7 +180,17 @@ class HermesStore(Store):
 
     def host_settings(self) -> list[HostSetting]:
         """Those of the host's own settings that matter; empty when ``config.yaml`` cannot be read."""
-        return config.settings_of(self._home)
+        return [*config.settings_of(self._home), *self._journal_setting()]
+
+    def _journal_setting(self) -> Iterator[HostSetting]:
+        """What decides how readers and writers of the database get along."""
+        try:
+            found = state_db.circumstances(self._database)
+        except StoreUnreadable:  # whoever reads the sessions says so
+            return
+        if found is not None:
+            mode, where = found
+            yield HostSetting("state.db: journal_mode", mode, state_db.WAL, where)
 
     def restoring_rows(self) -> AbstractContextManager[RowRestorer]:
         """For putting archived rows back into ``state.db``. Raises ``StoreUnreadable`` as the port says."""
@@ -199,7 +210,10 @@ class HermesStore(Store):
 
     def checkup(self) -> Iterator[Finding]:
         """How the host of this home is set up. Reads only, raises nothing."""
-        return config.checkup(self._home)
+        yield from config.checkup(self._home)
+        for setting in self._journal_setting():
+            what = f"state.db: journal mode {setting.value}, {setting.why}"
+            yield Finding("database", Level.GOOD, what)
 
     def counter(self) -> SessionCounter:
         """For looking at single sessions while they grow. Opens nothing yet."""

@@ -188,8 +188,8 @@ class SearchTable:
                 return
             after = self.structure()
             # A piece that came to its end early, and was quick, says nothing of how long so many pages take.
-            if (after is not None and after.is_merge_due) or turns.held_seconds > self._pace.budget * 1e-3:
-                self._pace.learn(pages, turns.held_seconds)
+            if (after is not None and after.is_merge_due) or turns.work_seconds > self._pace.budget * 1e-3:
+                self._pace.learn(pages, turns.work_seconds)
 
     def condense(self, turns: Turns, stop: Stop = never) -> bool:
         """Merge everything, so that what was removed gives its pages back, in turns of their own.
@@ -214,7 +214,7 @@ class SearchTable:
             pages = self._pace.budget
             if not self._merge_some(turns, pages if goes_on else -pages):
                 return True
-            self._pace.learn(pages, turns.held_seconds)
+            self._pace.learn(pages, turns.work_seconds)
         return True
 
     def _merge_some(self, turns: Turns, pages: int) -> bool:

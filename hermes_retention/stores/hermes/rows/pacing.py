@@ -13,9 +13,11 @@ import contextlib
 import random
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from hermes_retention.model.errors import Stop
+from hermes_retention.stores.hermes.state_db import WAL, journal_mode
 
 AIM_SECONDS = 0.010
 """How long a turn should hold the lock."""
@@ -29,6 +31,7 @@ _PAUSE_SECONDS = 0.1
 _CHECKPOINT_AFTER_SECONDS = 0.030
 """Held time between checkpoints: the WAL stays below the size at which the host's next commit pays for one.
 """
+_RECENT_COMMITS = 16
 _OTHER_WAIT_MS = 5000
 _PATIENCE_SECONDS = 5.0
 """How long whoever can do without waits in all for moments in which nobody else writes."""
@@ -49,8 +52,11 @@ class Turns:
         self._version = self._data_version()
         self._foreign_at = self._released_at = float("-inf")
         self._since_window = self._since_checkpoint = 0.0
+        self._commits = None if journal_mode(database) == WAL else deque[float](maxlen=_RECENT_COMMITS)
         self.held_seconds = 0.0
         """How long the last turn held the lock."""
+        self.work_seconds = 0.0
+        """The same without what any commit costs that syncs a rollback journal: smaller turns cost it too."""
         self.longest_seconds = 0.0
 
     @contextlib.contextmanager
@@ -65,7 +71,10 @@ class Turns:
         started = _clock()
         try:
             yield
+            ready = _clock()
             self._database.execute("COMMIT")
+            if self._commits is not None:
+                self._commits.append(_clock() - ready)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self._database.execute("ROLLBACK")
@@ -102,6 +111,7 @@ class Turns:
 
     def _note(self, held: float) -> None:
         self.held_seconds, self._released_at = held, _clock()
+        self.work_seconds = held - min(self._commits or (0.0,))
         self.longest_seconds = max(self.longest_seconds, held)
         self._since_window += held
         self._since_checkpoint += held

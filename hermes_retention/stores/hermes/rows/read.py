@@ -6,13 +6,16 @@ What must not live here: the vault, and writing.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import math
 import sqlite3
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -43,6 +46,7 @@ from hermes_retention.stores.hermes.rows.tables import (
     select,
 )
 from hermes_retention.stores.rows import (
+    CHUNK_BYTES,
     MARKER,
     Header,
     Reading,
@@ -62,12 +66,19 @@ _LONGEST_RUN = 1000
 """SQLite refuses patterns of more than 50,000 bytes."""
 _FACTS = ("id", "parent_session_id", "end_reason", "model_config")
 _LATEST_NS = 2**62
+_ROWS_AT_A_TIME = 250
+_BRIEF_SECONDS = 0.005
+"""How long rows are read at once where others wait for it."""
 _ROW_WEIGHT = 200
 """What a row costs to remove beside its bytes, told in bytes."""
 
 
 class HermesRowReader:
-    """Reads within the one transaction of ``database``, which ``state_db.reading`` opened."""
+    """Reads through ``database``, which ``state_db.reading_briefly`` opened.
+
+    With a write-ahead log all of it is of one moment. Else only what one session has to be compared with is;
+    messages are read a few at a time, and one that changes meanwhile keeps its session where it is.
+    """
 
     def __init__(self, path: Path, database: sqlite3.Connection, routed: Routed) -> None:
         self._path, self._database, self._routed = path, database, routed
@@ -95,7 +106,7 @@ class HermesRowReader:
 
         def items() -> Iterator[bytes]:
             with self._translated():
-                yield from encode(read_record(self._database, [session.id]))
+                yield from encode(self._at_once(read_record(self._database, [session.id])))
                 yield from encode(read_messages(self._database, seen))
 
         return _reading(ArtifactKind.MESSAGES, session, items(), seen)
@@ -115,18 +126,23 @@ class HermesRowReader:
 
         def items() -> Iterator[bytes]:
             with self._translated():
-                yield from encode(read_record(self._database, [session.id]))
-                yield from encode(read_detached(self._database, session.id))
+                yield from encode(self._at_once(read_record(self._database, [session.id])))
+                yield from encode(self._at_once(read_detached(self._database, session.id)))
 
         return _reading(ArtifactKind.RECORD, session, items(), Seen(session.id))
 
     def unit(self, session_id: str) -> tuple[tuple[str, ...], SeenUnit]:
         """The ids that leave together with this record, in order, and the ticket for ``remove_units``."""
         unit = SeenUnit(session_id)
-        with self._translated():
+        with self._translated(), state_db.moment(self._database):
             for _ in read_unit(self._database, unit):
                 pass
         return unit.session_ids, unit
+
+    def _at_once(self, items: Iterator[Header | Row]) -> list[Header | Row]:
+        """All of what goes with a record, of one moment: it is not much."""
+        with state_db.moment(self._database):
+            return list(items)
 
     def _translated(self) -> contextlib.AbstractContextManager[None]:
         return state_db.read_errors(self._path)
@@ -197,7 +213,7 @@ def read_messages(database: sqlite3.Connection, seen: Seen) -> Iterator[Header |
 
     ``seen`` is filled on the way and complete when the iterator has come to its end. Memory: one row.
     """
-    yield from _noted(database, seen, message_ids(database, seen.session_id))
+    yield from _noted(database, seen)
 
 
 def read_tool_output(
@@ -208,18 +224,56 @@ def read_tool_output(
         f"AND role = 'tool' AND length(CAST(content AS BLOB)) > {int(longer_than_bytes)} "
         f"AND substr(content, 1, {len(MARKER)}) <> '{MARKER}'"
     )
-    yield from _noted(database, seen, message_ids(database, seen.session_id, condition=condition))
+    yield from _noted(database, seen, condition)
 
 
-def _noted(database: sqlite3.Connection, seen: Seen, ids: Sequence[int]) -> Iterator[Header | Row]:
-    header = header_of(database, MESSAGES)
-    seen.total, seen.newest_id = count_messages(database, seen.session_id)
-    seen.record = record_digest(database, seen.session_id)
+def _noted(database: sqlite3.Connection, seen: Seen, condition: str = "") -> Iterator[Header | Row]:
+    # Outside of a transaction what comes later may be of another moment than this. Whoever removes compares
+    # with this, so that what came or went in between keeps the session where it is.
+    briefly = not database.in_transaction
+    with state_db.moment(database):
+        header = header_of(database, MESSAGES)
+        seen.total, seen.newest_id = count_messages(database, seen.session_id)
+        seen.record = record_digest(database, seen.session_id)
+        ids = message_ids(database, seen.session_id, condition="" if briefly else condition)
     yield header
-    for message_id, row in zip(ids, select(database, header, "id", ids, order="id"), strict=True):
-        seen.note(message_id, row)
+    at = header.columns.index("id")
+    if briefly:
+        rows = _briefly(database, header, ids, condition)
+    else:
+        rows = select(database, header, "id", ids, order="id")
+    for row in rows:
+        seen.note(cast("int", row[at]), row)
         yield row
     seen.complete = True
+
+
+def _briefly(
+    database: sqlite3.Connection, header: Header, ids: Sequence[int], condition: str
+) -> Iterator[Row]:
+    """The same rows, some at a time: nobody waits longer than for a few milliseconds or one long row."""
+    at = header.columns.index("id")
+    position = 0
+    while position < len(ids):
+        run = ids[position : position + _ROWS_AT_A_TIME]
+        until = math.inf
+        some: list[Row] = []
+        size = 0
+        with (
+            state_db.moment(database),
+            contextlib.closing(select(database, header, "id", run, order="id", condition=condition)) as rows,
+        ):
+            for row in rows:
+                some.append(row)
+                size += sum(len(value) for value in row if isinstance(value, str | bytes))
+                now = time.perf_counter()
+                until = min(until, now + _BRIEF_SECONDS)  # not from the beginning: that is waited for
+                if size >= CHUNK_BYTES or now >= until:
+                    position += bisect.bisect_right(run, cast("int", row[at]))
+                    break
+            else:
+                position += len(run)
+        yield from some
 
 
 # -- records

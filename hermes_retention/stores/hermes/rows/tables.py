@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 
@@ -92,15 +92,24 @@ def owners(database: sqlite3.Connection) -> list[Owner]:
     return sorted(found, key=lambda owner: (owner.table, owner.column))
 
 
-def select(
-    database: sqlite3.Connection, header: Header, column: str, values: Sequence[Value], *, order: str = "1"
-) -> Iterator[Row]:
-    """The rows of a table whose ``column`` is one of ``values``, in runs that a statement can take."""
+def select(  # noqa: PLR0913 - what to read, and which of it
+    database: sqlite3.Connection,
+    header: Header,
+    column: str,
+    values: Sequence[Value],
+    *,
+    order: str = "1",
+    condition: str = "",
+) -> Generator[Row]:
+    """The rows of a table whose ``column`` is one of ``values``, in runs that a statement can take.
+
+    ``condition`` is further SQL of this package's own.
+    """
     names = ", ".join(map(quoted, header.columns))
     for run in runs(values):
         yield from database.execute(
             f"SELECT {names} FROM {quoted(header.table)} "  # noqa: S608 - names are quoted
-            f"WHERE {quoted(column)} IN ({places(run)}) ORDER BY {order}",
+            f"WHERE {quoted(column)} IN ({places(run)}) {condition} ORDER BY {order}",
             [parameter(value) for value in run],
         )
 

@@ -130,7 +130,7 @@ class PacedTurns:
 
     def settle(self, weight: int) -> None:
         """After a turn of that weight: learn from it, and do the merges that it made due."""
-        self._pace.learn(weight, self.turns.held_seconds)
+        self._pace.learn(weight, self.turns.work_seconds)
         self._search_tables.settle(self.turns, weight)
 
     def condense(self, stop: Stop = never) -> bool:
