@@ -54,9 +54,9 @@ class Home:
         self.path = path
 
     @classmethod
-    def make(cls, path: Path) -> Home:
+    def make(cls, path: Path, *, journal: str = "wal") -> Home:
         path.mkdir()
-        database = HostDatabase(path / "state.db")
+        database = HostDatabase(path / "state.db", journal=journal)
         for number in range(8):
             ended = {"ended_at": 1e9 + 100, "end_reason": "compression" if number == 2 else "done"}
             marks = {1: {}, 3: {"parent_session_id": "s2"}, 4: {"parent_session_id": "s1"}}.get(number, {})
@@ -157,9 +157,9 @@ def _die_at(patch: pytest.MonkeyPatch, at: int) -> None:
     patch.setattr(_Transaction, "__exit__", left)
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_killed_sweep_is_completed_by_the_next(tmp_path: Path, tier: str) -> None:
-    pattern = Home.make(tmp_path / "pattern")
+@pytest.mark.parametrize(("tier", "journal"), [*((tier, "wal") for tier in TIERS), ("all", "delete")])
+def test_killed_sweep_is_completed_by_the_next(tmp_path: Path, tier: str, journal: str) -> None:
+    pattern = Home.make(tmp_path / "pattern", journal=journal)
     before = pattern.rows()
     whole = pattern.copy(tmp_path / "whole")
     whole.sweep(tier)

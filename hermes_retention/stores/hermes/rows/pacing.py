@@ -32,6 +32,7 @@ _CHECKPOINT_AFTER_SECONDS = 0.030
 """Held time between checkpoints: the WAL stays below the size at which the host's next commit pays for one.
 """
 _RECENT_COMMITS = 16
+_MOST_WORK_SECONDS = 0.030
 _OTHER_WAIT_MS = 5000
 _PATIENCE_SECONDS = 5.0
 """How long whoever can do without waits in all for moments in which nobody else writes."""
@@ -56,7 +57,9 @@ class Turns:
         self.held_seconds = 0.0
         """How long the last turn held the lock."""
         self.work_seconds = 0.0
-        """The same without what any commit costs that syncs a rollback journal: smaller turns cost it too."""
+        """The same as it tells how much fits into a turn: without what any commit costs that syncs a rollback
+        journal, since a smaller turn costs that too.
+        """
         self.longest_seconds = 0.0
 
     @contextlib.contextmanager
@@ -111,7 +114,9 @@ class Turns:
 
     def _note(self, held: float) -> None:
         self.held_seconds, self._released_at = held, _clock()
-        self.work_seconds = held - min(self._commits or (0.0,))
+        fixed = min(self._commits or (0.0,))
+        # Where syncing takes longer than a turn should, the turn may take as long again: else it is all there is.
+        self.work_seconds = (held - fixed) * AIM_SECONDS / max(AIM_SECONDS, min(fixed, _MOST_WORK_SECONDS))
         self.longest_seconds = max(self.longest_seconds, held)
         self._since_window += held
         self._since_checkpoint += held
