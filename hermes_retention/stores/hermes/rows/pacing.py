@@ -115,7 +115,7 @@ class Turns:
     def _note(self, held: float) -> None:
         self.held_seconds, self._released_at = held, _clock()
         fixed = min(self._commits or (0.0,))
-        # Where syncing takes longer than a turn should, the turn may take as long again: else it is all there is.
+        # Where syncing takes longer than a turn should, work may take as long: else there is little of it.
         self.work_seconds = (held - fixed) * AIM_SECONDS / max(AIM_SECONDS, min(fixed, _MOST_WORK_SECONDS))
         self.longest_seconds = max(self.longest_seconds, held)
         self._since_window += held

@@ -75,4 +75,4 @@ def test_settings_that_matter_are_told(tmp_path: Path) -> None:
     assert told["sessions.write_json_snapshots"][0] is None
     assert told["session_reset.mode"][0] is None
     (home.path / "config.yaml").write_text("a: [")
-    assert home.store().host_settings() == []
+    assert [one.name for one in home.store().host_settings()] == ["state.db: journal_mode"]
