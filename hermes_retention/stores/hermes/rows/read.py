@@ -449,7 +449,7 @@ def message_texts(path: Path, run: str) -> Iterator[LiveMessage]:
 
 def _piece(path: Path, run: str, top: int | None) -> tuple[list[LiveMessage], int | None]:
     """Messages of a range of ids that ends at ``top``, or at the newest; and where the next range ends."""
-    with state_db.reading(path) as database:
+    with state_db.reading_briefly(path) as database:
         columns = () if database is None else columns_in_order(database, MESSAGES)
         if database is None or not {"id", "session_id"} <= {*columns}:
             return [], None
@@ -458,16 +458,17 @@ def _piece(path: Path, run: str, top: int | None) -> tuple[list[LiveMessage], in
         (lowest,) = database.execute("SELECT min(id) FROM messages").fetchone()
         if top is None or lowest is None or top < lowest:
             return [], None
+        bottom = top - (_IDS_AT_A_TIME if database.in_transaction else _ROWS_AT_A_TIME) + 1
         texts = [quoted(name) for name in _TEXTS if name in columns]
         names = [*(name for name in (*_TEXTS, *_OTHERS) if name in columns)]
         like = " OR ".join(f"{text} LIKE :run ESCAPE '\\'" for text in texts) if run and texts else "1"
         rows = database.execute(
             f"SELECT session_id, {', '.join(map(quoted, names))} FROM messages "  # noqa: S608 - quoted names
             f"WHERE id BETWEEN :bottom AND :top AND ({like}) ORDER BY id DESC",
-            {"run": f"%{_escaped(run)}%", "bottom": top - _IDS_AT_A_TIME + 1, "top": top},
+            {"run": f"%{_escaped(run)}%", "bottom": bottom, "top": top},
         )
         found: list[LiveMessage] = [(str(row[0]), dict(zip(names, row[1:], strict=True))) for row in rows]
-    return found, top - _IDS_AT_A_TIME
+    return found, bottom - 1
 
 
 def _escaped(run: str) -> str:
