@@ -399,9 +399,9 @@ BAD: dict[Rule, tuple[tuple[str, str], ...]] = {
         ("gateway.hermes.chat", "from hermes_retention.stores.openclaw.store import OpenClawStore"),
         ("stores.base", "from hermes_retention.stores.hermes.store import HermesStore"),
         ("stores.openclaw.entries", "from hermes_retention.stores.hermes.files import safe_name"),
-        ("actions.upkeep.forget", "if isinstance(site.store, Erasable): site.store.wipe()"),
+        ("actions.upkeep.forget", "if isinstance(home.store, Erasable): home.store.wipe()"),
         ("cli.context", "isinstance(store, HermesStore)"),
-        ("actions.upkeep.compact", "if site.store.name != 'hermes': refuse()"),
+        ("actions.upkeep.compact", "if home.store.name != 'hermes': refuse()"),
         ("cli.commands.prestart", "store.name in ('openclaw', 'clawdbot')"),
     ),
     a_package_itself_holds_nothing: (
@@ -460,7 +460,7 @@ PACKAGES = {"", "gateway", "policy"}
 GOOD: tuple[tuple[str, str], ...] = (
     ("home.open", "from hermes_retention.stores.openclaw.store import OpenClawStore"),
     ("gateway.hermes.host", "from hermes_retention.stores.hermes.files import list_directory"),
-    ("actions.sweep.sweep", "if notes.fact(STORE) != site.store.name: remember(site.store.name)"),
+    ("actions.sweep.sweep", "if notes.fact(STORE) != home.store.name: remember(home.store.name)"),
     ("plugins", "from hermes_retention import hookspecs"),
     ("actions.sweep.execute", "from hermes_retention import __version__"),
     ("policy.decide", "from hermes_retention.policy.liveness import assess"),

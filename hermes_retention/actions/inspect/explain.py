@@ -45,33 +45,33 @@ class Explanation(msgspec.Struct, frozen=True):
     damages: tuple[VaultDamaged, ...]
 
 
-def explain(site: Home, wanted: str, *, now: float) -> Explanation:
+def explain(home: Home, wanted: str, *, now: float) -> Explanation:
     """All about the session that ``wanted`` means, an id or the beginning of one.
 
     Raises ``UsageError`` when neither store nor vault nor ledger knows it, ``StoreUnreadable`` when the store
     cannot be read. Reads only.
     """
-    inventory = site.take_inventory(now=now)
+    inventory = home.take_inventory(now=now)
     sessions = {session.id: session for session in inventory.sessions}
-    session_id = _known_id(site, wanted, {*sessions, *vault_ids(site).ids})
+    session_id = _known_id(home, wanted, {*sessions, *vault_ids(home).ids})
     session = sessions.get(session_id)
-    copies, damages = archived_copies(site, session_id)
+    copies, damages = archived_copies(home, session_id)
     kind = session.session_class if session is not None else copies[-1].session_class if copies else None
     archived = [_archived(session_id, one) for one in copies]
-    reasons = reasons_for(inventory, site.policy, session_id, now=now)
+    reasons = reasons_for(inventory, home.policy, session_id, now=now)
     return Explanation(
         session_id=session_id,
         session_class=kind,
         now=now,
         session=session,
-        metadata=_metadata(site, session_id, copies),
+        metadata=_metadata(home, session_id, copies),
         steps=() if reasons is None else reasons.steps,
-        outlook=look_ahead(inventory, site.policy, session_id, copies=archived, now=now),
+        outlook=look_ahead(inventory, home.policy, session_id, copies=archived, now=now),
         answers=() if reasons is None else reasons.answers,
-        lifecycle=None if kind is None else site.policy.lifecycles[kind],
+        lifecycle=None if kind is None else home.policy.lifecycles[kind],
         copies=tuple(copies),
-        hold=site.workspace.holds.load().get(session_id),
-        history=_history(site, session_id),
+        hold=home.workspace.holds.load().get(session_id),
+        history=_history(home, session_id),
         damages=tuple(damages),
     )
 
@@ -115,17 +115,17 @@ def never_due(explanation: Explanation) -> tuple[Tier, ...]:
     return tuple(tier for tier, is_there, coming in parts if is_there and coming is None)
 
 
-def _known_id(site: Home, wanted: str, known: set[str]) -> str:
+def _known_id(home: Home, wanted: str, known: set[str]) -> str:
     try:
         return resolve(wanted, known, where="neither the store nor the archive knows it")
     except UsageError:
-        if _history(site, wanted):
+        if _history(home, wanted):
             return wanted
         raise
 
 
-def _metadata(site: Home, session_id: str, copies: list[Copies]) -> SessionMetadata:
-    known = site.store.metadata([session_id]).get(session_id)
+def _metadata(home: Home, session_id: str, copies: list[Copies]) -> SessionMetadata:
+    known = home.store.metadata([session_id]).get(session_id)
     if known is not None:
         return known
     return copies[-1].metadata if copies else SessionMetadata()
@@ -141,8 +141,8 @@ def _archived(session_id: str, copies: Copies) -> ArchivedSession:
     )
 
 
-def _history(site: Home, session_id: str) -> tuple[StepRow, ...]:
-    return site.workspace.ask_ledger(lambda ledger: tuple(ledger.history(session_id)), ())
+def _history(home: Home, session_id: str) -> tuple[StepRow, ...]:
+    return home.workspace.ask_ledger(lambda ledger: tuple(ledger.history(session_id)), ())
 
 
 class CapStanding(msgspec.Struct, frozen=True):
@@ -156,14 +156,14 @@ class CapStanding(msgspec.Struct, frozen=True):
 
 
 def stand_with_caps(
-    site: Home, session_id: str, session_class: SessionClass | None, caps: CapSettings, *, now: float
+    home: Home, session_id: str, session_class: SessionClass | None, caps: CapSettings, *, now: float
 ) -> CapStanding:
     """How a session stands now. Reads only; raises ``StoreUnreadable`` and ``LedgerUnusable``."""
-    alerts = alerts_of(site, session_id)
+    alerts = alerts_of(home, session_id)
     if session_class is None:
         return CapStanding(alerts)
     limits = caps.classes[session_class.value]
-    counts = _counts(site, session_id, now=now)
+    counts = _counts(home, session_id, now=now)
     closest = nearest(counts, limits)
     if closest is None:
         return CapStanding(alerts)
@@ -171,14 +171,14 @@ def stand_with_caps(
     return CapStanding(alerts, cap, counts[cap], limits.limits[cap].at)
 
 
-def alerts_of(site: Home, session_id: str | None = None) -> tuple[Alert, ...]:
+def alerts_of(home: Home, session_id: str | None = None) -> tuple[Alert, ...]:
     """Those of one session, or of all; none without a ledger."""
-    return site.workspace.ask_ledger(lambda ledger: tuple(ledger.caps.alerts(session_id)), ())
+    return home.workspace.ask_ledger(lambda ledger: tuple(ledger.caps.alerts(session_id)), ())
 
 
-def _counts(site: Home, session_id: str, *, now: float) -> dict[Cap, float]:
+def _counts(home: Home, session_id: str, *, now: float) -> dict[Cap, float]:
     """What the host's database tells; nothing of a session that has left it."""
-    counter = site.store.counter()
+    counter = home.store.counter()
     try:
         size = counter.look(session_id, None, now=now)
     finally:

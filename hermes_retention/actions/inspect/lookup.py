@@ -102,38 +102,38 @@ def require(wanted: str, known: Collection[str], *, where: str) -> str:
     return exact
 
 
-def vault_ids(site: Home) -> VaultIds:
+def vault_ids(home: Home) -> VaultIds:
     """Every id in the vault. A damaged partition hides its own only."""
     damages: list[VaultDamaged] = []
-    ids = frozenset(entry.id for entry in _from_vault(site, damages, Partition.sessions))
+    ids = frozenset(entry.id for entry in _from_vault(home, damages, Partition.sessions))
     return VaultIds(ids, tuple(damages))
 
 
-def resolve_archived(site: Home, wanted: Sequence[str]) -> list[str]:
+def resolve_archived(home: Home, wanted: Sequence[str]) -> list[str]:
     """The archived sessions that ``wanted`` means, each once. Raises ``UsageError``.
 
     Raises ``VaultDamaged`` instead when one is missing while a partition cannot be read.
     """
-    return _each(site, wanted, partial(resolve, where=_NO_COPY))
+    return _each(home, wanted, partial(resolve, where=_NO_COPY))
 
 
-def require_archived(site: Home, wanted: Sequence[str]) -> list[str]:
+def require_archived(home: Home, wanted: Sequence[str]) -> list[str]:
     """Like ``resolve_archived`` for whole ids only."""
-    return _each(site, wanted, partial(require, where=_NO_COPY))
+    return _each(home, wanted, partial(require, where=_NO_COPY))
 
 
-def archived_copies(site: Home, session_id: str) -> tuple[list[Copies], list[VaultDamaged]]:
+def archived_copies(home: Home, session_id: str) -> tuple[list[Copies], list[VaultDamaged]]:
     """What each partition has of a session, oldest month first, and the partitions that cannot be read."""
     damages: list[VaultDamaged] = []
-    copies = list(_from_vault(site, damages, lambda partition: _copies(partition, session_id)))
+    copies = list(_from_vault(home, damages, lambda partition: _copies(partition, session_id)))
     return copies, damages
 
 
-def list_archive(site: Home, classes: Collection[str] = ()) -> ArchiveListing:
+def list_archive(home: Home, classes: Collection[str] = ()) -> ArchiveListing:
     """Every archived session of these classes, or of all."""
     damages: list[VaultDamaged] = []
     found: dict[str, ArchiveEntry] = {}
-    for entry in _from_vault(site, damages, _entries):
+    for entry in _from_vault(home, damages, _entries):
         if not classes or entry.session_class in classes:
             known = found.get(entry.session_id)
             found[entry.session_id] = entry if known is None else _joined_entry(known, entry)
@@ -142,11 +142,11 @@ def list_archive(site: Home, classes: Collection[str] = ()) -> ArchiveListing:
 
 
 def _from_vault(
-    site: Home, damages: list[VaultDamaged], read: Callable[[Partition], Iterable[_Found]]
+    home: Home, damages: list[VaultDamaged], read: Callable[[Partition], Iterable[_Found]]
 ) -> Iterator[_Found]:
     """What ``read`` finds in each partition; what is wrong with the others is added to ``damages``."""
-    site.workspace.check()
-    return site.workspace.vault.from_readable(damages, read)
+    home.workspace.check()
+    return home.workspace.vault.from_readable(damages, read)
 
 
 def _copies(partition: Partition, session_id: str) -> Iterator[Copies]:
@@ -192,8 +192,8 @@ def _joined_entry(older: ArchiveEntry, newer: ArchiveEntry) -> ArchiveEntry:
     )
 
 
-def _each(site: Home, wanted: Sequence[str], find: Callable[[str, Collection[str]], str]) -> list[str]:
-    known = vault_ids(site)
+def _each(home: Home, wanted: Sequence[str], find: Callable[[str, Collection[str]], str]) -> list[str]:
+    known = vault_ids(home)
     try:
         return list(dict.fromkeys(find(one, known.ids) for one in wanted))
     except UsageError:

@@ -90,14 +90,14 @@ class Overview(msgspec.Struct, frozen=True):
     forecast: Simulation
 
 
-def take_overview(site: Home, *, days: int, now: float) -> Overview:
-    """The overview of ``site``, which looks ``days`` back and ahead. Reads only.
+def take_overview(home: Home, *, days: int, now: float) -> Overview:
+    """The overview of ``home``, which looks ``days`` back and ahead. Reads only.
 
     Raises ``StoreUnreadable`` when the store cannot be read, ``RetentionError`` when the ledger cannot.
     """
-    status = take_status(site, now=now, large=NEVER_LARGE)
-    history = read_history(site, now=now)
-    look = look_into_ledger(site, now=now, days=days)
+    status = take_status(home, now=now, large=NEVER_LARGE)
+    history = read_history(home, now=now)
+    look = look_into_ledger(home, now=now, days=days)
     known = min((past.began for past in history.past if past.began > 0), default=now)
     back = min(days, max(_LEAST_DAYS, math.ceil((now - known) / _DAY)))
     times = tuple(now - number * _DAY for number in range(back, -1, -1))
@@ -109,11 +109,11 @@ def take_overview(site: Home, *, days: int, now: float) -> Overview:
         times=times,
         layers=layers_of(history, times),
         measured=(*seen, (now, status.usage.total_bytes)),
-        largest=tuple(_named(site, _largest(history))),
+        largest=tuple(_named(home, _largest(history))),
         jobs=_jobs(history, since=start),
         sweeps=look.sweeps[:_SWEEPS],
-        alerts=tuple(alert for alert in alerts_of(site) if alert.at >= start)[:_ALERTS],
-        forecast=simulate(history, site.policy, None, days=days, now=now),
+        alerts=tuple(alert for alert in alerts_of(home) if alert.at >= start)[:_ALERTS],
+        forecast=simulate(history, home.policy, None, days=days, now=now),
     )
 
 
@@ -198,10 +198,10 @@ def _large(past: Past, history: History) -> Large:
     )
 
 
-def _named(site: Home, largest: Iterable[Large]) -> Iterator[Large]:
+def _named(home: Home, largest: Iterable[Large]) -> Iterator[Large]:
     """The same with the titles that the store knows, read for these few only."""
     some = list(largest)
-    known = site.store.metadata([one.session_id for one in some])
+    known = home.store.metadata([one.session_id for one in some])
     for one in some:
         metadata = known.get(one.session_id)
         yield one if metadata is None else msgspec.structs.replace(one, title=metadata.title or one.title)

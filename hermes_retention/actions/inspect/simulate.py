@@ -50,23 +50,23 @@ class History(msgspec.Struct, frozen=True):
     """Months that cannot be read: what is in them is missing here."""
 
 
-def read_history(site: Home, *, now: float) -> History:
-    """The history of ``site``. Reads only. Raises ``StoreUnreadable`` when the store cannot be read."""
-    inventory = site.take_inventory(now=now)
+def read_history(home: Home, *, now: float) -> History:
+    """The history of ``home``. Reads only. Raises ``StoreUnreadable`` when the store cannot be read."""
+    inventory = home.take_inventory(now=now)
     damages: list[VaultDamaged] = []
-    archived = _archived(site, damages)
+    archived = _archived(home, damages)
     past = [_past(session, archived.get(session.id)) for session in inventory.sessions]
     known = {session.id for session in inventory.sessions}
     past += [
-        _past(_session_of(archived[session_id].entry, site.store), archived[session_id])
+        _past(_session_of(archived[session_id].entry, home.store), archived[session_id])
         for session_id in sorted(archived.keys() - known)
     ]
     return History(inventory, tuple(past), archived, _scale(inventory, archived.values()), tuple(damages))
 
 
-def _archived(site: Home, damages: list[VaultDamaged]) -> dict[str, Archived]:
+def _archived(home: Home, damages: list[VaultDamaged]) -> dict[str, Archived]:
     found: dict[str, Archived] = {}
-    read = site.workspace.vault.from_readable(damages, lambda it: [_both(it)])
+    read = home.workspace.vault.from_readable(damages, lambda it: [_both(it)])
     for entries, artifacts in read:
         by_session: dict[str, list[ArchivedArtifact]] = {}
         for artifact in artifacts:

@@ -60,23 +60,23 @@ class Exported(msgspec.Struct, frozen=True):
     error: RetentionError | None = None
 
 
-def export_as(site: Home, session_ids: Sequence[str], form: Form, directory: Path) -> list[Exported]:
+def export_as(home: Home, session_ids: Sequence[str], form: Form, directory: Path) -> list[Exported]:
     """Write each session into a file of its own in ``directory``, made if missing. Nothing is overwritten.
 
     Raises ``UsageError`` when files cannot be written there at all.
     """
     with open_target(directory) as target:
-        exported = [_export(site, session_id, form, target) for session_id in session_ids]
+        exported = [_export(home, session_id, form, target) for session_id in session_ids]
         target.sync()
     return exported
 
 
-def _export(site: Home, session_id: str, form: Form, target: Directory) -> Exported:
+def _export(home: Home, session_id: str, form: Form, target: Directory) -> Exported:
     name = f"{safe_name(session_id)}{_SUFFIX[form]}"
     try:
-        copies = _copies(site, session_id)
+        copies = _copies(home, session_id)
         mtime_ns = max(0, round(copies[-1].last_activity * 1e9))
-        place_file(target, name, written(site, copies, session_id, form), mode=0o600, mtime_ns=mtime_ns)
+        place_file(target, name, written(home, copies, session_id, form), mode=0o600, mtime_ns=mtime_ns)
     except RetentionError as error:
         return Exported(session_id, name, error)
     except OSError as error:
@@ -85,13 +85,13 @@ def _export(site: Home, session_id: str, form: Form, target: Directory) -> Expor
     return Exported(session_id, name)
 
 
-def export_text(site: Home, session_id: str, form: Form) -> Iterator[bytes]:
+def export_text(home: Home, session_id: str, form: Form) -> Iterator[bytes]:
     """The session in that form, piece by piece. Raises ``UsageError``, ``VaultDamaged``."""
-    return written(site, _copies(site, session_id), session_id, form)
+    return written(home, _copies(home, session_id), session_id, form)
 
 
-def _copies(site: Home, session_id: str) -> list[Copies]:
-    copies, damages = archived_copies(site, session_id)
+def _copies(home: Home, session_id: str) -> list[Copies]:
+    copies, damages = archived_copies(home, session_id)
     if not copies:
         raise (
             damages[0] if damages else UsageError(f"session {session_id}", "the archive has no copy of it")
@@ -99,10 +99,10 @@ def _copies(site: Home, session_id: str) -> list[Copies]:
     return copies
 
 
-def written(site: Home, copies: Sequence[Copies], session_id: str, form: Form) -> Iterator[bytes]:
+def written(home: Home, copies: Sequence[Copies], session_id: str, form: Form) -> Iterator[bytes]:
     """What the vault has of a session in that form. Raises ``VaultDamaged`` for a damaged copy."""
-    with site.workspace.vault.reader() as reader:
-        messages = _messages(site, reader, [artifact for one in copies for artifact in one.artifacts])
+    with home.workspace.vault.reader() as reader:
+        messages = _messages(home, reader, [artifact for one in copies for artifact in one.artifacts])
         if form is Form.MARKDOWN:
             yield from _markdown(session_id, copies[-1], messages)
         elif form is Form.JSONL:
@@ -111,7 +111,7 @@ def written(site: Home, copies: Sequence[Copies], session_id: str, form: Form) -
             yield from _json(session_id, copies, messages)
 
 
-def _messages(site: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtifact]) -> Iterator[Fields]:
+def _messages(home: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtifact]) -> Iterator[Fields]:
     """The messages of the best source, with the output of tools in the place of its markers."""
     kinds = {artifact.kind for artifact in artifacts}
     kind = next((one for one in _SOURCES if one in kinds), None)
@@ -123,9 +123,9 @@ def _messages(site: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtif
         return
     bodies = {
         fields.get("id"): fields.get("content")
-        for fields in _rows(site, reader, artifacts, ArtifactKind.TOOL_OUTPUT)
+        for fields in _rows(home, reader, artifacts, ArtifactKind.TOOL_OUTPUT)
     }
-    for fields in _rows(site, reader, artifacts, kind):
+    for fields in _rows(home, reader, artifacts, kind):
         content = fields.get("content")
         if isinstance(content, str) and content.startswith(MARKER) and fields.get("id") in bodies:
             yield {**fields, "content": bodies[fields.get("id")]}
@@ -134,12 +134,12 @@ def _messages(site: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtif
 
 
 def _rows(
-    site: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtifact], kind: ArtifactKind
+    home: Home, reader: VaultReader, artifacts: Sequence[ArchivedArtifact], kind: ArtifactKind
 ) -> Iterator[Fields]:
-    same = [artifact for artifact in in_order_of_sweeps(site, artifacts) if artifact.kind is kind]
+    same = [artifact for artifact in in_order_of_sweeps(home, artifacts) if artifact.kind is kind]
     versions = [ArchivedRows(kind, partial(reader.read, artifact)) for artifact in same]
     if versions:
-        yield from fields_in(kind, whole(site.store.joined_rows(versions)))
+        yield from fields_in(kind, whole(home.store.joined_rows(versions)))
 
 
 def _json(session_id: str, copies: Sequence[Copies], messages: Iterator[Fields]) -> Iterator[bytes]:

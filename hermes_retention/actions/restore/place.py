@@ -122,22 +122,22 @@ class RowsReport(msgspec.Struct, frozen=True):
 
 
 def put_rows_back(
-    site: Home, artifacts: Sequence[ArchivedArtifact], damages: list[VaultDamaged], *, now: float
+    home: Home, artifacts: Sequence[ArchivedArtifact], damages: list[VaultDamaged], *, now: float
 ) -> RowsReport:
     """Put rows back into the host's database; ``artifacts`` has every version of each session's rows.
 
     A session that fails leaves the others to come back. Without a database that can be written nothing comes
     back. The lock of the home is held; partitions that cannot be searched are added to ``damages``.
     """
-    order = _order_of_sweeps(site)
+    order = _order_of_sweeps(home)
     wanted = _by_session(artifacts, order)
     if not wanted:
         return RowsReport()
     results: list[RowsReport] = []
     done: set[str] = set()
     try:
-        with site.store.restoring_rows() as restorer, site.workspace.vault.reader() as reader:
-            rows = _Returning(site, restorer, reader, wanted, order, damages, now=now)
+        with home.store.restoring_rows() as restorer, home.workspace.vault.reader() as reader:
+            rows = _Returning(home, restorer, reader, wanted, order, damages, now=now)
             for session_id in wanted:
                 if session_id not in done:
                     results.append(rows.put_back(session_id))
@@ -152,18 +152,18 @@ def put_rows_back(
 
 
 def joined_placements(
-    site: Home, reader: VaultReader, artifacts: Iterable[ArchivedArtifact]
+    home: Home, reader: VaultReader, artifacts: Iterable[ArchivedArtifact]
 ) -> Iterator[Placement]:
     """Rows as files: one for each session and kind, its versions joined, named as the newest."""
-    for versions in _by_session(artifacts, _order_of_sweeps(site)).values():
+    for versions in _by_session(artifacts, _order_of_sweeps(home)).values():
         for newest in _newest_of_kinds(versions):
             same = [_readable(reader, version) for version in versions if version.kind is newest.kind]
-            yield Placement(newest, partial(site.store.joined_rows, same))
+            yield Placement(newest, partial(home.store.joined_rows, same))
 
 
-def in_order_of_sweeps(site: Home, artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
+def in_order_of_sweeps(home: Home, artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
     """Of ``artifacts`` the rows, each session's in the order in which they were archived."""
-    found = _by_session(artifacts, _order_of_sweeps(site))
+    found = _by_session(artifacts, _order_of_sweeps(home))
     return [artifact for versions in found.values() for artifact in versions]
 
 
@@ -172,7 +172,7 @@ class _Returning:
 
     def __init__(  # noqa: PLR0913, PLR0917 - from where, to where, and what is known
         self,
-        site: Home,
+        home: Home,
         restorer: RowRestorer,
         reader: VaultReader,
         wanted: dict[str, list[ArchivedArtifact]],
@@ -181,7 +181,7 @@ class _Returning:
         *,
         now: float,
     ) -> None:
-        self._site, self._restorer, self._reader = site, restorer, reader
+        self._site, self._restorer, self._reader = home, restorer, reader
         self._wanted, self._artifacts = wanted, dict(wanted)
         self._order, self._damages, self._now = order, damages, now
 
@@ -261,10 +261,10 @@ class _Returning:
         return count, met
 
 
-def _order_of_sweeps(site: Home) -> dict[str, int]:
+def _order_of_sweeps(home: Home) -> dict[str, int]:
     """Of the sweeps that the ledger knows. Those of a ledger that was lost came before them."""
     try:
-        ledger = site.workspace.ledger_if_any()
+        ledger = home.workspace.ledger_if_any()
     except RetentionError:
         return {}
     if ledger is None:

@@ -72,59 +72,59 @@ class RestoreReport(msgspec.Struct, frozen=True):
         return ExitCode.SOME_FAILED if errors else ExitCode.DONE
 
 
-def restore_sessions(site: Home, session_ids: Sequence[str], *, now: float) -> RestoreReport:
+def restore_sessions(home: Home, session_ids: Sequence[str], *, now: float) -> RestoreReport:
     """Put the newest archived version of every file of these sessions back into the store, and their rows.
 
     Raises ``UsageError`` for an id that the vault does not have; nothing is written then. A file that exists
     with other content is a conflict, and so is an id in the database that something else has: both stay.
     """
-    with site.workspace.locked():  # looked up under the lock, lest an expiry comes in between
-        return _into_store(site, _find_all(site, session_ids), now=now)
+    with home.workspace.locked():  # looked up under the lock, lest an expiry comes in between
+        return _into_store(home, _find_all(home, session_ids), now=now)
 
 
-def export_sessions(site: Home, session_ids: Sequence[str], directory: Path) -> RestoreReport:
+def export_sessions(home: Home, session_ids: Sequence[str], directory: Path) -> RestoreReport:
     """Write the files of these sessions into ``directory``, made if missing, and their rows as files.
 
     The store stays as it is.
     """
-    found = _find_all(site, session_ids)
-    with open_target(directory) as target, site.workspace.vault.reader() as reader:
-        placements = [*_placements(reader, found.files), *joined_placements(site, reader, found.rows)]
+    found = _find_all(home, session_ids)
+    with open_target(directory) as target, home.workspace.vault.reader() as reader:
+        placements = [*_placements(reader, found.files), *joined_placements(home, reader, found.rows)]
         return RestoreReport(str(directory), tuple(place_all(target, placements)), damages=found.damages)
 
 
-def undo(site: Home, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport:
+def undo(home: Home, sweeps: Sequence[SweepRow], *, now: float) -> RestoreReport:
     """Put back everything that these sweeps archived, and mark them as undone unless doing it again may help.
 
     A session of which they archived rows gets back all its archived rows.
     """
-    with site.workspace.locked():
+    with home.workspace.locked():
         damages: list[VaultDamaged] = []
-        vault = site.workspace.vault
+        vault = home.workspace.vault
         artifacts = [artifact for sweep in sweeps for artifact in vault.find(damages, sweep=sweep.id)]
-        found = _Found(_newest(artifacts), _all_rows(site, damages, _rows(artifacts)), _once(damages))
-        report = _into_store(site, found, now=now)
+        found = _Found(_newest(artifacts), _all_rows(home, damages, _rows(artifacts)), _once(damages))
+        report = _into_store(home, found, now=now)
         ids = tuple(sweep.id for sweep in sweeps)
         if not report.damages and all(isinstance(one.error, SessionGone) for one in report.failures):
-            with site.workspace.ledger() as ledger:
+            with home.workspace.ledger() as ledger:
                 ledger.mark_undone(ids, undone_at=now)
     return msgspec.structs.replace(report, sweeps=ids)
 
 
-def undoable_sweeps(site: Home, wanted: str | None, *, all_sweeps: bool) -> list[SweepRow]:
+def undoable_sweeps(home: Home, wanted: str | None, *, all_sweeps: bool) -> list[SweepRow]:
     """The sweeps that ``undo`` means: that one, every one, or the last that archived something and stands.
 
     Raises ``UsageError`` when there is no such sweep.
     """
-    known: list[SweepRow] = site.workspace.ask_ledger(Ledger.sweeps, [])
+    known: list[SweepRow] = home.workspace.ask_ledger(Ledger.sweeps, [])
     if wanted is not None:
         chosen = [sweep for sweep in known if sweep.id == wanted]
         if not chosen:
             raise _no_sweep(f"sweep {wanted}", "the ledger knows no sweep of that id")
         return chosen
-    standing = [sweep for sweep in known if sweep.undone_at is None and _archived_something(site, sweep)]
+    standing = [sweep for sweep in known if sweep.undone_at is None and _archived_something(home, sweep)]
     if not standing:
-        raise _no_sweep(str(site.path), "no sweep of this home archived anything that was not put back")
+        raise _no_sweep(str(home.path), "no sweep of this home archived anything that was not put back")
     return standing if all_sweeps else standing[:1]
 
 
@@ -138,7 +138,7 @@ class _Found(msgspec.Struct, frozen=True):
     damages: tuple[VaultDamaged, ...]
 
 
-def _find_all(site: Home, session_ids: Sequence[str]) -> _Found:
+def _find_all(home: Home, session_ids: Sequence[str]) -> _Found:
     """What the vault has of these sessions.
 
     Raises ``UsageError`` when it has nothing of one of them, ``VaultDamaged`` when it may be in a partition
@@ -148,7 +148,7 @@ def _find_all(site: Home, session_ids: Sequence[str]) -> _Found:
     files: list[ArchivedArtifact] = []
     rows: list[ArchivedArtifact] = []
     for session_id in session_ids:
-        found = site.workspace.vault.find(damages, session_id=session_id)
+        found = home.workspace.vault.find(damages, session_id=session_id)
         if not found:
             raise damages[0] if damages else _no_copy(session_id)
         files.extend(_newest(found))
@@ -157,14 +157,14 @@ def _find_all(site: Home, session_ids: Sequence[str]) -> _Found:
 
 
 def _all_rows(
-    site: Home, damages: list[VaultDamaged], some: Iterable[ArchivedArtifact]
+    home: Home, damages: list[VaultDamaged], some: Iterable[ArchivedArtifact]
 ) -> list[ArchivedArtifact]:
     """Every version of the rows of the sessions of which ``some`` are; the vault is read once."""
     wanted = {artifact.session_id for artifact in some}
     if not wanted:
         return []
     return list(
-        site.workspace.vault.from_readable(
+        home.workspace.vault.from_readable(
             damages,
             lambda partition: [row for row in _rows(partition.artifacts()) if row.session_id in wanted],
         )
@@ -194,10 +194,10 @@ def _newest(artifacts: Iterable[ArchivedArtifact]) -> list[ArchivedArtifact]:
     return list({(artifact.session_id, artifact.name): artifact for artifact in files}.values())
 
 
-def _archived_something(site: Home, sweep: SweepRow) -> bool:
+def _archived_something(home: Home, sweep: SweepRow) -> bool:
     if sweep.state == "done":
         return any(sweep.totals.get(name, 0) > 0 for name in _ARCHIVED)
-    return bool(site.workspace.vault.find([], sweep=sweep.id))
+    return bool(home.workspace.vault.find([], sweep=sweep.id))
 
 
 def _no_sweep(what: str, why: str) -> UsageError:
@@ -206,36 +206,36 @@ def _no_sweep(what: str, why: str) -> UsageError:
     )
 
 
-def _into_store(site: Home, found: _Found, *, now: float) -> RestoreReport:
+def _into_store(home: Home, found: _Found, *, now: float) -> RestoreReport:
     """Put what was found back into the store; the lock of the home is held."""
-    site.workspace.check()
-    recover(site)
+    home.workspace.check()
+    recover(home)
     # Noted first: a process that dies after the first file must not leave it to the next sweep.
-    with site.workspace.ledger() as ledger:
+    with home.workspace.ledger() as ledger:
         ids = {artifact.session_id for artifact in (*found.files, *found.rows)}
         ledger.note_restored(sorted(ids), restored_at=now)
-    files = _place_files(site, found.files)
+    files = _place_files(home, found.files)
     damages = list(found.damages)
-    rows = put_rows_back(site, found.rows, damages, now=now)
-    return RestoreReport(str(site.store.files_directory), files, rows, _once(damages))
+    rows = put_rows_back(home, found.rows, damages, now=now)
+    return RestoreReport(str(home.store.files_directory), files, rows, _once(damages))
 
 
-def _place_files(site: Home, artifacts: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
+def _place_files(home: Home, artifacts: Sequence[ArchivedArtifact]) -> tuple[Restored, ...]:
     """Files first: an index entry must never lead to a file that is not there yet."""
     results: list[Restored] = []
     by_folder: dict[Folder, list[ArchivedArtifact]] = {}
     for artifact in artifacts:
         if artifact.kind is not ArtifactKind.ENTRY:
-            by_folder.setdefault(site.store.folder_of(artifact.session_id), []).append(artifact)
-    with site.workspace.vault.reader() as reader:
+            by_folder.setdefault(home.store.folder_of(artifact.session_id), []).append(artifact)
+    with home.workspace.vault.reader() as reader:
         for folder, files in by_folder.items():
-            with Directory.create(site.path, *folder.below) as target:
+            with Directory.create(home.path, *folder.below) as target:
                 results += place_all(target, _placements(reader, files))
-        results += _entries_back(site, reader, [one for one in artifacts if one.kind is ArtifactKind.ENTRY])
+        results += _entries_back(home, reader, [one for one in artifacts if one.kind is ArtifactKind.ENTRY])
     return tuple(results)
 
 
-def _entries_back(site: Home, reader: VaultReader, entries: Sequence[ArchivedArtifact]) -> Iterator[Restored]:
+def _entries_back(home: Home, reader: VaultReader, entries: Sequence[ArchivedArtifact]) -> Iterator[Restored]:
     contents: dict[str, bytes] = {}
     for entry in entries:
         try:
@@ -243,7 +243,7 @@ def _entries_back(site: Home, reader: VaultReader, entries: Sequence[ArchivedArt
         except RetentionError as error:
             yield Restored(entry, error)
     try:
-        told = site.store.put_entries_back(contents) if contents else {}
+        told = home.store.put_entries_back(contents) if contents else {}
     except RetentionError as error:
         told = dict.fromkeys(contents, EntryRestored(error))
     for entry in entries:

@@ -46,18 +46,18 @@ class CompactReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(
-    site: Home, *, above: float = COMPACT_ABOVE, environ: Mapping[str, str] = os.environ
+    home: Home, *, above: float = COMPACT_ABOVE, environ: Mapping[str, str] = os.environ
 ) -> CompactReport:
     """What ``compact`` would do now, and the errors that it would raise. Makes no file.
 
     For an instant it takes the database's lock, to see whether anybody else has it.
     """
-    start, compactor = time.perf_counter(), _compactor(site, environ)
+    start, compactor = time.perf_counter(), _compactor(home, environ)
     with _system_errors_told(compactor.database):
-        site.workspace.check()
-        space, size = _space(compactor, site), compactor.size_bytes()
+        home.workspace.check()
+        space, size = _space(compactor, home), compactor.size_bytes()
         worthwhile = space.free_share >= above
-        warnings = compactor.examine(free_bytes(site.path)) if worthwhile else ()
+        warnings = compactor.examine(free_bytes(home.path)) if worthwhile else ()
     return CompactReport(
         database=str(compactor.database),
         dry_run=True,
@@ -73,7 +73,7 @@ def preview(
 
 
 def compact(
-    site: Home,
+    home: Home,
     *,
     above: float = COMPACT_ABOVE,
     environ: Mapping[str, str] = os.environ,
@@ -86,39 +86,39 @@ def compact(
     ``SweepRunning`` while a sweep runs: nothing was changed then. Killed at any instant, the database is
     complete under its name, before or after, and the next run removes what is left over.
     """
-    start, compactor = time.perf_counter(), _compactor(site, environ)
+    start, compactor = time.perf_counter(), _compactor(home, environ)
     with _system_errors_told(compactor.database):
-        report = _compact(site, compactor, above, environ, observer)
+        report = _compact(home, compactor, above, environ, observer)
     return msgspec.structs.replace(report, dry_run=False, seconds=_since(start))
 
 
 def _compact(
-    site: Home, compactor: Compactor, above: float, environ: Mapping[str, str], observer: CompactObserver
+    home: Home, compactor: Compactor, above: float, environ: Mapping[str, str], observer: CompactObserver
 ) -> CompactReport:
-    if not site.path.joinpath(*COMPACT).exists():  # else something may be left to clear up
-        first_look = preview(site, above=above, environ=environ)
+    if not home.path.joinpath(*COMPACT).exists():  # else something may be left to clear up
+        first_look = preview(home, above=above, environ=environ)
         if not first_look.worthwhile:
             return first_look
-    site.workspace.check()
-    with site.workspace.locked(), _system_errors_told(compactor.database):
-        recover_database(site)
-        report = preview(site, above=above, environ=environ)
+    home.workspace.check()
+    with home.workspace.locked(), _system_errors_told(compactor.database):
+        recover_database(home)
+        report = preview(home, above=above, environ=environ)
         if report.worthwhile:
-            with _folder(site, compactor.database) as folder:
-                compactor.rewrite(folder, free_bytes(site.path), observer)
+            with _folder(home, compactor.database) as folder:
+                compactor.rewrite(folder, free_bytes(home.path), observer)
             report = msgspec.structs.replace(report, compacted=True, bytes_after=compactor.size_bytes())
     return report
 
 
-def _compactor(site: Home, environ: Mapping[str, str]) -> Compactor:
-    compactor = site.store.compactor(environ)
+def _compactor(home: Home, environ: Mapping[str, str]) -> Compactor:
+    compactor = home.store.compactor(environ)
     if compactor is None:
-        raise CompactionRefused(str(site.path), "its sessions are not in a database", consequence=NOTHING)
+        raise CompactionRefused(str(home.path), "its sessions are not in a database", consequence=NOTHING)
     return compactor
 
 
-def _space(compactor: Compactor, site: Home) -> DatabaseSpace:
-    space = site.store.database_space()
+def _space(compactor: Compactor, home: Home) -> DatabaseSpace:
+    space = home.store.database_space()
     if space is None:
         raise CompactionRefused(
             str(compactor.database),
@@ -130,15 +130,15 @@ def _space(compactor: Compactor, site: Home) -> DatabaseSpace:
 
 
 @contextlib.contextmanager
-def _folder(site: Home, path: Path) -> Iterator[Directory]:
+def _folder(home: Home, path: Path) -> Iterator[Directory]:
     """Where the copies lie."""
-    with Directory.create(site.path, *COMPACT) as folder:
+    with Directory.create(home.path, *COMPACT) as folder:
         if os.fstat(folder.descriptor).st_dev != path.lstat().st_dev:
             raise CompactionRefused(
                 str(folder.path),
                 "it lies on another file system than the database, so nothing could be exchanged in one step",
                 consequence=NOTHING,
-                cure=f"Mount only {site.workspace.vault.root} there.",
+                cure=f"Mount only {home.workspace.vault.root} there.",
             )
         yield folder
 

@@ -101,32 +101,32 @@ class Receipt(msgspec.Struct, frozen=True):
         return ExitCode.SOME_FAILED if self.errors or self.left else ExitCode.DONE
 
 
-def forget(site: Home, wanted: Wanted, *, skip: Collection[str] = (), now: float) -> Receipt:
+def forget(home: Home, wanted: Wanted, *, skip: Collection[str] = (), now: float) -> Receipt:
     """Remove all that there is of these sessions, and what an earlier run left, but for those in ``skip``.
 
     Raises ``UsageError`` when one is held or pinned, ``DatabaseInUse`` when one is live while somebody works
     with the storage, ``SweepRunning``, ``StoreUnreadable``; nothing has been removed then. What fails later
     is told in the receipt, and running it again goes on. No copy is kept: nothing can be put back.
     """
-    site.workspace.check()
-    with site.workspace.locked():
-        recover(site)
-        inventory = site.take_inventory(now=now)
-        seen = look_at(site, inventory, wanted, now=now)
+    home.workspace.check()
+    with home.workspace.locked():
+        recover(home)
+        inventory = home.take_inventory(now=now)
+        seen = look_at(home, inventory, wanted, now=now)
         targets = [target for target in seen.targets if target.session_id not in skip]
         left = tuple(target.session_id for target in seen.targets if target.session_id in skip)
         _require_not_held(inventory, targets)
         _require_not_live(seen, targets)
         if not targets:
-            return _nothing_left(site, left, seen.damages)
-        with site.workspace.ledger() as ledger:
+            return _nothing_left(home, left, seen.damages)
+        with home.workspace.ledger() as ledger:
             ids = [target.session_id for target in targets]
             ledger.remember(
                 BEING_FORGOTTEN,
                 msgspec.json.encode(sorted({*ids, *ledger.being_forgotten()} - {*left})).decode(),
             )
             sweep = ledger.begin_sweep(started_at=now, origin=ORIGIN)
-            run = _Run(site, ledger, sweep, targets, now=now)
+            run = _Run(home, ledger, sweep, targets, now=now)
             receipt = run.receipt(left, seen.damages)
             ledger.forget_sessions(ids)
             if not receipt.errors:
@@ -134,16 +134,16 @@ def forget(site: Home, wanted: Wanted, *, skip: Collection[str] = (), now: float
             totals = {
                 "forgotten": receipt.sessions,
                 "bytes_before": inventory.usage.total_bytes,
-                "bytes_after": site.usage().total_bytes,
+                "bytes_after": home.usage().total_bytes,
             }
             ledger.finish_sweep(sweep, finished_at=now, totals=totals)
             return receipt
 
 
-def _nothing_left(site: Home, left: tuple[str, ...], damages: tuple[VaultDamaged, ...]) -> Receipt:
+def _nothing_left(home: Home, left: tuple[str, ...], damages: tuple[VaultDamaged, ...]) -> Receipt:
     """There is nothing to do; what an earlier run noted is done, unless it may lie where nobody can look."""
     if not damages:
-        with site.workspace.ledger() as ledger:
+        with home.workspace.ledger() as ledger:
             ledger.remember(BEING_FORGOTTEN, "[]")
     return Receipt(None, 0, 0, 0, 0, 0, left, damages, (), has_free_pages=False)
 
@@ -152,24 +152,24 @@ class _Run:
     """One run, with the lock of the home held."""
 
     def __init__(
-        self, site: Home, ledger: Ledger, sweep: str, targets: Sequence[Target], *, now: float
+        self, home: Home, ledger: Ledger, sweep: str, targets: Sequence[Target], *, now: float
     ) -> None:
-        self._site, self._ledger, self._sweep, self._now = site, ledger, sweep, now
+        self._site, self._ledger, self._sweep, self._now = home, ledger, sweep, now
         self._targets = targets
         self._errors: list[RetentionError] = []
 
     def receipt(self, left: tuple[str, ...], damages: Sequence[VaultDamaged]) -> Receipt:
         """Do it: the store first, so that nothing is archived again that the vault has lost."""
-        site, targets = self._site, self._targets
+        home, targets = self._site, self._targets
         ids = {target.session_id for target in targets}
         self._errors.extend(damages)
-        besides = site.store.named_after(ids)
+        besides = home.store.named_after(ids)
         outcomes = self._clear_store()
         routes = self._clear_routes(ids)
         archived = self._clear_vault(ids)
         failed = {outcome.step.session_id for outcome in outcomes if outcome.errors}
         done = [outcome for outcome in outcomes if not outcome.errors]
-        space = site.store.database_space()
+        space = home.store.database_space()
         return Receipt(
             sweep=self._sweep,
             sessions=len(ids - failed),
@@ -184,13 +184,13 @@ class _Run:
         )
 
     def _clear_store(self) -> list[Outcome]:
-        site = self._site
-        store = site.store.erasing()
+        home = self._site
+        store = home.store.erasing()
         steps = [step for target in self._targets for step in _steps(target)]
-        with site.store.moving_files(*ASIDE) as files:
+        with home.store.moving_files(*ASIDE) as files:
             effects = StoreEffects(
                 store,
-                site.workspace.vault,
+                home.workspace.vault,
                 files,
                 tool_output_above=0,
                 changed_rows=0,
@@ -308,37 +308,37 @@ def _require_not_live(seen: Preview, targets: Sequence[Target]) -> None:
 # -- what is to be forgotten -----------------------------------------------------------------------------
 
 
-def preview(site: Home, wanted: Wanted, *, now: float) -> Preview:
+def preview(home: Home, wanted: Wanted, *, now: float) -> Preview:
     """What would be forgotten. Reads only.
 
     Raises ``UsageError`` for a session that nobody knows, ``StoreUnreadable`` when the store cannot be read.
     """
-    inventory = site.take_inventory(now=now)
-    return look_at(site, inventory, wanted, now=now)
+    inventory = home.take_inventory(now=now)
+    return look_at(home, inventory, wanted, now=now)
 
 
-def look_at(site: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> Preview:
+def look_at(home: Home, inventory: Inventory, wanted: Wanted, *, now: float) -> Preview:
     """The same, of an inventory that was just taken."""
     stored = {session.id: session for session in inventory.sessions}
     damages: list[VaultDamaged] = []
     archived: dict[str, SessionEntry] = {}
-    for entry in site.workspace.vault.from_readable(damages, Partition.sessions):
+    for entry in home.workspace.vault.from_readable(damages, Partition.sessions):
         archived[entry.id] = entry
     sizes: dict[str, int] = {}
-    for one in site.workspace.vault.archived_sessions(damages):
+    for one in home.workspace.vault.archived_sessions(damages):
         sizes[one.id] = sizes.get(one.id, 0) + one.stored_bytes
-    begun = site.being_forgotten()
+    begun = home.being_forgotten()
     unfinished = [one for one in begun if one in stored or one in archived]
     chosen = dict.fromkeys(unfinished, "an earlier run did not finish it")
     # Whoever says the same once more also names what is gone by now.
     named = tuple(it for it in wanted.sessions if it in stored or it in archived or it not in begun)
     wanted = msgspec.structs.replace(wanted, sessions=named)
-    chosen |= _chosen(site, wanted, stored, archived, damages)
+    chosen |= _chosen(home, wanted, stored, archived, damages)
     chosen = _with_family(chosen, stored, archived)
-    live = _live(inventory, site, now=now)
+    live = _live(inventory, home, now=now)
     recent = any(one in stored and now - stored[one].last_activity < _JUST_NOW_SECONDS for one in chosen)
     just_now = "one of them was written to within the last minute" if recent else None
-    in_use_by = site.store.in_use_by() or just_now
+    in_use_by = home.store.in_use_by() or just_now
     targets = [
         msgspec.structs.replace(
             _target(session_id, why, stored.get(session_id), archived.get(session_id)),
@@ -358,17 +358,17 @@ def _target(session_id: str, why: str, session: Session | None, entry: SessionEn
     return Target(session_id, kinds[0], max(times), why, session)
 
 
-def _live(inventory: Inventory, site: Home, *, now: float) -> dict[str, str]:
+def _live(inventory: Inventory, home: Home, *, now: float) -> dict[str, str]:
     """Session id → why somebody may be using it."""
     return {
         step.session_id: step.reason
-        for step in decide(inventory, site.policy, now=now).steps
+        for step in decide(inventory, home.policy, now=now).steps
         if step.liveness is Liveness.LIVE
     }
 
 
 def _chosen(
-    site: Home,
+    home: Home,
     wanted: Wanted,
     stored: Mapping[str, Session],
     archived: Mapping[str, SessionEntry],
@@ -386,7 +386,7 @@ def _chosen(
             raise
     if wanted.user is not None:
         described = {one: entry.metadata for one, entry in archived.items()}
-        described |= site.store.metadata(list(stored))
+        described |= home.store.metadata(list(stored))
         for one, metadata in described.items():
             if _is_of(metadata, wanted):
                 chosen.setdefault(one, "of this user")

@@ -69,23 +69,23 @@ class _Place(msgspec.Struct):
     metadata: SessionMetadata
 
 
-def search(site: Home, request: SearchRequest, *, now: float) -> SearchReport:
+def search(home: Home, request: SearchRequest, *, now: float) -> SearchReport:
     """Look through the vault, newest month first, and stop when there is enough. Reads only.
 
     What is damaged is left out and told. Raises ``StoreUnreadable`` when ``request.live`` is set and the
     store cannot be read.
     """
-    site.workspace.check()
+    home.workspace.check()
     damages: list[VaultDamaged] = []
-    live = _in_store(site, request, now=now) if request.live else _Live()
+    live = _in_store(home, request, now=now) if request.live else _Live()
     places = live.places | {
         session_id: place
-        for session_id, place in _in_vault(site, request, damages).items()
+        for session_id, place in _in_vault(home, request, damages).items()
         if session_id not in live.places
     }
     order = sorted(places, key=lambda session_id: (-places[session_id].last_activity, session_id))
     hits = {session_id: live.hits.get(session_id) or _hits(request) for session_id in order[: request.limit]}
-    archived = take_hits(site.workspace.vault, hits, damages)
+    archived = take_hits(home.workspace.vault, hits, damages)
     return SearchReport(
         sessions=tuple(
             _found(session_id, places[session_id], one, session_id in archived, session_id in live.stored)
@@ -108,25 +108,25 @@ class _Live(msgspec.Struct):
     """What could not be read, one line each."""
 
 
-def _in_store(site: Home, request: SearchRequest, *, now: float) -> _Live:
+def _in_store(home: Home, request: SearchRequest, *, now: float) -> _Live:
     """Look through rows and files of the wanted sessions. Raises ``StoreUnreadable`` for rows."""
-    stored = {session.id: session for session in site.store.scan(now=now).sessions}
-    wanted = _wanted_in_store(site, request, stored)
+    stored = {session.id: session for session in home.store.scan(now=now).sessions}
+    wanted = _wanted_in_store(home, request, stored)
     live = _Live(stored)
-    for session_id, fields in site.store.message_texts(request.query.run):
+    for session_id, fields in home.store.message_texts(request.query.run):
         if session_id in wanted:
             hits = live.hits.get(session_id) or _hits(request)
             if hits.take([message_of(fields)]):
                 live.hits[session_id] = hits
-    _search_files(site, request, wanted, live)
+    _search_files(home, request, wanted, live)
     live.places = {session_id: wanted[session_id] for session_id in live.hits}
     return live
 
 
-def _in_vault(site: Home, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
+def _in_vault(home: Home, request: SearchRequest, damages: list[VaultDamaged]) -> dict[str, _Place]:
     """The first sessions that match, one more than asked for."""
     wanted = partial(_is_wanted, request)
-    with closing(matching_sessions(site.workspace.vault, request.query, wanted, damages)) as matching:
+    with closing(matching_sessions(home.workspace.vault, request.query, wanted, damages)) as matching:
         some = itertools.islice(matching, request.limit + 1)
         return {entry.id: _Place(entry.session_class, entry.last_activity, entry.metadata) for entry in some}
 
@@ -163,8 +163,8 @@ def _fits(request: SearchRequest, place: _Place) -> bool:
     )
 
 
-def _wanted_in_store(site: Home, request: SearchRequest, stored: Mapping[str, Session]) -> dict[str, _Place]:
-    known = site.store.metadata(list(stored))
+def _wanted_in_store(home: Home, request: SearchRequest, stored: Mapping[str, Session]) -> dict[str, _Place]:
+    known = home.store.metadata(list(stored))
     places = {
         session_id: _Place(
             session.session_class, session.last_activity, known.get(session_id, SessionMetadata())
@@ -178,13 +178,13 @@ def _once(damages: Iterable[VaultDamaged]) -> tuple[VaultDamaged, ...]:
     return tuple({str(damage): damage for damage in damages}.values())
 
 
-def _search_files(site: Home, request: SearchRequest, wanted: Iterable[str], live: _Live) -> None:
+def _search_files(home: Home, request: SearchRequest, wanted: Iterable[str], live: _Live) -> None:
     with ExitStack() as opened:
         folders: dict[Folder, Directory | None] = {}
         for session_id in wanted:
-            folder = site.store.folder_of(session_id)
+            folder = home.store.folder_of(session_id)
             if folder not in folders:
-                folders[folder] = _open(site, folder, opened)
+                folders[folder] = _open(home, folder, opened)
             directory = folders[folder]
             hits = live.hits.get(session_id) or _hits(request)
             if directory is not None and _search_session(
@@ -193,10 +193,10 @@ def _search_files(site: Home, request: SearchRequest, wanted: Iterable[str], liv
                 live.hits[session_id] = hits
 
 
-def _open(site: Home, folder: Folder, opened: ExitStack) -> Directory | None:
+def _open(home: Home, folder: Folder, opened: ExitStack) -> Directory | None:
     """The directory, ``None`` when it does not exist."""
     try:
-        return opened.enter_context(Directory.open(site.path, *folder.below))
+        return opened.enter_context(Directory.open(home.path, *folder.below))
     except FileNotFoundError:
         return None
 
