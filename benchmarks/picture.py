@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hermes_retention.cli.commands.demo import run_demo
+from hermes_retention.cli.demo.tour import run_demo
 from hermes_retention.cli.output.page import RichPage
 
 COMMAND = "$ hermes-retention demo"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from hermes_retention.cli.commands.demo import prints_of_files
+from hermes_retention.cli.demo.tour import prints_of_files
 
 SECONDS_PER_DAY = 86400.0
 _SEARCH_TABLES = ("messages_fts", "messages_fts_trigram")

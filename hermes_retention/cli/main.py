@@ -1,8 +1,8 @@
 """From arguments to an exit code: finds the command, runs it, and turns every failure into one clear line.
 
-A command is a module of ``commands`` with a function ``run``, that of ``hold add`` is ``run_add``. Parsers
-assume nothing about the program that they are part of: a host may hang them below a sub-command of its own.
-What must not live here: what commands do.
+A command is a module of ``commands``: its ``COMMAND`` says what it takes, and its ``run`` does it, for
+``hold add`` its ``run_add``. Parsers assume nothing about the program that they are part of: a host may hang
+them below a sub-command of its own. What must not live here: what commands do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import NoReturn
 
 from hermes_retention.cli.options import (
@@ -21,7 +22,6 @@ from hermes_retention.cli.options import (
     global_options,
     show_help_without_command,
 )
-from hermes_retention.cli.parsers import COMMANDS
 from hermes_retention.model.errors import ExitCode, RetentionError
 from hermes_retention.model.text import printable_lines
 
@@ -42,6 +42,11 @@ exit codes:
   0  done                          3  another sweep is running
   1  done, but some items failed   4  store unreadable, nothing removed
   2  wrong usage or settings       5  something in the archive is damaged"""
+COMMANDS = (
+    *("sweep", "status", "explain", "search", "simulate", "report", "restore", "undo", "hold"),
+    *("archive", "forget", "prune", "prestart", "compact", "doctor", "metrics", "settings", "demo"),
+)
+"""Each is a module of ``commands``. As help lists them: what people need first comes first."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 READER_GONE = 141
@@ -85,7 +90,7 @@ def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give ``parser`` all options and commands. Hand what it parses to ``run``."""
-    _fill(parser, _outermost())
+    _fill(parser, COMMANDS)
 
 
 def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -104,20 +109,20 @@ def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     show_help_without_command(parser)
     commands = commands_of(parser)
     for name in names:
-        add_command(commands, name, COMMANDS)
+        add_command(commands, name, _module_of(name).COMMAND)
 
 
 def _asked_for(arguments: Sequence[str]) -> Sequence[str]:
-    """The one command that will run, so that no other gets a parser; all of them for help and for slips."""
+    """The one command that will run, so that no other is loaded; all of them for help and for slips."""
     try:
         _, rest = global_options().parse_known_args(arguments)
     except argparse.ArgumentError:  # the parser of all commands meets it too, and says it better
-        return _outermost()
-    return [name for name in rest[:1] if name in COMMANDS] or _outermost()
+        return COMMANDS
+    return [name for name in rest[:1] if name in COMMANDS] or COMMANDS
 
 
-def _outermost() -> Sequence[str]:
-    return [name for name in COMMANDS if " " not in name]
+def _module_of(command: str) -> ModuleType:
+    return import_module(f"hermes_retention.cli.commands.{command}")
 
 
 def run(namespace: argparse.Namespace, *, clock: Callable[[], float] = time.time) -> int:
@@ -161,8 +166,9 @@ def _run_command(namespace: argparse.Namespace, clock: Callable[[], float]) -> i
     from hermes_retention.cli.context import Context
 
     command, *below = namespace.retention_command.split()
-    module = import_module(f"hermes_retention.cli.commands.{command}")
-    code: int = getattr(module, "_".join(("run", *below)))(Context.of(namespace, clock), namespace)
+    code: int = getattr(_module_of(command), "_".join(("run", *below)))(
+        Context.of(namespace, clock), namespace
+    )
     return code
 
 

@@ -93,20 +93,26 @@ class OneOf:
 
 
 class Command:
-    """What a command takes. One without ``options`` may be a group of others."""
+    """What a command takes. One with commands ``below`` it, by their names, does nothing by itself."""
 
     def __init__(
-        self, summary: str, *, about: str = "", examples: str = "", options: Sequence[Option | OneOf] = ()
+        self,
+        summary: str,
+        *,
+        about: str = "",
+        examples: str = "",
+        options: Sequence[Option | OneOf] = (),
+        below: Mapping[str, Command] | None = None,
     ) -> None:
         self.summary, self.about, self.examples, self.options = summary, about, examples, options
+        self.below = below or {}
 
 
-def add_command(commands: Commands, name: str, known: Mapping[str, Command]) -> None:
+def add_command(commands: Commands, name: str, command: Command) -> None:
     """Add the parser of a command by its whole name, such as ``hold add``, and those of the commands below.
 
     One that only holds others shows its help when called alone.
     """
-    command = known[name]
     summary = command.summary
     parser = commands.add_parser(
         name.rsplit(maxsplit=1)[-1],
@@ -121,14 +127,13 @@ def add_command(commands: Commands, name: str, known: Mapping[str, Command]) -> 
     parser.set_defaults(retention_complain=parser.error)  # with the usage of this command, not of all
     for option in command.options:
         option.add_to(parser)
-    below = [other for other in known if other.startswith(f"{name} ")]
-    if not below:
+    if not command.below:
         parser.set_defaults(retention_command=name)
         return
     show_help_without_command(parser)
     inner = commands_of(parser)
-    for other in below:
-        add_command(inner, other, known)
+    for below, other in command.below.items():
+        add_command(inner, f"{name} {below}", other)
 
 
 def commands_of(parser: argparse.ArgumentParser) -> Commands:

@@ -42,9 +42,7 @@ def test_help_does_not_look_for_the_version() -> None:
 @pytest.mark.parametrize("before", [(), ("-v",), ("--home", "sweep")])
 def test_named_command_loads_no_other(before: tuple[str, ...]) -> None:
     commands = "hermes_retention.cli.commands."
-    loaded = {
-        name for name in modules_after(*before, "doctor", "--home", "nowhere") if name.startswith(commands)
-    }
+    loaded = {name for name in modules_after(*before, "doctor", "--help") if name.startswith(commands)}
     assert loaded == {f"{commands}doctor"}
 
 

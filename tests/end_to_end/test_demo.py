@@ -14,9 +14,9 @@ from pytest_mock import MockerFixture
 
 from hermes_retention.actions.sweep.report import SweepReport
 from hermes_retention.actions.sweep.sweep import sweep as real_sweep
-from hermes_retention.cli.commands import demo
-from hermes_retention.cli.commands.demo import Print, compare, prints_of_files
+from hermes_retention.cli.demo import tour
 from hermes_retention.cli.demo.home import build_home
+from hermes_retention.cli.demo.tour import Print, compare, prints_of_files
 from hermes_retention.home.home import Home
 from hermes_retention.stores.hermes.store import HermesStore
 
@@ -121,14 +121,14 @@ def test_a_file_that_is_not_what_it_was_fails_the_proof(mocker: MockerFixture) -
         (site.store.files_directory / "notes.txt").write_bytes(b"")
         return report
 
-    mocker.patch.object(demo, "sweep", careless)
+    mocker.patch.object(tour, "sweep", careless)
     result = run_bare("demo")
     assert result.code == 1
     assert "NOT PROVED: 1 file cannot be found as they were:\n  notes.txt" in result.out
 
 
 def test_a_restore_that_brings_nothing_back_fails_the_proof(mocker: MockerFixture) -> None:
-    mocker.patch.object(demo, "restore_sessions")
+    mocker.patch.object(tour, "restore_sessions")
     result = run_bare("demo")
     assert result.code == 1
     assert "missing" in result.out

@@ -6,34 +6,91 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from hermes_retention.actions.inspect.lookup import (
-    ArchiveEntry,
-    Copies,
-    archived_copies,
-    list_archive,
-    require_archived,
-    resolve_archived,
-)
-from hermes_retention.archive.entries import ArchivedArtifact, describe
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import CLASS, EXACT_ID, ID_OR_PREFIX, JSON, YES, Command, Option
 from hermes_retention.cli.output.page import Page, Style, Table, titled
-from hermes_retention.cli.output.words import KINDS, files_counted
 from hermes_retention.model.errors import ExitCode, UsageError, VaultDamaged
-from hermes_retention.model.session import ROW_KINDS
 from hermes_retention.model.text import counted, format_size, format_time, minute, printable
-from hermes_retention.stores.base import SessionMetadata
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hermes_retention.actions.inspect.lookup import ArchiveEntry, Copies
     from hermes_retention.actions.restore.export import Form
+    from hermes_retention.archive.entries import ArchivedArtifact
+    from hermes_retention.cli.context import Context
+    from hermes_retention.stores.base import SessionMetadata
+
+COMMAND = Command(
+    "look into the archive, check it, take from it",
+    examples="  %(prog)s list --class cron\n  %(prog)s verify",
+    below={
+        "list": Command(
+            "list archived sessions, newest first",
+            options=(
+                CLASS,
+                JSON,
+            ),
+        ),
+        "show": Command(
+            "show one archived session and what there is of it",
+            options=(
+                Option("session", metavar="SESSION", help=ID_OR_PREFIX),
+                JSON,
+            ),
+        ),
+        "verify": Command(
+            "read back every byte of the archive",
+            about="Prints a line for each partition (a month). The exit code is 5 when anything is\ndamaged.",
+        ),
+        "export": Command(
+            "write archived sessions elsewhere, as files",
+            about="""\
+As original files (and rows of the database as lines of JSON), or each
+conversation as one file in the form that --as names. Nothing is overwritten,
+and the archived copy stays.""",
+            examples="""\
+  %(prog)s 20261120_101500_1a2b3c4d --to ~/found
+  %(prog)s 20261120_101500_1a2b3c4d --as markdown --to -""",
+            options=(
+                Option("sessions", metavar="SESSION", nargs="+", help=ID_OR_PREFIX),
+                Option(
+                    "--as",
+                    dest="form",
+                    choices=("original", "json", "jsonl", "markdown"),
+                    default="original",
+                    help="form: original files (default), or the conversation as JSON, as one message per "
+                    "line, or for people",
+                ),
+                Option(
+                    "--to",
+                    metavar="DIR",
+                    default=".",
+                    help="where to (default: the current directory); - for standard output",
+                ),
+            ),
+        ),
+        "remove": Command(
+            "remove sessions from the archive for good",
+            about="""\
+This is final: the copy is overwritten. Shows what would go and asks. What is
+still in the store stays there.""",
+            examples="  %(prog)s 20261120_101500_1a2b3c4d",
+            options=(
+                Option("sessions", metavar="SESSION", nargs="+", help=EXACT_ID),
+                YES,
+            ),
+        ),
+    },
+)
 
 
 def run_list(context: Context, arguments: argparse.Namespace) -> int:
     """Every archived session, the newest first."""
+    from hermes_retention.actions.inspect.lookup import list_archive
+    from hermes_retention.cli.context import print_object
+
     listing = list_archive(context.home, arguments.classes or ())
     if context.json:
         print_object(
@@ -51,6 +108,9 @@ def run_list(context: Context, arguments: argparse.Namespace) -> int:
 
 def run_show(context: Context, arguments: argparse.Namespace) -> int:
     """One archived session with all that there is of it."""
+    from hermes_retention.actions.inspect.lookup import archived_copies, resolve_archived
+    from hermes_retention.cli.context import print_object
+
     home = context.home
     (session_id,) = resolve_archived(home, [arguments.session])
     copies, damages = archived_copies(home, session_id)
@@ -88,6 +148,8 @@ def run_verify(context: Context, _arguments: argparse.Namespace) -> int:
 
 def run_export(context: Context, arguments: argparse.Namespace) -> int:
     """The original files as ``restore --to`` writes them, or each conversation in another form."""
+    from pathlib import Path
+
     from hermes_retention.actions.restore.export import Form
     from hermes_retention.cli.commands.restore import export
 
@@ -100,6 +162,7 @@ def run_export(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _export_as(context: Context, sessions: Sequence[str], form: Form, directory: Path) -> int:
+    from hermes_retention.actions.inspect.lookup import resolve_archived
     from hermes_retention.actions.restore.export import export_as
 
     exported = export_as(context.home, resolve_archived(context.home, sessions), form, directory)
@@ -119,6 +182,7 @@ def _export_as(context: Context, sessions: Sequence[str], form: Form, directory:
 
 
 def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
+    from hermes_retention.actions.inspect.lookup import resolve_archived
     from hermes_retention.actions.restore.export import export_text
 
     if len(sessions) != 1 or form == "original":
@@ -139,6 +203,7 @@ def _print(context: Context, sessions: Sequence[str], form: Form) -> int:
 
 def run_remove(context: Context, arguments: argparse.Namespace) -> int:
     """Show what would go, ask, and remove it for good."""
+    from hermes_retention.actions.inspect.lookup import list_archive, require_archived
     from hermes_retention.actions.upkeep.prune import discard, require_not_held
 
     home = context.home
@@ -166,6 +231,10 @@ def _question(entries: Sequence[ArchiveEntry]) -> str:
 def _session_object(
     session_id: str, copies: Sequence[Copies], damages: Sequence[VaultDamaged]
 ) -> dict[str, object]:
+    import msgspec
+
+    from hermes_retention.archive.entries import describe
+
     newest = copies[-1]
     return {
         "session_id": session_id,
@@ -251,10 +320,16 @@ def show_artifacts(page: Page, copies: Sequence[Copies]) -> None:
 
 def _what(artifact: ArchivedArtifact) -> str:
     """A file by its name; rows have none that says anything to a person."""
+    from hermes_retention.cli.output.words import KINDS
+    from hermes_retention.model.session import ROW_KINDS
+
     return KINDS[artifact.kind] if artifact.kind in ROW_KINDS else artifact.name
 
 
 def _contents(artifacts: Sequence[ArchivedArtifact]) -> str:
+    from hermes_retention.cli.output.words import files_counted
+    from hermes_retention.model.session import ROW_KINDS
+
     parts = sum(artifact.kind in ROW_KINDS for artifact in artifacts)
     files = files_counted(artifact.kind for artifact in artifacts if artifact.kind not in ROW_KINDS)
     numbers = [files or "0 files"] if files or not parts else []

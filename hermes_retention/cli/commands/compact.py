@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from hermes_retention.actions.upkeep.compact import CompactReport
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import DRY_RUN, JSON, Command, Option, share
 from hermes_retention.cli.output.page import Style
 from hermes_retention.model.errors import ExitCode
 from hermes_retention.model.text import format_size
-from hermes_retention.stores.base import CompactStage
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.upkeep.compact import CompactReport
+    from hermes_retention.cli.context import Context
+    from hermes_retention.stores.base import CompactStage
+
+COMMAND = Command(
+    "give free pages of the host's database back to the disk",
+    about="""\
+The host reuses the pages that rows leave free, but state.db never shrinks by
+itself. This writes a copy without them, proves that it holds the same, and puts
+it in the place of the old one. Stop the gateway first: it refuses while any
+process has the database open. Nothing is done unless enough of it is free.""",
+    examples="""\
+  %(prog)s --dry-run      how much is free, what is in the way
+  %(prog)s --above 10%%    even if only a tenth is free""",
+    options=(
+        Option(
+            "--above",
+            metavar="SHARE",
+            type=share,
+            help="the share of free pages from which it is worth it, such as 10%% (default: COMPACT_ABOVE)",
+        ),
+        DRY_RUN,
+        JSON,
+    ),
+)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
@@ -42,6 +66,10 @@ def rewrite(context: Context, above: float) -> int:
 
 
 def _tell(context: Context, report: CompactReport) -> int:
+    import msgspec
+
+    from hermes_retention.cli.context import print_object
+
     if context.json:
         print_object(msgspec.structs.asdict(report))
     else:

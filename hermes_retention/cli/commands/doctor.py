@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from hermes_retention.actions.inspect.doctor import examine, exit_code, failed, look_at_variable
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import JSON, Command
 from hermes_retention.cli.output.page import Page, Style
-from hermes_retention.home.open import HomeLoader
 from hermes_retention.model.errors import ExitCode, RetentionError, SettingsError
-from hermes_retention.stores.base import Finding, Level
+
+if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
+    from hermes_retention.home.open import HomeLoader
+    from hermes_retention.stores.base import Finding
+
+COMMAND = Command(
+    "check settings, rights, disk, locks, host, archive and ledger",
+    about="""\
+Looks at everything that can go wrong and names the cure for each finding.
+Changes nothing. The exit code is 0 when nothing needs you, 1 for a warning,
+2 for settings, 4 for the store, 5 for the archive.""",
+    examples="  %(prog)s\n  %(prog)s --json",
+    options=(JSON,),
+)
 
 _MARKS = {
     "good": ("ok", Style.GOOD),
@@ -24,6 +35,11 @@ _MARKS = {
 
 def run(context: Context, _arguments: argparse.Namespace) -> int:
     """Look at everything, also where settings or the store are broken."""
+    import msgspec
+
+    from hermes_retention.actions.inspect.doctor import exit_code
+    from hermes_retention.cli.context import print_object
+
     findings = _findings(context)
     code = exit_code(findings)
     if context.json:
@@ -37,6 +53,8 @@ def run(context: Context, _arguments: argparse.Namespace) -> int:
 
 
 def _findings(context: Context) -> list[Finding]:
+    from hermes_retention.actions.inspect.doctor import examine, failed
+
     loader, findings = _settings(context)
     try:
         home = loader.home
@@ -47,6 +65,9 @@ def _findings(context: Context) -> list[Finding]:
 
 def _settings(context: Context) -> tuple[HomeLoader, list[Finding]]:
     """What is known of the home: with its settings, or where these are wrong with the defaults."""
+    from hermes_retention.actions.inspect.doctor import failed, look_at_variable
+    from hermes_retention.stores.base import Finding, Level
+
     findings = [] if context.home_argument else look_at_variable(context.environ)
     try:
         lines = context.settings.describe()

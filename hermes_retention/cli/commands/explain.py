@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from hermes_retention.actions.inspect.explain import (
-    CapStanding,
-    Explanation,
-    age_setting,
-    explain,
-    never_due,
-    setting_behind,
-    setting_of,
-    stand_with_caps,
-)
-from hermes_retention.archive.entries import describe
-from hermes_retention.cli.commands.archive import metadata_lines, show_artifacts
-from hermes_retention.cli.commands.status import alert_object
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import ID_OR_PREFIX, JSON, Command, Option
 from hermes_retention.cli.output.page import Page, Style, Table, titled
-from hermes_retention.cli.output.words import because
-from hermes_retention.home.ledger import StepRow
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.plan import KEEPING, Step, Tier
-from hermes_retention.model.session import Record, Session
 from hermes_retention.model.text import counted, format_duration, format_size, format_time, minute
-from hermes_retention.policy.caps import alert_words, portion, setting
-from hermes_retention.policy.explain import Coming
-from hermes_retention.policy.liveness import Answer
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.inspect.explain import CapStanding, Explanation
+    from hermes_retention.cli.context import Context
+    from hermes_retention.model.plan import Step, Tier
+    from hermes_retention.model.session import Record, Session
+    from hermes_retention.policy.explain import Coming
+
+COMMAND = Command(
+    "show where a session is, what keeps it, and when it is due",
+    examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015",
+    options=(
+        Option("session", metavar="SESSION", help=ID_OR_PREFIX),
+        JSON,
+    ),
+)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """All about one session."""
+    from hermes_retention.actions.inspect.explain import explain, stand_with_caps
+    from hermes_retention.cli.context import print_object
+
     now = context.clock()
     explanation = explain(context.home, arguments.session, now=now)
     standing = stand_with_caps(
@@ -52,6 +49,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _standing_facts(standing: CapStanding, session_class: str | None) -> list[tuple[str, str]]:
     """The limit that a session is closest to, and the alerts about it: names and texts."""
+    from hermes_retention.policy.caps import alert_words, portion, setting
+
     facts = []
     if standing.cap is not None and session_class is not None:
         used = portion(standing.cap, standing.count, standing.limit)
@@ -62,6 +61,8 @@ def _standing_facts(standing: CapStanding, session_class: str | None) -> list[tu
 
 def _standing_object(standing: CapStanding) -> dict[str, Any]:
     """The standing as plain JSON data. Times are Unix seconds; counts are in the unit of the cap."""
+    from hermes_retention.cli.commands.status import alert_object
+
     closest = None
     if standing.cap is not None:
         closest = {"cap": standing.cap.value, "count": standing.count, "limit": standing.limit}
@@ -72,6 +73,8 @@ def show_explanation(
     page: Page, explanation: Explanation, more_facts: Sequence[tuple[str, str]] = ()
 ) -> None:
     """The whole screen. ``more_facts`` are names and texts that stand beside those of the explanation."""
+    from hermes_retention.cli.commands.archive import metadata_lines, show_artifacts
+
     kind = explanation.session_class or "no longer in store or archive"
     page.line(f"{explanation.session_id} ({kind})", Style.TITLE)
     for line in metadata_lines(explanation.metadata):
@@ -80,7 +83,7 @@ def show_explanation(
         page.line(f"  {name}: {text}")
     if explanation.answers:
         page.line()
-        page.table(_answers(explanation.answers))
+        page.table(_answers(explanation))
     if explanation.session is not None and explanation.session.artifacts:
         page.line()
         page.table(_files(explanation.session))
@@ -89,7 +92,7 @@ def show_explanation(
         show_artifacts(page, explanation.copies)
     if explanation.history:
         page.line()
-        page.table(_history(explanation.history))
+        page.table(_history(explanation))
 
 
 def _facts(explanation: Explanation) -> list[tuple[str, str]]:
@@ -140,6 +143,9 @@ def _verdict(step: Step) -> str:
 
 
 def _due(explanation: Explanation) -> list[tuple[str, str]]:
+    from hermes_retention.actions.inspect.explain import never_due, setting_of
+    from hermes_retention.cli.output.words import because
+
     outlook, now = explanation.outlook, explanation.now
     coming = (
         ("request dumps due", outlook.dumps),
@@ -156,6 +162,8 @@ def _due(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def _never(explanation: Explanation, tier: Tier) -> str:
+    from hermes_retention.actions.inspect.explain import age_setting
+
     lifecycle, session_class = explanation.lifecycle, explanation.session_class
     if lifecycle is None or session_class is None or lifecycle.after(tier) is not None:
         return "never by itself: sessions or files that would go with it stay"
@@ -163,6 +171,8 @@ def _never(explanation: Explanation, tier: Tier) -> str:
 
 
 def _due_words(coming: Coming, now: float) -> str:
+    from hermes_retention.actions.inspect.explain import setting_behind
+
     if coming.at <= now:
         return f"now{_setting(setting_behind(coming))}"
     return f"{_when(coming.at, now)} if nothing happens until then{_setting(setting_behind(coming))}"
@@ -173,6 +183,8 @@ def _setting(name: str | None) -> str:
 
 
 def _expiry(coming: Coming | None, now: float) -> str:
+    from hermes_retention.actions.inspect.explain import setting_behind
+
     return "never" if coming is None else f"{_when(coming.at, now)}{_setting(setting_behind(coming))}"
 
 
@@ -182,7 +194,9 @@ def _when(time: float, now: float) -> str:
     return f"{format_time(time)} (in {format_duration(time - now)})"
 
 
-def _answers(answers: tuple[Answer, ...]) -> Table:
+def _answers(explanation: Explanation) -> Table:
+    from hermes_retention.model.plan import KEEPING
+
     columns = titled("rule", "does it", "answer", "because…")
     rows = [
         (
@@ -191,7 +205,7 @@ def _answers(answers: tuple[Answer, ...]) -> Table:
             "yes" if answer.is_yes else "no",
             answer.fact,
         )
-        for answer in answers
+        for answer in explanation.answers
     ]
     return Table(columns, rows)
 
@@ -210,7 +224,7 @@ def _files(session: Session) -> Table:
     return Table(columns, rows)
 
 
-def _history(history: tuple[StepRow, ...]) -> Table:
+def _history(explanation: Explanation) -> Table:
     columns = titled("sweep", "when", "what", ">size", "why…")
     rows = [
         (
@@ -220,13 +234,17 @@ def _history(history: tuple[StepRow, ...]) -> Table:
             format_size(row.bytes),
             row.reason if row.error is None else row.error,
         )
-        for row in history
+        for row in explanation.history
     ]
     return Table(columns, rows)
 
 
 def explanation_object(explanation: Explanation) -> dict[str, Any]:
     """The explanation as plain JSON data. Times are Unix seconds."""
+    import msgspec
+
+    from hermes_retention.archive.entries import describe
+
     session, steps = explanation.session, explanation.steps
     outlook = explanation.outlook
     return {
@@ -278,6 +296,8 @@ def _step_object(step: Step) -> dict[str, Any]:
 
 
 def _coming_object(coming: Coming | None) -> dict[str, Any] | None:
+    from hermes_retention.actions.inspect.explain import setting_behind
+
     return (
         None
         if coming is None
@@ -286,6 +306,8 @@ def _coming_object(coming: Coming | None) -> dict[str, Any] | None:
 
 
 def _because_object(step: Step) -> dict[str, Any]:
+    from hermes_retention.actions.inspect.explain import setting_of
+
     return {"rule": step.rule.value, "setting": setting_of(step)}
 
 

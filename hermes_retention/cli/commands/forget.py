@@ -7,20 +7,48 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted, forget, preview
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import DRY_RUN, EXACT_ID, JSON, YES, Command, Option
 from hermes_retention.cli.output.page import Page, Style, Table, titled
-from hermes_retention.cli.output.words import files_counted
 from hermes_retention.model.errors import ExitCode, RetentionError, UsageError
 from hermes_retention.model.text import counted, format_size, minute
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.upkeep.forget import Preview, Receipt, Target, Wanted
+    from hermes_retention.cli.context import Context
+
+COMMAND = Command(
+    "remove all data of a session or a user for good, everywhere",
+    about="""\
+Files, messages, records and routes in the host's storage, archived copies, and
+what these left in shared dictionaries, search tables and logs. What compression
+continued and what was delegated goes with it. Shows what would go and asks;
+nothing can put it back. The ledger keeps a receipt without content.
+
+Live sessions are refused while the gateway runs, which would write them again:
+stop it, or leave them out with --skip-live. Run it again after a crash.""",
+    examples="""\
+  %(prog)s --user 12345 --platform telegram --dry-run
+  %(prog)s 20261120_101500_1a2b3c4d --yes""",
+    options=(
+        Option("sessions", metavar="SESSION", nargs="*", help=EXACT_ID),
+        Option("--user", metavar="U", help="all sessions of this user id"),
+        Option("--platform", metavar="P", help="of that user only those on this platform"),
+        Option("--skip-live", action="store_true", help="leave live sessions out"),
+        DRY_RUN,
+        JSON,
+        YES,
+    ),
+)
 
 _SHOWN = 30
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, question, removal, receipt."""
+    from hermes_retention.actions.upkeep.forget import preview
+
     wanted = _wanted(arguments)
     seen = preview(context.home, wanted, now=context.clock())
     skipped = {target.session_id for target in seen.live} if arguments.skip_live else set[str]()
@@ -36,6 +64,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
+    from hermes_retention.actions.upkeep.forget import Wanted
+
     if arguments.user is None and (arguments.platform is not None or not arguments.sessions):
         raise UsageError(
             "forget",
@@ -47,6 +77,8 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 
 def _only_look(context: Context, arguments: argparse.Namespace, seen: Preview) -> int:
+    from hermes_retention.cli.context import print_object
+
     if context.json:
         print_object(_preview_object(seen))
     elif arguments.dry_run and seen.targets:
@@ -56,6 +88,9 @@ def _only_look(context: Context, arguments: argparse.Namespace, seen: Preview) -
 
 
 def _forget(context: Context, wanted: Wanted, skipped: Collection[str]) -> int:
+    from hermes_retention.actions.upkeep.forget import forget
+    from hermes_retention.cli.context import print_object
+
     receipt = forget(context.home, wanted, skip=skipped, now=context.clock())
     compacted, why_not = _compact(context, receipt)
     if context.json:
@@ -176,6 +211,8 @@ def _row(target: Target) -> tuple[str, ...]:
 
 
 def _in_store(target: Target) -> str:
+    from hermes_retention.cli.output.words import files_counted
+
     session = target.session
     if session is None:
         return "–"

@@ -5,25 +5,53 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from hermes_retention.actions.sweep.mode import may_remove
-from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import DRY_RUN, JSON, YES, Command, Option
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.sweep import show_failures
-from hermes_retention.cli.output.words import DRY_RUN, OBSERVING, SWITCHED_OFF, UNASKED, sentence
 from hermes_retention.model.errors import ExitCode, UsageError
 from hermes_retention.model.text import counted
-from hermes_retention.settings.forms import Mode
-from hermes_retention.stores.base import StartingStore
 
 if TYPE_CHECKING:
+    from hermes_retention.actions.sweep.report import SweepReport
     from hermes_retention.actions.upkeep.prestart import PrestartReport
+    from hermes_retention.cli.context import Context
+    from hermes_retention.stores.base import StartingStore
+
+COMMAND = Command(
+    "put a home in order before its gateway starts",
+    about="""\
+Hermes Agent: compacts state.db when HERMES_RETENTION_COMPACT_ON_START=true and
+enough of it is free (COMPACT_ABOVE); all else the plugin does while it runs.
+
+OpenClaw: a gateway goes on with every session that it left open, however old.
+While it is down this archives what is over (as a sweep does), what ended in
+error or has a broken transcript, and takes the resume mark off all interrupted
+sessions but the newest few of each agent. The main session of an agent stays as
+it is, and so do chats, unless an age is set for them.""",
+    examples="""\
+  %(prog)s --dry-run
+  %(prog)s --resume-max 3
+  ExecStartPre=-/usr/bin/env %(prog)s      in a systemd unit""",
+    options=(
+        Option(
+            "--resume-max",
+            metavar="N",
+            type=int,
+            help="OpenClaw: how many of each agent may be resumed (default: RESUME_MAX)",
+        ),
+        DRY_RUN,
+        JSON,
+        YES,
+    ),
+)
 
 _NOT_COMPACTED = "HERMES_RETENTION_COMPACT_ON_START is not set, so there is nothing to do before this gateway"
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Put the home in order, or say what that would change."""
+    from hermes_retention.cli.output.words import SWITCHED_OFF
+    from hermes_retention.settings.forms import Mode
+
     if context.settings.values.mode is Mode.OFF:
         return _nothing_done(context, SWITCHED_OFF)
     store = context.store.before_start()
@@ -32,6 +60,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _compact(context: Context, arguments: argparse.Namespace) -> int:
     """Compact the database. What to resume, the plugin tells the gateway itself."""
+    from hermes_retention.settings.forms import Mode
+
     if arguments.resume_max is not None:
         raise UsageError(
             "--resume-max",
@@ -51,6 +81,8 @@ def _compact(context: Context, arguments: argparse.Namespace) -> int:
 def _put_in_order(context: Context, arguments: argparse.Namespace, store: StartingStore) -> int:
     """Sweep, drop what is broken, and take the marks off what shall not be gone on with."""
     from hermes_retention.actions.upkeep.prestart import ResumeLimits, prestart, preview_prestart
+    from hermes_retention.cli.context import print_object
+    from hermes_retention.cli.output.words import sentence
 
     home = context.home
     values = context.settings.values
@@ -73,15 +105,22 @@ def _put_in_order(context: Context, arguments: argparse.Namespace, store: Starti
 
 def _why_not(context: Context, arguments: argparse.Namespace) -> str | None:
     """Why nothing may be removed; the same rules as for a sweep."""
+    from hermes_retention.actions.sweep.mode import may_remove
+    from hermes_retention.cli.output.words import DRY_RUN_ASKED, OBSERVING, UNASKED
+    from hermes_retention.settings.forms import Mode
+
     mode = context.settings.values.mode
     if arguments.dry_run:
-        return DRY_RUN
+        return DRY_RUN_ASKED
     if mode is Mode.OBSERVE:
         return OBSERVING
     return None if arguments.yes or may_remove(context.home) else UNASKED
 
 
 def _nothing_done(context: Context, why: str) -> int:
+    from hermes_retention.cli.context import print_object
+    from hermes_retention.cli.output.words import sentence
+
     if context.json:
         print_object({"home": str(context.home.path), "dry_run": True, "warnings": [why]})
     else:
@@ -94,6 +133,8 @@ def _removed(report: SweepReport) -> int:
 
 
 def _show(context: Context, report: PrestartReport) -> None:
+    from hermes_retention.cli.output.sweep import show_failures
+
     would = "would " if report.dry_run else ""
     page = context.page
     page.line(f"Before the gateway of {report.home} starts", Style.TITLE)
@@ -115,6 +156,8 @@ def _warnings(report: PrestartReport) -> list[str]:
 
 
 def _object(report: PrestartReport, why: str | None) -> dict[str, object]:
+    from hermes_retention.cli.output.words import DRY_RUN_ASKED
+
     warnings = _warnings(report)
     return {
         "home": report.home,
@@ -125,5 +168,5 @@ def _object(report: PrestartReport, why: str | None) -> dict[str, object]:
         "failed": report.swept.counts.failed + report.dropped.counts.failed,
         "resumed": list(report.resumed),
         "cleared": list(report.cleared),
-        "warnings": warnings if why in (None, DRY_RUN) else [why, *warnings],
+        "warnings": warnings if why in (None, DRY_RUN_ASKED) else [why, *warnings],
     }

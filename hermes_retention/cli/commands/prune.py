@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from hermes_retention.actions.sweep.report import SweepReport
-from hermes_retention.actions.sweep.sweep import preview, sweep
-from hermes_retention.cli.commands.sweep import watched
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import CLASS, DRY_RUN, YES, Command, Option, age
 from hermes_retention.cli.output.page import Style
-from hermes_retention.cli.output.sweep import Details, Watch, show_failures, show_sweep, show_totals
-from hermes_retention.cli.output.words import DRY_RUN, OBSERVING, SWITCHED_OFF, sentence
-from hermes_retention.home.home import Home
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import counted, format_duration
-from hermes_retention.settings.forms import Mode
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.sweep.report import SweepReport
+    from hermes_retention.cli.context import Context
+    from hermes_retention.home.home import Home
+
+COMMAND = Command(
+    "archive files older than an age, once, whatever the settings say",
+    about="""\
+Shows what would go and asks. It is about session files only: nothing of the
+host's database goes. FILES_AFTER and ON_RESET are set aside for this run: live
+and held sessions stay, and so does what KEEP_LAST, KEEP_FAILED and MIN_AGE
+keep. 'undo' puts it back.""",
+    examples="""\
+  %(prog)s --older-than 2d --dry-run
+  %(prog)s --older-than 12h --class cron --class hook --yes""",
+    options=(
+        Option(
+            "--older-than",
+            metavar="AGE",
+            type=age,
+            required=True,
+            help="without activity for this long: 12h, 7d, 2w",
+        ),
+        CLASS,
+        DRY_RUN,
+        YES,
+    ),
+)
 
 _STILL_KEPT = (
     "Live and held sessions stay, and what KEEP_LAST, KEEP_FAILED and MIN_AGE keep; request dumps of live "
@@ -25,6 +47,11 @@ _STILL_KEPT = (
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Preview, ask, sweep."""
+    from hermes_retention.actions.sweep.sweep import preview
+    from hermes_retention.cli.output.sweep import Watch, show_totals
+    from hermes_retention.cli.output.words import DRY_RUN_ASKED, OBSERVING, SWITCHED_OFF, sentence
+    from hermes_retention.settings.forms import Mode
+
     mode = context.settings.values.mode
     if mode is Mode.OFF:
         context.page.line(sentence(SWITCHED_OFF), Style.WARNING)
@@ -42,7 +69,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
         )
         return _finish(context, report)
     if arguments.dry_run or mode is Mode.OBSERVE:
-        context.page.line(sentence(DRY_RUN if arguments.dry_run else OBSERVING), Style.WARNING)
+        context.page.line(sentence(DRY_RUN_ASKED if arguments.dry_run else OBSERVING), Style.WARNING)
         return _finish(context, report)
     _name_final_removals(context, report)
     cure = "Look with --dry-run, then run it with --yes."
@@ -53,6 +80,7 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _one_off(home: Home, arguments: argparse.Namespace) -> Home:
     from hermes_retention.actions.upkeep.prune import prune_policy
+    from hermes_retention.model.session import SessionClass
 
     classes = [SessionClass(name) for name in arguments.classes or list(SessionClass)]
     return home.for_one_run(prune_policy(home.policy, classes, older_than=arguments.older_than))
@@ -81,6 +109,10 @@ def _question(report: SweepReport) -> str:
 
 
 def _sweep(context: Context, home: Home) -> int:
+    from hermes_retention.actions.sweep.sweep import sweep
+    from hermes_retention.cli.commands.sweep import watched
+    from hermes_retention.cli.output.sweep import Details, show_sweep
+
     context.page.line()
     with watched(context) as watch:
         report = sweep(home, clock=context.clock, origin="prune", observer=watch)
@@ -96,6 +128,8 @@ def _sweep(context: Context, home: Home) -> int:
 
 
 def _finish(context: Context, report: SweepReport) -> int:
+    from hermes_retention.cli.output.sweep import show_failures
+
     show_failures(context.page, report, every=context.verbose)
     context.warn([*report.warnings, *context.store.host_warnings()])
     return report.exit_code

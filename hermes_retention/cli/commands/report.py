@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
-import json
-from collections.abc import Callable, Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined, Template
-
-from hermes_retention import __version__
-from hermes_retention.actions.inspect.report_data import Overview, take_overview
-from hermes_retention.actions.inspect.status import Status
-from hermes_retention.cli.context import Context
-from hermes_retention.cli.output.status import (
-    archive_words,
-    freed_bytes,
-    full_words,
-    growth_words,
-    what_words,
-)
-from hermes_retention.disk.writing import replace_private_file
+from hermes_retention.cli.options import DAYS, Command, Option
 from hermes_retention.model.errors import ExitCode, UsageError
 from hermes_retention.model.text import counted, format_size, format_time, minute, printable
-from hermes_retention.policy.caps import alert_words
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from hermes_retention.actions.inspect.report_data import Overview
+    from hermes_retention.cli.context import Context
+
+COMMAND = Command(
+    "write a page with charts of what is stored, was, and will be",
+    about="""\
+One file of HTML that works offline and loads nothing: disk over time, what
+takes the space, the largest sessions, cron jobs, sweeps, a forecast, warnings.
+It names sessions and their titles, and only you may read the file.""",
+    examples="  %(prog)s --html report.html\n  %(prog)s --html ~/report.html --days 30",
+    options=(
+        Option("--html", metavar="FILE", required=True, help="where to; an older one is replaced"),
+        DAYS,
+    ),
+)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Write the page; exit code 5 when the vault is damaged."""
+    from pathlib import Path
+
+    from hermes_retention.actions.inspect.report_data import take_overview
+    from hermes_retention.disk.writing import replace_private_file
+
     now, path = context.clock(), Path(arguments.html).expanduser()
     overview = take_overview(context.home, days=arguments.days, now=now)
     if path.is_dir():
@@ -48,24 +53,16 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
     return ExitCode.DONE if damage is None else ExitCode.VAULT_DAMAGED
 
 
-_ASSETS = files("hermes_retention.cli.output") / "assets"
 _LIBRARIES = ("chart.umd.min.js", "chartjs-chart-treemap.min.js")
 _LICENCES = ("LICENSE-chart.js.txt", "LICENSE-chartjs-chart-treemap.txt")
 _LONGEST = 200
 """Characters of a title that are shown."""
 
-_FILTERS: dict[str, Callable[..., Any]] = {
-    "alert": alert_words,
-    "freed": freed_bytes,
-    "minute": minute,
-    "size": format_size,
-    "time": format_time,
-    "what": what_words,
-}
-
 
 def html_report(overview: Overview, *, now: float) -> bytes:
     """The whole page in UTF-8. Equal overviews give equal pages."""
+    from hermes_retention import __version__
+
     style = _asset("style.css")
     scripts = [*map(_library, _LIBRARIES), _asset("charts.js")]
     page = _template().render(
@@ -73,8 +70,8 @@ def html_report(overview: Overview, *, now: float) -> bytes:
         status=overview.status,
         now=now,
         version=__version__,
-        tiles=_tiles(overview.status, now=now),
-        warnings=_warnings(overview.status),
+        tiles=_tiles(overview, now=now),
+        warnings=_warnings(overview),
         policy=_policy(style, scripts),
         style=style,
         data=_inert(_data(overview, now=now)),
@@ -86,6 +83,11 @@ def html_report(overview: Overview, *, now: float) -> bytes:
 
 def _template() -> Template:
     """Whatever is put into it is made printable, then escaped for HTML."""
+    from jinja2 import Environment, StrictUndefined
+
+    from hermes_retention.cli.output.status import freed_bytes, what_words
+    from hermes_retention.policy.caps import alert_words
+
     environment = Environment(
         autoescape=True,
         finalize=_shown,
@@ -93,7 +95,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= _FILTERS | {"cut": _cut}
+    environment.filters |= {
+        "alert": alert_words,
+        "cut": _cut,
+        "freed": freed_bytes,
+        "minute": minute,
+        "size": format_size,
+        "time": format_time,
+        "what": what_words,
+    }
     return environment.from_string(_asset("report.html.j2"))
 
 
@@ -103,18 +113,20 @@ def _shown(value: object) -> object:
 
 
 def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
+    from importlib.resources import files
+
+    return (files("hermes_retention.cli.output") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _library(name: str) -> str:
     """As it was published, without the line that makes a browser look for a file beside it."""
-    lines = (_ASSETS / "vendor" / name).read_text(encoding="utf-8").splitlines()
+    lines = _asset(f"vendor/{name}").splitlines()
     return "\n".join(line for line in lines if not line.startswith("//# sourceMappingURL="))
 
 
 def _licences() -> str:
     """For a comment, as the licences ask for wherever the libraries go."""
-    texts = "\n\n".join((_ASSETS / "vendor" / name).read_text(encoding="utf-8") for name in _LICENCES)
+    texts = "\n\n".join(_asset(f"vendor/{name}") for name in _LICENCES)
     return texts.replace("--", "- -")
 
 
@@ -127,12 +139,17 @@ def _policy(style: str, scripts: Sequence[str]) -> str:
 
 
 def _hash(text: str) -> str:
+    import base64
+    import hashlib
+
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _inert(content: dict[str, Any]) -> str:
     """JSON in which no text can end the element around it."""
+    import json
+
     text = json.dumps(content, separators=(",", ":"))  # ASCII: also U+2028 and lone surrogates are escaped
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -141,6 +158,8 @@ def _inert(content: dict[str, Any]) -> str:
 
 
 def _data(overview: Overview, *, now: float) -> dict[str, Any]:
+    from hermes_retention.cli.output.status import freed_bytes
+
     forecast = overview.forecast
     points = forecast.current.points
     return {
@@ -192,7 +211,10 @@ def _cut(text: str | None) -> str:
 # -- what people read ----------------------------------------------------------------------------------
 
 
-def _tiles(status: Status, *, now: float) -> tuple[tuple[str, str], ...]:
+def _tiles(overview: Overview, *, now: float) -> tuple[tuple[str, str], ...]:
+    from hermes_retention.cli.output.status import archive_words, full_words, growth_words
+
+    status = overview.status
     free = status.usage.free_bytes
     database = "none" if status.database is None else format_size(status.database.file_bytes)
     share = "" if status.database is None else f", {status.database.free_share:.0%} of it free pages"
@@ -208,5 +230,6 @@ def _tiles(status: Status, *, now: float) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _warnings(status: Status) -> list[str]:
+def _warnings(overview: Overview) -> list[str]:
+    status = overview.status
     return [*([] if status.vault_damage is None else [str(status.vault_damage)]), *status.warnings]

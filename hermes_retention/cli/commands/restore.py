@@ -5,19 +5,37 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hermes_retention.actions.inspect.lookup import resolve_archived
-from hermes_retention.actions.restore.place import Restored
-from hermes_retention.actions.restore.restore import RestoreReport, export_sessions, restore_sessions
-from hermes_retention.cli.context import Context
+from hermes_retention.cli.options import ID_OR_PREFIX, Command, Option
 from hermes_retention.cli.output.page import Page, Style, show_some
-from hermes_retention.cli.output.words import files_counted
 from hermes_retention.model.text import counted, format_size
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.restore.place import Restored
+    from hermes_retention.actions.restore.restore import RestoreReport
+    from hermes_retention.cli.context import Context
+
+COMMAND = Command(
+    "put sessions back from the archive",
+    about="""\
+Files get the bytes, time and mode that they had; messages, tool output and the
+record go back into the host's database. Nothing is overwritten, the archived
+copy stays, and the time of a restored session starts anew, so that the next
+sweep leaves it alone.""",
+    examples="  %(prog)s 20261120_101500_1a2b3c4d\n  %(prog)s 20261120_1015 --to ~/found",
+    options=(
+        Option("sessions", metavar="SESSION", nargs="+", help=ID_OR_PREFIX),
+        Option("--to", metavar="DIR", help="write it all into DIR, as files, instead of the store"),
+    ),
+)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Put sessions back, or write them into a directory."""
+    from hermes_retention.actions.inspect.lookup import resolve_archived
+    from hermes_retention.actions.restore.restore import restore_sessions
+
     if arguments.to is not None:
         return export(context, arguments.sessions, arguments.to)
     home = context.home
@@ -32,6 +50,11 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def export(context: Context, sessions: Sequence[str], directory: str) -> int:
     """Write archived sessions into ``directory``; the store stays as it is."""
+    from pathlib import Path
+
+    from hermes_retention.actions.inspect.lookup import resolve_archived
+    from hermes_retention.actions.restore.restore import export_sessions
+
     home = context.home
     report = export_sessions(home, resolve_archived(home, sessions), Path(directory).expanduser())
     show_restore(context.page, report, done="exported", every=context.verbose)
@@ -86,6 +109,8 @@ def _known_files(report: RestoreReport) -> Iterator[str]:
 
 
 def _counted(some: Iterable[Restored]) -> str:
+    from hermes_retention.cli.output.words import files_counted
+
     return files_counted(one.artifact.kind for one in some)
 
 

@@ -7,23 +7,62 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest, search
-from hermes_retention.actions.inspect.search.query import Excerpt, FoundSession, regex_query, text_query
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import CLASS, JSON, Command, Option, moment, whole_number
 from hermes_retention.cli.output.page import Page, Style
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.model.session import SessionClass
 from hermes_retention.model.text import counted, minute
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.inspect.search.find import SearchReport, SearchRequest
+    from hermes_retention.actions.inspect.search.query import Excerpt, FoundSession
+    from hermes_retention.cli.context import Context
+
+COMMAND = Command(
+    "find text in archived conversations",
+    about="""\
+Looks through the messages of archived sessions, newest month first, and stops
+when it has found enough. Letters match in any case unless TEXT has capitals.
+Each session is shown once, with how many of its messages match.""",
+    examples="""\
+  %(prog)s refund
+  %(prog)s order 4711 --since 90d --class chat
+  %(prog)s --regex 'invoice \\d{4}' --user 12345 --json
+  %(prog)s --live refund      what was not archived yet, too""",
+    options=(
+        Option("text", metavar="TEXT", nargs="+", help="what to look for; several words are joined"),
+        Option("--regex", action="store_true", help="TEXT is a regular expression of Python"),
+        CLASS,
+        Option(
+            "--since",
+            metavar="D",
+            type=moment,
+            help="last active on or after this day (UTC), or age: 30d",
+        ),
+        Option("--until", metavar="D", type=moment, help="last active on or before this day (UTC), or age"),
+        Option("--user", metavar="U", help="only sessions of this user id"),
+        Option("--platform", metavar="P", help="only sessions of this platform, such as telegram"),
+        Option(
+            "--limit",
+            metavar="N",
+            type=whole_number,
+            default=20,
+            help="sessions to show at most (default: 20)",
+        ),
+        Option("--live", action="store_true", help="search the host's database and session files as well"),
+        JSON,
+    ),
+)
 
 _EXCERPTS, _MANY_EXCERPTS = 2, 10
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """Show what was found; exit code 5 when a part of the archive could not be searched."""
+    from hermes_retention.actions.inspect.search.find import search
+    from hermes_retention.cli.context import print_object
+
     now = context.clock()
     report = search(context.home, _request(context, arguments, now), now=now)
     if context.json:
@@ -35,6 +74,10 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _request(context: Context, arguments: argparse.Namespace, now: float) -> SearchRequest:
+    from hermes_retention.actions.inspect.search.find import SearchRequest
+    from hermes_retention.actions.inspect.search.query import regex_query, text_query
+    from hermes_retention.model.session import SessionClass
+
     text = " ".join(arguments.text)
     since, until = arguments.since, arguments.until
     return SearchRequest(
@@ -75,6 +118,8 @@ def _object(report: SearchReport) -> dict[str, Any]:
 
 def _session_object(found: FoundSession) -> dict[str, Any]:
     """A session that was found as data."""
+    import msgspec
+
     known = found.metadata
     return {
         "session_id": found.session_id,

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import JSON, Command
 from hermes_retention.cli.output.page import Page, Style, Table, titled
 from hermes_retention.model.errors import ExitCode
-from hermes_retention.settings.load import SettingLine
+
+if TYPE_CHECKING:
+    from hermes_retention.cli.context import Context
+    from hermes_retention.settings.load import SettingLine
+
+COMMAND = Command(
+    "show every setting, its value and where it came from",
+    about="With -v also what each of them does.",
+    options=(JSON,),
+)
 
 
 def run(context: Context, _arguments: argparse.Namespace) -> int:
     """As a table, with ``-v`` as a paragraph for each setting, or as data."""
+    import msgspec
+
+    from hermes_retention.cli.context import print_object
+
     lines = context.settings.describe()
     if context.json:
         print_object({"settings": msgspec.to_builtins(lines)})

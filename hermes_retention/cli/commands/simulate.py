@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from hermes_retention.actions.inspect.simulate import Course, Simulation, read_history, simulate
-from hermes_retention.cli.context import Context, print_object
+from hermes_retention.cli.options import DAYS, JSON, Command, Option
 from hermes_retention.cli.output.page import Column, Page, Style, Table, bar
 from hermes_retention.model.errors import ExitCode, UsageError
-from hermes_retention.model.session import Usage
 from hermes_retention.model.text import counted, format_size, format_time
-from hermes_retention.policy.replay import Point
-from hermes_retention.settings.fields import PREFIX
+
+if TYPE_CHECKING:
+    from hermes_retention.actions.inspect.simulate import Course, Simulation
+    from hermes_retention.cli.context import Context
+    from hermes_retention.model.session import Usage
+
+COMMAND = Command(
+    "show the disk over time under other settings, and a forecast",
+    about="""\
+Replays the history of this home, as far as the store and the archive still tell
+it, under today's settings and under those of --set, as if sweeps had run all
+the time. Ahead of today the same is taken to come again. Changes nothing.""",
+    examples="""\
+  %(prog)s
+  %(prog)s --set CRON__MESSAGES_AFTER=24h --set MAX_DISK=2GB
+  %(prog)s --days 30 --set CHAT__FILES_AFTER=2d --json""",
+    options=(
+        DAYS,
+        Option(
+            "--set",
+            dest="changes",
+            metavar="NAME=VALUE",
+            action="append",
+            default=[],
+            help="a setting to try, with or without HERMES_RETENTION_; may be given several times",
+        ),
+        JSON,
+    ),
+)
 
 
 def run(context: Context, arguments: argparse.Namespace) -> int:
     """The history of the home under other settings."""
+    from hermes_retention.actions.inspect.simulate import read_history, simulate
+    from hermes_retention.cli.context import print_object
+
     now, home = context.clock(), context.home
     changes = _changes(arguments.changes)
     proposed = context.loader.settings_with(changes).policy() if changes else None
@@ -37,6 +63,8 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 def _changes(texts: list[str]) -> dict[str, str]:
     """The settings in ``NAME=VALUE`` by their whole names. Whether they exist is told when they are read."""
+    from hermes_retention.settings.fields import PREFIX
+
     changes = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -165,12 +193,12 @@ def simulation_object(simulation: Simulation, changes: Sequence[str], home: str)
 
 
 def _course_object(course: Course, simulation: Simulation) -> dict[str, Any]:
+    import msgspec
+
     return {
         "full_at": course.full_at(simulation.capacity_bytes),
         "peak_bytes": course.peak.total_bytes,
-        "points": [_point_object(point) for point in course.points],
+        "points": [
+            {**msgspec.structs.asdict(point), "total_bytes": point.total_bytes} for point in course.points
+        ],
     }
-
-
-def _point_object(point: Point) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(point), "total_bytes": point.total_bytes}

@@ -71,7 +71,7 @@ UNASKED = (
     "nothing was removed: the first sweep of a home needs a person's word, and there is no terminal to ask "
     "on. Look at this report, then run it with --yes once, or set HERMES_RETENTION_MODE=enforce"
 )
-DRY_RUN = "nothing was removed: this is a dry run"
+DRY_RUN_ASKED = "nothing was removed: this is a dry run"
 
 
 def sentence(words: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from verdicts import Verdict
 
-from hermes_retention.cli.commands.demo import prints_of_files
+from hermes_retention.cli.demo.tour import prints_of_files
 from hermes_retention.model.session import Inventory, Usage
 from hermes_retention.policy.decide import decide
 from hermes_retention.settings.load import load_settings

@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> HomeBuilder:
 
 def failing(mocker: MockerFixture, home: HomeBuilder, error: BaseException, *options: str) -> Result:
     """What ``status`` answers when ``error`` comes out of the middle of it."""
-    mocker.patch("hermes_retention.cli.commands.status.take_status", side_effect=error)
+    mocker.patch("hermes_retention.actions.inspect.status.take_status", side_effect=error)
     return run(home, "status", *options)
 
 
