@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from hermes_retention.cli.options import (
+    Command,
     add_command,
     add_globals,
     commands_of,
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None, *, clock: Callable[[], float] = time
     """The program ``hermes-retention``; returns its exit code, never raises. ``clock`` gives Unix seconds."""
     arguments = sys.argv[1:] if argv is None else argv
     parser = _Parser(prog="hermes-retention", allow_abbrev=False)
-    _fill(parser, _asked_for(arguments))
+    # Where no command is named none can run: help would make the options of all in vain.
+    _fill(parser, _asked_for(arguments), with_options=any(name in arguments for name in COMMANDS))
     try:
         namespace, unknown = parser.parse_known_args(arguments)
         if unknown:
@@ -93,7 +95,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     _fill(parser, COMMANDS)
 
 
-def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+def _fill(parser: argparse.ArgumentParser, names: Sequence[str], *, with_options: bool = True) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = parser.description or _DESCRIPTION
     parser.epilog = parser.epilog or _EPILOG
@@ -109,7 +111,11 @@ def _fill(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     show_help_without_command(parser)
     commands = commands_of(parser)
     for name in names:
-        add_command(commands, name, _module_of(name).COMMAND)
+        command: Command = _module_of(name).COMMAND
+        if with_options:
+            add_command(commands, name, command)
+        else:
+            commands.add_parser(name, help=command.summary, add_help=False)
 
 
 def _asked_for(arguments: Sequence[str]) -> Sequence[str]:

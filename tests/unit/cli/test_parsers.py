@@ -125,3 +125,9 @@ def test_parsers_serve_a_sub_command_of_a_host(capsys: pytest.CaptureFixture[str
     assert "  hermes retention sweep --dry-run\n" in capsys.readouterr().out
     assert run(host.parse_args(["retention"])) == 2
     assert capsys.readouterr().out.startswith("usage: hermes retention")
+
+
+def test_command_behind_a_slip_has_its_options_and_complains_by_its_name() -> None:
+    result = run_bare("--bogus", "sweep", "--all")
+    assert result.code == 2
+    assert result.err.endswith("hermes-retention sweep: error: unrecognized arguments: --bogus\n")
