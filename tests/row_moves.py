@@ -177,3 +177,24 @@ MOVES: dict[str, Callable[[HostDatabase], Move]] = {
     "insert_rows": insert_rows,
     "restore_tool_output": restore_tool_output,
 }
+
+
+class Death(BaseException):
+    """The process ends, which nothing catches."""
+
+
+class Mortal:
+    """A connection on which the process dies at statement ``at`` of those that begin with ``words``."""
+
+    def __init__(self, connection: sqlite3.Connection, *words: str, at: int) -> None:
+        self._connection, self._words, self._left = connection, words, at
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *args: object) -> object:
+        if sql.startswith(self._words):
+            self._left -= 1
+            if not self._left:
+                raise Death
+        return self._connection.execute(sql, *args)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from hermes_retention.model.plan import VERDICTS, Action, Tier
+from hermes_retention.model.plan import VERDICTS, Action, Rule, Tier
 
 
 class Verdict(enum.StrEnum):
@@ -24,3 +24,16 @@ class Verdict(enum.StrEnum):
     def axes(self) -> tuple[Action, Tier | None]:
         """The action and the tier of a step with this verdict."""
         return next(axes for axes, word in VERDICTS.items() if word == self.value)
+
+
+GUARDS = {
+    Rule.HELD,
+    Rule.PINNED,
+    Rule.BUSY,
+    Rule.TIME_UNKNOWN,
+    Rule.MIN_AGE,
+    Rule.ROUTED,
+    Rule.RUNNING,
+    Rule.LINEAGE,
+}
+"""The rules that make a session live, written down once more: what the plan says is held against them."""

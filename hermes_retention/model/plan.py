@@ -155,7 +155,7 @@ GUARDS = frozenset(
         Rule.LINEAGE,
     }
 )
-"""What makes a session live, in their order of precedence."""
+"""What makes a session live."""
 KEEPING = GUARDS | {
     Rule.CLOCK,
     Rule.RESTORED,

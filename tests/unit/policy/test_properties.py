@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from inventories import DAY, HOUR, MINUTE, NOW
-from verdicts import Verdict
+from verdicts import GUARDS, Verdict
 
 from hermes_retention.model.plan import Action, Liveness, Plan, Rule, Step, Tier
 from hermes_retention.model.session import (
@@ -412,16 +412,6 @@ def test_no_time_and_no_inventory_makes_it_fail(inventory: Inventory, policy: Po
     assert decide(inventory, policy, now=now).fingerprint()
 
 
-GUARDS = {
-    Rule.HELD,
-    Rule.PINNED,
-    Rule.BUSY,
-    Rule.TIME_UNKNOWN,
-    Rule.MIN_AGE,
-    Rule.ROUTED,
-    Rule.RUNNING,
-    Rule.LINEAGE,
-}
 KEEPS_ALL = {Rule.KEEP_LAST, Rule.KEEP_FAILED}
 
 

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from inventories import DAY, HOUR, KEY, NOW, chat, cron, inventory, policy, session
+from verdicts import GUARDS
 
 from hermes_retention.model.plan import Rule
 from hermes_retention.model.session import ClockMemory, Inventory, Lineage, SessionClass
 from hermes_retention.policy.explain import reasons_for
 from hermes_retention.policy.lifecycle import Policy
-
-GUARDS = {
-    Rule.HELD,
-    Rule.PINNED,
-    Rule.BUSY,
-    Rule.TIME_UNKNOWN,
-    Rule.MIN_AGE,
-    Rule.ROUTED,
-    Rule.RUNNING,
-    Rule.LINEAGE,
-}
 
 
 def answers(facts: Inventory, rules: Policy, session_id: str) -> dict[Rule, tuple[bool, str]]:

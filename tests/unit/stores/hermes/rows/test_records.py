@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from host_databases import HOSTS, SEARCH_TABLES, HostDatabase
-from row_moves import removal_of_messages, removal_of_records, replacement_of_output
+from row_moves import Death, Mortal, removal_of_messages, removal_of_records, replacement_of_output
 
 from hermes_retention.model.errors import RestoreConflict
 from hermes_retention.stores.hermes import rows, state_db
@@ -371,30 +370,11 @@ def test_restore_that_dies_at_any_statement_is_completed_by_doing_it_again(tmp_p
     remove_messages(database, seen)
     unit, record = read(database, "s1")
     remove(database, unit)
-    count = 0
-
-    class Death(BaseException):
-        pass
-
-    class Mortal:
-        def __init__(self, connection: sqlite3.Connection) -> None:
-            self._connection = connection
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._connection, name)
-
-        def execute(self, sql: str, *args: object) -> object:
-            nonlocal count
-            if sql.startswith(("BEGIN", "COMMIT", "INSERT")):
-                count += 1
-                if count == at:
-                    raise Death
-            return self._connection.execute(sql, *args)  # type: ignore[arg-type]
-
     items = [*record, *messages]
     try:
         with state_db.writing(database.path) as connection:
-            RowInserter(Mortal(connection)).insert_rows(lambda: iter(items))  # type: ignore[arg-type]
+            dying = Mortal(connection, "BEGIN", "COMMIT", "INSERT", at=at)
+            RowInserter(dying).insert_rows(lambda: iter(items))  # type: ignore[arg-type]
     except Death:
         pass
     database.check()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from host_databases import HOSTS, HostDatabase
-from row_moves import removal_of_messages, replacement_of_output
+from row_moves import Death, Mortal, removal_of_messages, replacement_of_output
 
 from hermes_retention.model.errors import StoreUnreadable
 from hermes_retention.stores.hermes import rows, state_db
@@ -141,31 +141,10 @@ def test_death_at_any_statement_leaves_whole_transactions_and_is_completed_later
     database = HostDatabase(tmp_path / "state.db").session("s1", [LONG] * 40).session("s2", ["beta"] * 3)
     seen = [read(database, "s1")[0], read(database, "s2")[0]]
     items = read(database, "s1")[1]
-    count = 0
-
-    class Death(BaseException):
-        pass
-
-    class Mortal:
-        """A connection on which the process dies at statement number ``at``."""
-
-        def __init__(self, connection: sqlite3.Connection) -> None:
-            self._connection = connection
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._connection, name)
-
-        def execute(self, sql: str, *args: object) -> object:
-            nonlocal count
-            if sql.startswith(("BEGIN", "DELETE", "COMMIT", "SELECT count", "INSERT")):
-                count += 1
-                if count == at:
-                    raise Death
-            return self._connection.execute(sql, *args)  # type: ignore[arg-type]
-
     try:
         with state_db.writing(database.path) as connection:
-            list(removal_of_messages(Mortal(connection), seen))  # type: ignore[arg-type]
+            dying = Mortal(connection, "BEGIN", "DELETE", "COMMIT", "SELECT count", "INSERT", at=at)
+            list(removal_of_messages(dying, seen))  # type: ignore[arg-type]
     except Death:
         pass
     database.check()
